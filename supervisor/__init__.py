@@ -1,0 +1,1 @@
+"""Chronovisor's daemon: an event-sourced supervisor for the lifecycles of virtual machines."""
