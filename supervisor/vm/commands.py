@@ -1,0 +1,81 @@
+"""What a client asks of a VM. A command may be denied; the denial is an answer."""
+
+from enum import Enum
+
+import msgspec
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """End the computation in good order, at the latest ``grace_ms`` from now.
+
+    ``None`` takes the grace of the manifest's limits.
+    """
+
+    grace_ms: int | None = None
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """End QEMU at once with SIGKILL."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Freeze the guest's CPUs; its deadlines keep running."""
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """Let a paused guest run on."""
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """Press the reset button: the guest boots again within the same launch."""
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Remove the files of a VM that has ended, and forget it; its history stays in the log."""
+
+
+Command = Stop | Kill | Pause | Resume | Reset | Delete
+
+
+class DenyReason(Enum):
+    """Why a request was refused. The API maps each member to a status in one table."""
+
+    INVALID_MANIFEST = "invalid-manifest"
+    INVALID_ARGUMENT = "invalid-argument"
+    ARTIFACT_UNKNOWN = "artifact-unknown"
+    ARTIFACT_TOO_LARGE = "artifact-too-large"
+    ARTIFACT_MISMATCH = "artifact-mismatch"
+    IMAGE_UNKNOWN = "image-unknown"
+    IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
+    VM_EXISTS = "vm-exists"
+    VM_UNKNOWN = "vm-unknown"
+    WRONG_PHASE = "wrong-phase"
+    NO_RESULT = "no-result"
+    POSITION_IN_FUTURE = "position-in-future"
+    CURSOR_OF_ANOTHER_LOG = "cursor-of-another-log"
+    UNAUTHENTICATED = "unauthenticated"
+    PERMISSION_DENIED = "permission-denied"
+    TOO_MANY_VMS = "too-many-vms"
+    MAILBOX_FULL = "mailbox-full"
+    DISK_FULL = "disk-full"
+    SHUTTING_DOWN = "shutting-down"
+    DEADLINE_EXCEEDED = "deadline-exceeded"
+
+
+class FieldViolation(msgspec.Struct, frozen=True):
+    """One wrong field: its dotted path, and a sentence that says what it got and what it takes."""
+
+    field: str
+    description: str
+
+
+class CommandDenied(Exception):
+    """A request was refused; ``reason`` is for programs, the message for people."""
+
+    def __init__(
+        self, reason: DenyReason, detail: str, violations: tuple[FieldViolation, ...] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.violations = violations

@@ -1,0 +1,144 @@
+"""Work that the core asks the shell to do. Each comes back as an observation, or needs none."""
+
+from enum import Enum
+
+import msgspec
+
+from supervisor.vm.observations import ProcessIdentity, TimerKind
+from supervisor.vm.spec import Manifest
+
+
+class QmpCommand(Enum):
+    """The QMP commands that the core may order; the argument lists live with the host layer."""
+
+    CONT = "cont"
+    STOP = "stop"
+    POWERDOWN = "system_powerdown"
+    RESET = "system_reset"
+    QUIT = "quit"
+
+
+class ProcessSignal(Enum):
+    """The signals that the stop ladder ends with."""
+
+    TERM = "SIGTERM"
+    KILL = "SIGKILL"
+
+
+class PrepareLaunch(msgspec.Struct, frozen=True):
+    """Make the launch's directory, disks and images -> LaunchPrepared | LaunchImpossible."""
+
+    launch: int
+    manifest: Manifest
+
+
+class SpawnQemu(msgspec.Struct, frozen=True):
+    """Start QEMU and attend to it.
+
+    -> QemuSpawned, QmpReady, guest events, ProcessExited | SpawnFailed.
+    """
+
+    launch: int
+    directory: str
+    argv: tuple[str, ...]
+    uuid: str
+    log_bytes: int
+
+
+class Reattach(msgspec.Struct, frozen=True):
+    """Find the QEMU of a launch again and attend to it.
+
+    -> Reattached, guest events, ProcessExited | ProcessSilent | NeverSpawned | HostRebooted.
+    ``process`` is unknown when the daemon died between the intent and the record of the spawn.
+    """
+
+    launch: int
+    directory: str
+    uuid: str
+    process: ProcessIdentity | None
+    log_bytes: int
+
+
+class ExecuteQmp(msgspec.Struct, frozen=True):
+    """-> nothing on success (the guest event says it), QmpCommandFailed otherwise."""
+
+    launch: int
+    command: QmpCommand
+
+
+class QueryRunState(msgspec.Struct, frozen=True):
+    """-> RunStateObserved | QmpCommandFailed."""
+
+    launch: int
+
+
+class StartComputation(msgspec.Struct, frozen=True):
+    """Tell the agent to start; safe to repeat."""
+
+    launch: int
+
+
+class StopComputation(msgspec.Struct, frozen=True):
+    """Ask the agent to end the computation; safe to repeat."""
+
+    launch: int
+
+
+class AcknowledgeAgent(msgspec.Struct, frozen=True):
+    """Tell the agent that its message ``seq`` is durable."""
+
+    launch: int
+    seq: int
+
+
+class ArmTimer(msgspec.Struct, frozen=True):
+    """-> TimerFired at ``deadline_ms`` (ms since the epoch, UTC); replaces a timer of its kind."""
+
+    launch: int
+    kind: TimerKind
+    deadline_ms: int
+
+
+class SignalProcess(msgspec.Struct, frozen=True):
+    """Send a signal through the pidfd of the launch's process."""
+
+    launch: int
+    signal: ProcessSignal
+
+
+class CollectResult(msgspec.Struct, frozen=True):
+    """Read the results disk of a QEMU that has exited -> ResultCollected | ResultRefused."""
+
+    launch: int
+    directory: str
+    limit_bytes: int
+
+
+class ReleaseLaunch(msgspec.Struct, frozen=True):
+    """Drop timers, connections and large files of a launch that is over; logs stay."""
+
+    launch: int
+    directory: str
+
+
+class RemoveFiles(msgspec.Struct, frozen=True):
+    """Remove everything on disk of the VM -> FilesRemoved."""
+
+    launch: int
+
+
+Effect = (
+    PrepareLaunch
+    | SpawnQemu
+    | Reattach
+    | ExecuteQmp
+    | QueryRunState
+    | StartComputation
+    | StopComputation
+    | AcknowledgeAgent
+    | ArmTimer
+    | SignalProcess
+    | CollectResult
+    | ReleaseLaunch
+    | RemoveFiles
+)

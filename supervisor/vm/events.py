@@ -1,0 +1,335 @@
+"""Facts of one VM's life, past tense. State is a fold of these and of nothing else.
+
+A class may be renamed; its tag in :data:`TAGS` is what the log holds and never changes. A field
+that is added needs a default, so that old logs still read; any other change needs a new tag.
+Times are milliseconds since the epoch, UTC.
+"""
+
+from enum import Enum
+
+import msgspec
+
+from supervisor.vm.observations import (
+    ExitEvidence,
+    LaunchImages,
+    ProcessIdentity,
+    RunState,
+    ShutdownCause,
+)
+from supervisor.vm.spec import Manifest
+
+
+class Outcome(Enum):
+    """Why a VM ended: apart from the phase it ended in, and always with evidence beside it."""
+
+    COMPLETED = "completed"
+    COMPUTATION_FAILED = "computation-failed"
+    GUEST_PANICKED = "guest-panicked"
+    GUEST_POWERED_OFF = "guest-powered-off"
+    GUEST_REBOOTED = "guest-rebooted"
+    STOPPED_BY_CLIENT = "stopped-by-client"
+    KILLED_BY_CLIENT = "killed-by-client"
+    STOPPED_BY_HOST = "stopped-by-host"
+    TTL_EXPIRED = "ttl-expired"
+    LAUNCH_DEADLINE = "launch-deadline"
+    AGENT_BROKE_PROTOCOL = "agent-broke-protocol"
+    RESULT_REFUSED = "result-refused"
+    QEMU_CRASHED = "qemu-crashed"
+    QEMU_FAILED_TO_START = "qemu-failed-to-start"
+    LOST_BY_REBOOT = "lost-by-reboot"
+
+
+class StopStep(Enum):
+    """The rungs of the stop ladder, gentlest first."""
+
+    ASK_GUEST = "ask-guest"
+    QUIT = "quit"
+    TERMINATE = "terminate"
+    KILL = "kill"
+
+
+class ComputationSubmitted(msgspec.Struct, frozen=True):
+    """The first event of a VM. ``digest`` is SHA-256 over the RFC 8785 JSON of the manifest."""
+
+    manifest: Manifest
+    digest: str
+    submitted_ms: int
+
+
+class LaunchIntended(msgspec.Struct, frozen=True):
+    """Durable before anything is spawned."""
+
+    launch: int
+    directory: str
+    uuid: str
+    argv: tuple[str, ...]
+    argv_sha256: str
+    images: LaunchImages
+    accel: str
+    deadline_ms: int
+    intended_ms: int
+
+
+class QemuSpawned(msgspec.Struct, frozen=True):
+    launch: int
+    process: ProcessIdentity
+
+
+class QmpReady(msgspec.Struct, frozen=True):
+    launch: int
+    qemu_version: str
+
+
+class GuestStarted(msgspec.Struct, frozen=True):
+    """The guest's CPUs run for the first time in this launch; the TTL counts from here."""
+
+    launch: int
+    started_ms: int
+    ttl_deadline_ms: int
+
+
+class AgentReady(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class ComputationStarted(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class ProgressReported(msgspec.Struct, frozen=True):
+    launch: int
+    fraction: float
+    message: str
+    reported_ms: int
+
+
+class ComputationFinished(msgspec.Struct, frozen=True):
+    launch: int
+    exit_code: int
+    length: int
+    error: str
+    message: str
+
+
+class PauseOrdered(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class ResumeOrdered(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class ResetOrdered(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class GuestPaused(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class GuestResumed(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class GuestReset(msgspec.Struct, frozen=True):
+    """The guest boots again within the launch and gets a new deadline to start the algorithm."""
+
+    launch: int
+    by_guest: bool
+    deadline_ms: int
+
+
+class GuestPanicked(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class GuestShutDown(msgspec.Struct, frozen=True):
+    launch: int
+    cause: ShutdownCause
+
+
+class AgentBrokeProtocol(msgspec.Struct, frozen=True):
+    launch: int
+    detail: str
+
+
+class StopOrdered(msgspec.Struct, frozen=True):
+    """The VM is to end, and why; durable before the first rung of the ladder is tried."""
+
+    launch: int
+    outcome: Outcome
+    step: StopStep
+    deadline_ms: int
+
+
+class StopEscalated(msgspec.Struct, frozen=True):
+    """The step before did not end the VM in time, or cannot be taken."""
+
+    launch: int
+    step: StopStep
+    deadline_ms: int
+
+
+class QmpCommandFailed(msgspec.Struct, frozen=True):
+    launch: int
+    command: str
+    detail: str
+
+
+class ContactLost(msgspec.Struct, frozen=True):
+    """QMP is silent; the phase stays what it was, because silent is not gone."""
+
+    launch: int
+    detail: str
+    since_ms: int
+    retry_ms: int
+
+
+class ObservationGap(msgspec.Struct, frozen=True):
+    """What QEMU said between these two times may have been missed."""
+
+    launch: int
+    from_ms: int
+    to_ms: int
+    dropped: int = 0
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """A running QEMU is attended to again, with the proofs that it is the one of this launch."""
+
+    launch: int
+    process: ProcessIdentity
+    run_state: RunState
+    evidence: tuple[str, ...]
+
+
+class LaunchAbandoned(msgspec.Struct, frozen=True):
+    """An intent that never became a process; another launch follows."""
+
+    launch: int
+
+
+class ObservationIgnored(msgspec.Struct, frozen=True):
+    """A late word of an earlier launch: recorded, never believed."""
+
+    launch: int
+    kind: str
+    current_launch: int
+
+
+class ProcessExited(msgspec.Struct, frozen=True):
+    launch: int
+    evidence: ExitEvidence
+
+
+class ResultRecorded(msgspec.Struct, frozen=True):
+    """The result archive is in the artifact store; ``exit_code`` is what the disk's header says."""
+
+    launch: int
+    sha256: str
+    size: int
+    exit_code: int
+
+
+class ResultRefused(msgspec.Struct, frozen=True):
+    launch: int
+    detail: str
+
+
+class VmStopped(msgspec.Struct, frozen=True):
+    """The VM ended as somebody ordered, or with its work done."""
+
+    launch: int
+    outcome: Outcome
+    detail: str
+    ended_ms: int
+
+
+class VmFailed(msgspec.Struct, frozen=True):
+    """The VM ended in a way that nobody ordered."""
+
+    launch: int
+    outcome: Outcome
+    detail: str
+    ended_ms: int
+
+
+class DeleteOrdered(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class VmDeleted(msgspec.Struct, frozen=True):
+    launch: int
+
+
+Event = (
+    ComputationSubmitted
+    | LaunchIntended
+    | QemuSpawned
+    | QmpReady
+    | GuestStarted
+    | AgentReady
+    | ComputationStarted
+    | ProgressReported
+    | ComputationFinished
+    | PauseOrdered
+    | ResumeOrdered
+    | ResetOrdered
+    | GuestPaused
+    | GuestResumed
+    | GuestReset
+    | GuestPanicked
+    | GuestShutDown
+    | AgentBrokeProtocol
+    | StopOrdered
+    | StopEscalated
+    | QmpCommandFailed
+    | ContactLost
+    | ObservationGap
+    | Adopted
+    | LaunchAbandoned
+    | ObservationIgnored
+    | ProcessExited
+    | ResultRecorded
+    | ResultRefused
+    | VmStopped
+    | VmFailed
+    | DeleteOrdered
+    | VmDeleted
+)
+
+TAGS: dict[type[Event], str] = {
+    ComputationSubmitted: "vm.submitted.v1",
+    LaunchIntended: "vm.launch-intended.v1",
+    QemuSpawned: "vm.qemu-spawned.v1",
+    QmpReady: "vm.qmp-ready.v1",
+    GuestStarted: "vm.guest-started.v1",
+    AgentReady: "vm.agent-ready.v1",
+    ComputationStarted: "vm.computation-started.v1",
+    ProgressReported: "vm.progress-reported.v1",
+    ComputationFinished: "vm.computation-finished.v1",
+    PauseOrdered: "vm.pause-ordered.v1",
+    ResumeOrdered: "vm.resume-ordered.v1",
+    ResetOrdered: "vm.reset-ordered.v1",
+    GuestPaused: "vm.guest-paused.v1",
+    GuestResumed: "vm.guest-resumed.v1",
+    GuestReset: "vm.guest-reset.v1",
+    GuestPanicked: "vm.guest-panicked.v1",
+    GuestShutDown: "vm.guest-shut-down.v1",
+    AgentBrokeProtocol: "vm.agent-broke-protocol.v1",
+    StopOrdered: "vm.stop-ordered.v1",
+    StopEscalated: "vm.stop-escalated.v1",
+    QmpCommandFailed: "vm.qmp-command-failed.v1",
+    ContactLost: "vm.contact-lost.v1",
+    ObservationGap: "vm.observation-gap.v1",
+    Adopted: "vm.adopted.v1",
+    LaunchAbandoned: "vm.launch-abandoned.v1",
+    ObservationIgnored: "vm.observation-ignored.v1",
+    ProcessExited: "vm.process-exited.v1",
+    ResultRecorded: "vm.result-recorded.v1",
+    ResultRefused: "vm.result-refused.v1",
+    VmStopped: "vm.stopped.v1",
+    VmFailed: "vm.failed.v1",
+    DeleteOrdered: "vm.delete-ordered.v1",
+    VmDeleted: "vm.deleted.v1",
+}

@@ -1,0 +1,40 @@
+"""The names of files in a VM's directory and the descriptors that QEMU inherits.
+
+``vms/<vm_id>/launch-<n>/`` holds everything of one launch, so that two launches never share a
+socket, a lock or a disk.
+"""
+
+from enum import IntEnum
+
+QMP_SOCKET = "qmp.sock"
+MONITOR_SOCKET = "monitor.sock"
+AGENT_SOCKET = "agent.sock"
+CONSOLE_SOCKET = "console.sock"
+PIDFILE = "qemu.pid"
+LOCK = "launch.lock"
+STDERR_LOG = "stderr.log"
+CONSOLE_LOG = "console.log"
+GUEST_LOG = "guest.log"
+INPUTS_DISK = "inputs.tar"
+RESULTS_DISK = "results.img"
+
+AGENT_PORT = "org.chronovisor.agent.0"
+INPUTS_SERIAL = "inputs"
+RESULTS_SERIAL = "results"
+RESULT_HEADER_BYTES = 512
+"""One sector of its own before the archive (docs/agent-protocol.md)."""
+
+
+class InheritedFd(IntEnum):
+    """Descriptors at fixed numbers in QEMU, so that the recorded argv is exactly what ran."""
+
+    QMP = 3
+    MONITOR = 4
+    AGENT = 5
+    CONSOLE = 6
+    LOCK = 7
+
+
+def launch_directory(launch: int) -> str:
+    """Return the name of a launch's directory within its VM's directory."""
+    return f"launch-{launch}"

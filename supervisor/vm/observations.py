@@ -1,0 +1,307 @@
+"""What the world did. An observation may not be denied, only judged stale by its launch number."""
+
+from enum import Enum
+
+import msgspec
+
+
+class RunState(Enum):
+    """QEMU's answer to ``query-status`` (qapi/run-state.json, RunState), folded to what matters."""
+
+    PRELAUNCH = "prelaunch"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+    PANICKED = "guest-panicked"
+    ERROR = "error"
+
+
+class ShutdownCause(Enum):
+    """The ``reason`` of QMP's SHUTDOWN event (ShutdownCause), folded to who was behind it."""
+
+    GUEST_SHUTDOWN = "guest-shutdown"
+    GUEST_RESET = "guest-reset"
+    GUEST_PANIC = "guest-panic"
+    HOST_QUIT = "host-quit"
+    HOST_SIGNAL = "host-signal"
+    UNKNOWN = "unknown"
+
+
+class TimerKind(Enum):
+    """The deadlines of a launch; at most one timer of each kind is armed."""
+
+    LAUNCH = "launch"
+    TTL = "ttl"
+    STOP = "stop"
+    CONTACT = "contact"
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A file that a launch is made of; ``name`` is the catalogue name or empty."""
+
+    path: str
+    sha256: str
+    size: int
+    name: str = ""
+
+
+class LaunchImages(msgspec.Struct, frozen=True):
+    """Every file that decides what a launch runs, pinned by digest."""
+
+    qemu: Image
+    kernel: Image
+    initrd: Image
+    initrd_layers: tuple[Image, ...]
+    inputs: Image
+    firmware: Image | None = None
+
+
+class ProcessIdentity(msgspec.Struct, frozen=True):
+    """What names one process for ever: a bare PID is reused, these three together are not.
+
+    ``start_ticks`` is field 22 of ``/proc/PID/stat``; ``boot_id`` is the kernel's random boot id.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+class ExitEvidence(msgspec.Struct, frozen=True):
+    """How a process ended and what it last said.
+
+    Exactly one of ``exit_code`` and ``signal`` is set when we were its parent; neither after an
+    adoption, because only a parent learns the status.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    stderr: str = ""
+    console: str = ""
+
+
+class LaunchPrepared(msgspec.Struct, frozen=True):
+    """Everything that a launch needs lies ready in ``directory``."""
+
+    launch: int
+    directory: str
+    images: LaunchImages
+    accel: str
+
+
+class LaunchImpossible(msgspec.Struct, frozen=True):
+    """A launch could not be prepared."""
+
+    launch: int
+    detail: str
+
+
+class QemuSpawned(msgspec.Struct, frozen=True):
+    launch: int
+    process: ProcessIdentity
+
+
+class SpawnFailed(msgspec.Struct, frozen=True):
+    launch: int
+    detail: str
+
+
+class QmpReady(msgspec.Struct, frozen=True):
+    """Greeting and capabilities are done and ``query-uuid`` named this very launch."""
+
+    launch: int
+    qemu_version: str
+
+
+class QmpLost(msgspec.Struct, frozen=True):
+    """The QMP connection broke or went silent although nobody saw the process end."""
+
+    launch: int
+    detail: str
+
+
+class QmpCommandFailed(msgspec.Struct, frozen=True):
+    """QEMU answered a command with an error, or did not answer in time."""
+
+    launch: int
+    command: str
+    detail: str
+
+
+class ObservationsDropped(msgspec.Struct, frozen=True):
+    """QEMU spoke faster than we could take it; ``count`` QMP events went unread."""
+
+    launch: int
+    count: int
+
+
+class RunStateObserved(msgspec.Struct, frozen=True):
+    """The answer to a ``query-status`` that was asked because events may have been missed."""
+
+    launch: int
+    run_state: RunState
+
+
+class GuestStopped(msgspec.Struct, frozen=True):
+    """QMP STOP: the CPUs are frozen."""
+
+    launch: int
+
+
+class GuestResumed(msgspec.Struct, frozen=True):
+    """QMP RESUME: the CPUs run."""
+
+    launch: int
+
+
+class GuestWasReset(msgspec.Struct, frozen=True):
+    """QMP RESET."""
+
+    launch: int
+    by_guest: bool
+
+
+class GuestShutDown(msgspec.Struct, frozen=True):
+    """QMP SHUTDOWN."""
+
+    launch: int
+    cause: ShutdownCause
+
+
+class GuestPanicked(msgspec.Struct, frozen=True):
+    """QMP GUEST_PANICKED."""
+
+    launch: int
+
+
+class AgentReady(msgspec.Struct, frozen=True):
+    launch: int
+    seq: int
+
+
+class AgentStarted(msgspec.Struct, frozen=True):
+    launch: int
+    seq: int
+
+
+class AgentProgress(msgspec.Struct, frozen=True):
+    """``fraction`` lies in 0..1."""
+
+    launch: int
+    fraction: float
+    message: str
+
+
+class AgentFinished(msgspec.Struct, frozen=True):
+    """The algorithm ended; ``length`` is the size in bytes of the archive on the results disk.
+
+    ``error`` is empty or one of the agent protocol's error codes.
+    """
+
+    launch: int
+    seq: int
+    exit_code: int
+    length: int
+    error: str = ""
+    message: str = ""
+
+
+class AgentBrokeProtocol(msgspec.Struct, frozen=True):
+    """The agent sent something that is not the protocol: too long, not JSON, not its launch."""
+
+    launch: int
+    detail: str
+
+
+class ProcessExited(msgspec.Struct, frozen=True):
+    launch: int
+    evidence: ExitEvidence
+
+
+class Reattached(msgspec.Struct, frozen=True):
+    """After a restart or a lost connection: proven to be the QEMU of this launch, and it talks.
+
+    ``evidence`` lists each proof in a few words.
+    """
+
+    launch: int
+    process: ProcessIdentity
+    run_state: RunState
+    evidence: tuple[str, ...]
+
+
+class ProcessSilent(msgspec.Struct, frozen=True):
+    """The process of this launch is proven to live, but QMP does not answer."""
+
+    launch: int
+    detail: str
+
+
+class NeverSpawned(msgspec.Struct, frozen=True):
+    """An intent without a process: nothing holds the launch's lock."""
+
+    launch: int
+
+
+class HostRebooted(msgspec.Struct, frozen=True):
+    """The host's boot id is not the one under which QEMU was spawned."""
+
+    launch: int
+
+
+class TimerFired(msgspec.Struct, frozen=True):
+    launch: int
+    kind: TimerKind
+    deadline_ms: int
+
+
+class ResultCollected(msgspec.Struct, frozen=True):
+    """The archive was read from the results disk after QEMU's exit and is in the store."""
+
+    launch: int
+    sha256: str
+    size: int
+    exit_code: int
+
+
+class ResultRefused(msgspec.Struct, frozen=True):
+    """The results disk holds no valid result of this launch."""
+
+    launch: int
+    detail: str
+
+
+class FilesRemoved(msgspec.Struct, frozen=True):
+    launch: int
+
+
+Observation = (
+    LaunchPrepared
+    | LaunchImpossible
+    | QemuSpawned
+    | SpawnFailed
+    | QmpReady
+    | QmpLost
+    | QmpCommandFailed
+    | ObservationsDropped
+    | RunStateObserved
+    | GuestStopped
+    | GuestResumed
+    | GuestWasReset
+    | GuestShutDown
+    | GuestPanicked
+    | AgentReady
+    | AgentStarted
+    | AgentProgress
+    | AgentFinished
+    | AgentBrokeProtocol
+    | ProcessExited
+    | Reattached
+    | ProcessSilent
+    | NeverSpawned
+    | HostRebooted
+    | TimerFired
+    | ResultCollected
+    | ResultRefused
+    | FilesRemoved
+)

@@ -1,0 +1,107 @@
+"""What a client submits, in its normalised form.
+
+Every size is in bytes and every duration in milliseconds; the friendly spellings ("256M", "10m")
+belong to :mod:`supervisor.manifest`. Images are named by digest or by a name in the operator's
+catalogue, never by a path: a client that may choose paths may read any file of the host.
+"""
+
+from enum import Enum
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+SECOND_MS = 1000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+
+REFERENCE_KERNEL = "reference-kernel"
+REFERENCE_BASE = "reference-base"
+REFERENCE_PYTHON = "reference-python"
+
+
+class Machine(Enum):
+    """QEMU's machine models that the supervisor knows how to wire."""
+
+    Q35 = "q35"
+    PC = "pc"
+
+
+class Accelerator(Enum):
+    """How the guest's instructions are run; AUTO takes KVM only where it can work."""
+
+    AUTO = "auto"
+    TCG = "tcg"
+    KVM = "kvm"
+
+
+class ByDigest(msgspec.Struct, frozen=True, tag="sha256", tag_field="by"):
+    """An uploaded artifact, by its SHA-256 in lower-case hexadecimal."""
+
+    sha256: str
+
+
+class ByName(msgspec.Struct, frozen=True, tag="name", tag_field="by"):
+    """An entry of the operator's catalogue."""
+
+    name: str
+
+
+ImageRef = ByDigest | ByName
+
+
+class Algorithm(msgspec.Struct, frozen=True):
+    """The program that the guest runs."""
+
+    sha256: str
+    provider: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """One input file, seen by the algorithm under ``name``."""
+
+    name: str
+    sha256: str
+    provider: str = ""
+
+
+class VmShape(msgspec.Struct, frozen=True):
+    """The virtual machine that a computation asks for."""
+
+    cpus: int = 1
+    memory_bytes: int = 256 * MIB
+    machine: Machine = Machine.Q35
+    accel: Accelerator = Accelerator.AUTO
+    kernel: ImageRef = ByName(REFERENCE_KERNEL)
+    initrd: tuple[ImageRef, ...] = (ByName(REFERENCE_BASE),)
+    firmware: ImageRef | None = None
+    command_line: str = ""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of one computation; every one is acted on and survives a restart of the daemon."""
+
+    ttl_ms: int = HOUR_MS
+    """From GuestStarted until the VM is stopped with outcome TTL_EXPIRED."""
+    launch_deadline_ms: int = 2 * MINUTE_MS
+    """From LaunchIntended until the guest must have started the algorithm."""
+    stop_grace_ms: int = 10 * SECOND_MS
+    """What a graceful stop gives the guest before QEMU is told to quit."""
+    result_bytes: int = 16 * MIB
+    """The largest result archive that is accepted."""
+    log_bytes: int = MIB
+    """The largest console log and, apart from it, guest log that are kept."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A computation: an algorithm, its data, the VM that runs it, and its limits."""
+
+    name: str
+    algorithm: Algorithm
+    description: str = ""
+    labels: dict[str, str] = {}
+    datasets: tuple[Dataset, ...] = ()
+    vm: VmShape = VmShape()
+    limits: Limits = Limits()
