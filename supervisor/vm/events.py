@@ -2,7 +2,8 @@
 
 A class may be renamed; its tag in :data:`TAGS` is what the log holds and never changes. A field
 that is added needs a default, so that old logs still read; any other change needs a new tag.
-Times are milliseconds since the epoch, UTC.
+When a thing happened is the record's own time; an event holds only times that lie ahead of it, in
+milliseconds since the epoch, UTC.
 """
 
 from enum import Enum
@@ -53,7 +54,6 @@ class ComputationSubmitted(msgspec.Struct, frozen=True):
 
     manifest: Manifest
     digest: str
-    submitted_ms: int
 
 
 class LaunchIntended(msgspec.Struct, frozen=True):
@@ -67,7 +67,6 @@ class LaunchIntended(msgspec.Struct, frozen=True):
     images: LaunchImages
     accel: str
     deadline_ms: int
-    intended_ms: int
 
 
 class QemuSpawned(msgspec.Struct, frozen=True):
@@ -84,7 +83,6 @@ class GuestStarted(msgspec.Struct, frozen=True):
     """The guest's CPUs run for the first time in this launch; the TTL counts from here."""
 
     launch: int
-    started_ms: int
     ttl_deadline_ms: int
 
 
@@ -100,7 +98,6 @@ class ProgressReported(msgspec.Struct, frozen=True):
     launch: int
     fraction: float
     message: str
-    reported_ms: int
 
 
 class ComputationFinished(msgspec.Struct, frozen=True):
@@ -181,8 +178,6 @@ class ContactLost(msgspec.Struct, frozen=True):
 
     launch: int
     detail: str
-    since_ms: int
-    retry_ms: int
 
 
 class ObservationGap(msgspec.Struct, frozen=True):
@@ -242,7 +237,6 @@ class VmStopped(msgspec.Struct, frozen=True):
     launch: int
     outcome: Outcome
     detail: str
-    ended_ms: int
 
 
 class VmFailed(msgspec.Struct, frozen=True):
@@ -251,7 +245,6 @@ class VmFailed(msgspec.Struct, frozen=True):
     launch: int
     outcome: Outcome
     detail: str
-    ended_ms: int
 
 
 class DeleteOrdered(msgspec.Struct, frozen=True):

@@ -1,0 +1,121 @@
+"""Commands of clients: obey, answer a repetition, or deny with a reason."""
+
+from typing import assert_never
+
+from supervisor.vm import effects as fx
+from supervisor.vm import events as ev
+from supervisor.vm.commands import (
+    Command,
+    CommandDenied,
+    Delete,
+    DenyReason,
+    Kill,
+    Pause,
+    Reset,
+    Resume,
+    Stop,
+)
+from supervisor.vm.decision import NOTHING, Decision, escalate, gentlest_step, order_stop
+from supervisor.vm.state import Desired, Phase, VmState
+
+
+def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
+    """Return what a client's command leads to; raises CommandDenied."""
+    if state.phase is Phase.DELETED:
+        raise CommandDenied(DenyReason.VM_UNKNOWN, f"there is no VM {state.vm_id!r}")
+    match command:
+        case Stop():
+            return _stop(state, command, now_ms)
+        case Kill():
+            return _kill(state, now_ms)
+        case Pause():
+            return _pause(state)
+        case Resume():
+            return _resume(state)
+        case Reset():
+            return _reset(state)
+        case Delete():
+            return _delete(state)
+    assert_never(command)
+
+
+def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
+    match state.phase:
+        case Phase.DEFINED:
+            return _stop_undefined_launch(state, ev.Outcome.STOPPED_BY_CLIENT)
+        case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
+            limit = state.manifest.limits.stop_grace_ms
+            grace = limit if command.grace_ms is None else command.grace_ms
+            outcome = ev.Outcome.STOPPED_BY_CLIENT
+            return order_stop(state, outcome, gentlest_step(state), now_ms, grace)
+        case _:
+            return NOTHING
+
+
+def _kill(state: VmState, now_ms: int) -> Decision:
+    match state.phase:
+        case Phase.DEFINED:
+            return _stop_undefined_launch(state, ev.Outcome.KILLED_BY_CLIENT)
+        case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
+            return order_stop(state, ev.Outcome.KILLED_BY_CLIENT, ev.StopStep.KILL, now_ms)
+        case Phase.STOPPING if state.ending and state.ending.step is not ev.StopStep.KILL:
+            exited = state.current.exit_evidence is not None
+            return NOTHING if exited else escalate(state, ev.StopStep.KILL, now_ms)
+        case _:
+            return NOTHING
+
+
+def _stop_undefined_launch(state: VmState, outcome: ev.Outcome) -> Decision:
+    detail = "ended before it was launched"
+    return Decision((ev.VmStopped(state.launch_number, outcome, detail),))
+
+
+def _pause(state: VmState) -> Decision:
+    stop = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.STOP)
+    match state.phase:
+        case Phase.RUNNING if state.desired is Desired.PAUSED:
+            return Decision(effects=(stop,))  # the first try may have failed
+        case Phase.RUNNING:
+            return Decision((ev.PauseOrdered(state.launch_number),), (stop,))
+        case Phase.PAUSED if state.desired is Desired.PAUSED:
+            return NOTHING
+        case Phase.PAUSED:
+            return Decision((ev.PauseOrdered(state.launch_number),), (stop,))
+        case _:
+            raise _wrong_phase(state, "paused")
+
+
+def _resume(state: VmState) -> Decision:
+    cont = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.CONT)
+    match state.phase:
+        case Phase.PAUSED if state.desired is Desired.RUNNING:
+            return Decision(effects=(cont,))
+        case Phase.PAUSED:
+            return Decision((ev.ResumeOrdered(state.launch_number),), (cont,))
+        case Phase.RUNNING if state.desired is Desired.PAUSED:
+            return Decision((ev.ResumeOrdered(state.launch_number),), (cont,))
+        case Phase.RUNNING:
+            return NOTHING
+        case _:
+            raise _wrong_phase(state, "resumed")
+
+
+def _reset(state: VmState) -> Decision:
+    if state.phase not in (Phase.RUNNING, Phase.PAUSED):
+        raise _wrong_phase(state, "reset")
+    reset = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.RESET)
+    return Decision((ev.ResetOrdered(state.launch_number),), (reset,))
+
+
+def _delete(state: VmState) -> Decision:
+    remove = fx.RemoveFiles(state.launch_number)
+    if state.phase not in (Phase.STOPPED, Phase.FAILED):
+        raise _wrong_phase(state, "deleted", "; stop or kill it first")
+    if state.desired is Desired.DELETED:
+        return Decision(effects=(remove,))
+    return Decision((ev.DeleteOrdered(state.launch_number),), (remove,))
+
+
+def _wrong_phase(state: VmState, what: str, advice: str = "") -> CommandDenied:
+    detail = f"VM {state.vm_id!r} is {state.phase.value} and cannot be {what}{advice}"
+    return CommandDenied(DenyReason.WRONG_PHASE, detail)

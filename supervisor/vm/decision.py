@@ -1,0 +1,79 @@
+"""What a decision is made of, and the rungs of the stop ladder.
+
+The ladder: ask the guest, ``quit``, SIGTERM, SIGKILL. Every rung has a deadline that is durable
+before the rung is tried, so that a stop stays a stop whatever dies in between.
+"""
+
+import msgspec
+
+from supervisor.vm import effects as fx
+from supervisor.vm import events as ev
+from supervisor.vm.observations import TimerKind
+from supervisor.vm.spec import MINUTE_MS, SECOND_MS
+from supervisor.vm.state import AgentStage, Phase, VmState
+
+STEP_MS = {
+    ev.StopStep.QUIT: 5 * SECOND_MS,  # QEMU flushes its disks first
+    ev.StopStep.TERMINATE: 5 * SECOND_MS,  # the same, when QMP does not listen
+    ev.StopStep.KILL: MINUTE_MS,  # only an uninterruptible sleep outlives this; ask again
+}
+"""What a rung is given before the next is taken; the first has the manifest's grace."""
+
+NEXT_STEP = {
+    ev.StopStep.ASK_GUEST: ev.StopStep.QUIT,
+    ev.StopStep.QUIT: ev.StopStep.TERMINATE,
+    ev.StopStep.TERMINATE: ev.StopStep.KILL,
+    ev.StopStep.KILL: ev.StopStep.KILL,
+}
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Events to make durable, in order; then, and only then, effects to start."""
+
+    events: tuple[ev.Event, ...] = ()
+    effects: tuple[fx.Effect, ...] = ()
+
+    def after(self, *events: ev.Event) -> "Decision":
+        """Return this decision with ``events`` before its own."""
+        return Decision((*events, *self.events), self.effects)
+
+
+NOTHING = Decision()
+
+
+def order_stop(
+    state: VmState, outcome: ev.Outcome, step: ev.StopStep, now_ms: int, grace_ms: int = 0
+) -> Decision:
+    """Begin the end of a VM with ``step``; ``grace_ms`` counts for the first rung only."""
+    deadline = now_ms + STEP_MS.get(step, grace_ms)
+    event = ev.StopOrdered(state.launch_number, outcome, step, deadline)
+    return Decision((event,), take_step(state, step, deadline))
+
+
+def escalate(state: VmState, step: ev.StopStep, now_ms: int) -> Decision:
+    """Take a rung further down."""
+    deadline = now_ms + STEP_MS[step]
+    event = ev.StopEscalated(state.launch_number, step, deadline)
+    return Decision((event,), take_step(state, step, deadline))
+
+
+def take_step(state: VmState, step: ev.StopStep, deadline_ms: int) -> tuple[fx.Effect, ...]:
+    """Return the effects of one rung; taking it again after a restart does no harm."""
+    launch = state.launch_number
+    timer = fx.ArmTimer(launch, TimerKind.STOP, deadline_ms)
+    match step:
+        case ev.StopStep.ASK_GUEST:
+            powerdown = fx.ExecuteQmp(launch, fx.QmpCommand.POWERDOWN)
+            return (fx.StopComputation(launch), powerdown, timer)
+        case ev.StopStep.QUIT:
+            return (fx.ExecuteQmp(launch, fx.QmpCommand.QUIT), timer)
+        case ev.StopStep.TERMINATE:
+            return (fx.SignalProcess(launch, fx.ProcessSignal.TERM), timer)
+        case ev.StopStep.KILL:
+            return (fx.SignalProcess(launch, fx.ProcessSignal.KILL), timer)
+
+
+def gentlest_step(state: VmState) -> ev.StopStep:
+    """Return the rung to begin with: a guest that cannot hear is not asked."""
+    hears = state.phase is Phase.RUNNING and state.current.agent is not AgentStage.ABSENT
+    return ev.StopStep.ASK_GUEST if hears else ev.StopStep.QUIT

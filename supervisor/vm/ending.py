@@ -1,0 +1,111 @@
+"""From the exit of QEMU to the VM's last event: the result, the outcome and its explanation.
+
+The result is read only now: while QEMU ran, the guest could still have changed it.
+"""
+
+from supervisor.vm import effects as fx
+from supervisor.vm import events as ev
+from supervisor.vm import observations as ob
+from supervisor.vm.decision import NOTHING, Decision
+from supervisor.vm.state import AgentStage, Phase, VmState
+
+IN_GOOD_ORDER = frozenset(
+    {
+        ev.Outcome.COMPLETED,
+        ev.Outcome.STOPPED_BY_CLIENT,
+        ev.Outcome.KILLED_BY_CLIENT,
+        ev.Outcome.TTL_EXPIRED,
+    }
+)
+"""Outcomes that somebody ordered or wished for; all others end in phase FAILED."""
+
+EXPLANATIONS = {
+    ev.Outcome.COMPLETED: "the computation finished",
+    ev.Outcome.COMPUTATION_FAILED: "the computation failed",
+    ev.Outcome.GUEST_PANICKED: "the guest's kernel panicked",
+    ev.Outcome.GUEST_POWERED_OFF: "the guest powered off before its computation finished",
+    ev.Outcome.GUEST_REBOOTED: "the guest tried to reboot",
+    ev.Outcome.STOPPED_BY_CLIENT: "stopped as ordered",
+    ev.Outcome.KILLED_BY_CLIENT: "killed as ordered",
+    ev.Outcome.STOPPED_BY_HOST: "somebody on the host ended QEMU",
+    ev.Outcome.TTL_EXPIRED: "its time to live was over",
+    ev.Outcome.LAUNCH_DEADLINE: "the algorithm had not started by the launch deadline",
+    ev.Outcome.AGENT_BROKE_PROTOCOL: "the guest's agent broke the protocol",
+    ev.Outcome.RESULT_REFUSED: "the result could not be taken",
+    ev.Outcome.QEMU_CRASHED: "QEMU crashed",
+    ev.Outcome.QEMU_FAILED_TO_START: "QEMU failed to start",
+    ev.Outcome.LOST_BY_REBOOT: "the host rebooted",
+}
+
+
+def after_exit(state: VmState, evidence: ob.ExitEvidence) -> Decision:
+    """QEMU is gone: fetch the result where there is one, else end the VM."""
+    exited = ev.ProcessExited(state.launch_number, evidence)
+    if _result_expected(state):
+        limit = state.manifest.limits.result_bytes
+        directory = state.current.directory
+        return Decision((exited,), (fx.CollectResult(state.launch_number, directory, limit),))
+    if state.ending:
+        return finish(state, state.ending.outcome, _detail(state, evidence)).after(exited)
+    started = state.phase is not Phase.LAUNCHING
+    outcome = ev.Outcome.QEMU_CRASHED if started else ev.Outcome.QEMU_FAILED_TO_START
+    return finish(state, outcome, _how_it_exited(evidence)).after(exited)
+
+
+def after_result(state: VmState, seen: ob.ResultCollected | ob.ResultRefused) -> Decision:
+    """The results disk was read: the VM ends."""
+    if state.phase is not Phase.STOPPING or state.ending is None:
+        return NOTHING
+    outcome = state.ending.outcome
+    if isinstance(seen, ob.ResultCollected):
+        recorded = ev.ResultRecorded(seen.launch, seen.sha256, seen.size, seen.exit_code)
+        if outcome is ev.Outcome.GUEST_POWERED_OFF:  # its last words were lost, its disk was not
+            outcome = ev.Outcome.COMPUTATION_FAILED if seen.exit_code else ev.Outcome.COMPLETED
+        return finish(state, outcome, _finished_detail(state, outcome)).after(recorded)
+    refused = ev.ResultRefused(seen.launch, seen.detail)
+    if outcome is ev.Outcome.COMPLETED:
+        return finish(state, ev.Outcome.RESULT_REFUSED, seen.detail).after(refused)
+    return finish(state, outcome, _finished_detail(state, outcome)).after(refused)
+
+
+def finish(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
+    """Write the last event of a launch and let go of what it held."""
+    ended = ev.VmStopped if outcome in IN_GOOD_ORDER else ev.VmFailed
+    event = ended(state.launch_number, outcome, detail or EXPLANATIONS[outcome])
+    return Decision((event,), (fx.ReleaseLaunch(state.launch_number, state.current.directory),))
+
+
+def _result_expected(state: VmState) -> bool:
+    if state.ending is None:
+        return False
+    finished = state.current.finished
+    if finished is not None:
+        return finished.length > 0
+    silent_end = state.ending.outcome is ev.Outcome.GUEST_POWERED_OFF
+    return silent_end and state.current.agent is AgentStage.STARTED
+
+
+def _detail(state: VmState, evidence: ob.ExitEvidence) -> str:
+    if state.ending and state.ending.outcome is ev.Outcome.QEMU_FAILED_TO_START:
+        return _how_it_exited(evidence)
+    return _finished_detail(state, state.ending.outcome) if state.ending else ""
+
+
+def _finished_detail(state: VmState, outcome: ev.Outcome) -> str:
+    finished = state.current.finished
+    if finished is None:
+        return EXPLANATIONS[outcome]
+    if finished.message:
+        return finished.message
+    return f"{EXPLANATIONS[outcome]} with exit code {finished.exit_code}"
+
+
+def _how_it_exited(evidence: ob.ExitEvidence) -> str:
+    if evidence.signal is not None:
+        how = f"QEMU was ended by signal {evidence.signal}"
+    elif evidence.exit_code is not None:
+        how = f"QEMU exited with status {evidence.exit_code}"
+    else:
+        how = "QEMU exited while nobody was there to learn how"
+    last_words = evidence.stderr.strip().splitlines()
+    return f"{how}: {last_words[-1]}" if last_words else how

@@ -1,0 +1,37 @@
+"""After replay: which questions to ask the world, and which deadlines to arm again."""
+
+from supervisor.vm import effects as fx
+from supervisor.vm.contact import reattach
+from supervisor.vm.launching import prepare
+from supervisor.vm.state import Desired, Phase, VmState
+
+
+def recover(state: VmState) -> tuple[fx.Effect, ...]:
+    """Return the effects that pick up what the log left unfinished; a new VM is such a case."""
+    match state.phase:
+        case Phase.DEFINED:
+            return (prepare(state),)
+        case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
+            return (reattach(state), *_timers(state))
+        case Phase.STOPPING if state.current.exit_evidence is not None:
+            limit = state.manifest.limits.result_bytes
+            launch = state.current
+            return (fx.CollectResult(launch.number, launch.directory, limit),)
+        case Phase.STOPPING:
+            return (reattach(state), *_timers(state))
+        case Phase.STOPPED | Phase.FAILED:
+            deleting = state.desired is Desired.DELETED
+            return (fx.RemoveFiles(state.launch_number),) if deleting else _release(state)
+        case Phase.DELETED:
+            return ()
+
+
+def _timers(state: VmState) -> tuple[fx.Effect, ...]:
+    number = state.launch_number
+    return tuple(fx.ArmTimer(number, kind, at) for kind, at in state.deadlines.items())
+
+
+def _release(state: VmState) -> tuple[fx.Effect, ...]:
+    """The daemon may have died between a VM's last event and the clearing of its disks."""
+    launch = state.launch
+    return (fx.ReleaseLaunch(launch.number, launch.directory),) if launch else ()
