@@ -1,0 +1,54 @@
+"""SHA-256 of files that rarely change, computed once for each version of a file.
+
+A version is (device, inode, size, mtime, ctime): any write changes the ctime, which no program can
+set back. The cache lives in memory only, because what a disk says of itself is not evidence.
+"""
+
+import hashlib
+import os
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+
+ENTRY_LIMIT = 1024
+"""Some 200 bytes an entry; a host has a few dozen images."""
+
+Version = tuple[int, int, int, int, int]
+
+
+class DigestCache:
+    """Digests by file version; threads may share it."""
+
+    def __init__(self, limit: int = ENTRY_LIMIT) -> None:
+        self._limit = limit
+        self._digests: OrderedDict[Version, str] = OrderedDict()
+        self._lock = Lock()
+
+    def sha256(self, path: Path) -> str:
+        """Return the file's digest in hexadecimal. Blocks while it reads; raises OSError."""
+        with path.open("rb") as file:
+            version = _version(os.fstat(file.fileno()))
+            with self._lock:
+                if (known := self._digests.get(version)) is not None:
+                    self._digests.move_to_end(version)
+                    return known
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if _version(os.fstat(file.fileno())) == version:
+                self._keep(version, digest)
+            return digest
+
+    def _keep(self, version: Version, digest: str) -> None:
+        with self._lock:
+            self._digests[version] = digest
+            if len(self._digests) > self._limit:
+                self._digests.popitem(last=False)
+
+
+def _version(status: os.stat_result) -> Version:
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
