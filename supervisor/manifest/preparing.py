@@ -1,0 +1,123 @@
+"""Draft -> the daemon's manifest and the files that must be uploaded first."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
+from supervisor.manifest.reading import ManifestInvalid, images, inputs
+from supervisor.manifest.schema import CORE_NAMES, Draft, ImageEntry, LimitsSection
+from supervisor.vm import spec
+from supervisor.vm.commands import FieldViolation
+from supervisor.vm.rules import check
+
+PYTHON_PROGRAM = re.compile(rb"#![^\n]*python")
+
+
+class Prepared(Struct, frozen=True):
+    """A manifest that the daemon takes once ``uploads`` are there; each digest occurs once."""
+
+    manifest: spec.Manifest
+    uploads: tuple[Upload, ...]
+
+
+def local_files(draft: Draft, directory: Path) -> Iterator[LocalFile]:
+    """Yield the files that a draft names; relative paths count from ``directory``."""
+    for field, source in inputs(draft):
+        if source.path is not None:
+            yield LocalFile(field, directory / source.path, source.sha256)
+    for field, image in images(draft):
+        if isinstance(image, ImageEntry) and image.path is not None:
+            yield LocalFile(field, directory / image.path, image.sha256)
+
+
+def prepare(draft: Draft, file: Path, report: Report = lambda _: None) -> Prepared:
+    """Read the local files of the draft that was loaded from ``file``.
+
+    Raises :class:`ManifestInvalid` with every file that is missing, unreadable or not the one it
+    should be, or else with every value that is out of the daemon's bounds.
+    """
+    uploads: dict[str, Upload] = {}
+    violations: list[FieldViolation] = []
+    for local in local_files(draft, file.parent):
+        try:
+            uploads[local.field] = survey(local, report)
+        except Unfit as why:
+            violations.append(FieldViolation(local.field, str(why)))
+    if violations:
+        raise ManifestInvalid(file, tuple(violations))
+    manifest = _normalise(draft, uploads)
+    if outside := check(manifest):
+        raise ManifestInvalid(file, tuple(_in_own_names(violation) for violation in outside))
+    first = {upload.sha256: upload for upload in reversed(uploads.values())}
+    return Prepared(manifest, tuple(reversed(first.values())))
+
+
+def _normalise(draft: Draft, uploads: Mapping[str, Upload]) -> spec.Manifest:
+    digests = {field: upload.sha256 for field, upload in uploads.items()}
+    digests |= {
+        field: source.sha256 for field, source in inputs(draft) if source.sha256 is not None
+    }
+    return spec.Manifest(
+        name=draft.name,
+        description=draft.description,
+        labels=draft.labels,
+        algorithm=spec.Algorithm(
+            sha256=digests["algorithm"],
+            provider=draft.algorithm.provider,
+            arguments=draft.algorithm.arguments,
+        ),
+        datasets=tuple(
+            spec.Dataset(dataset.name, digests[f"datasets[{index}]"], dataset.provider)
+            for index, dataset in enumerate(draft.datasets)
+        ),
+        vm=_shape(draft, uploads),
+        limits=_limits(draft.limits),
+    )
+
+
+def _shape(draft: Draft, uploads: Mapping[str, Upload]) -> spec.VmShape:
+    refs = {field: _image_ref(image, uploads.get(field)) for field, image in images(draft)}
+    layers = tuple(ref for field, ref in refs.items() if field.startswith("vm.initrd"))
+    return spec.VmShape(
+        cpus=draft.vm.cpus,
+        memory_bytes=int(draft.vm.memory),
+        machine=draft.vm.machine,
+        accel=draft.vm.accel,
+        kernel=refs["vm.kernel"],
+        initrd=_default_layers(uploads.get("algorithm")) if draft.vm.initrd is None else layers,
+        firmware=refs.get("vm.firmware"),
+        command_line=draft.vm.command_line,
+    )
+
+
+def _limits(limits: LimitsSection) -> spec.Limits:
+    return spec.Limits(
+        ttl_ms=int(limits.ttl),
+        launch_deadline_ms=int(limits.launch_deadline),
+        stop_grace_ms=int(limits.stop_grace),
+        result_bytes=int(limits.result_size),
+        log_bytes=int(limits.log_size),
+    )
+
+
+def _image_ref(image: str | ImageEntry, upload: Upload | None) -> spec.ImageRef:
+    if isinstance(image, str):
+        return spec.ByName(image)
+    if image.name is not None:
+        return spec.ByName(image.name)
+    return spec.ByDigest(upload.sha256 if upload else image.sha256 or "")
+
+
+def _default_layers(algorithm: Upload | None) -> tuple[spec.ImageRef, ...]:
+    """Return the reference layers that a program needs, as far as its first line tells."""
+    base = (spec.ByName(spec.REFERENCE_BASE),)
+    if algorithm is not None and PYTHON_PROGRAM.match(algorithm.head):
+        return (*base, spec.ByName(spec.REFERENCE_PYTHON))
+    return base
+
+
+def _in_own_names(violation: FieldViolation) -> FieldViolation:
+    return FieldViolation(CORE_NAMES.get(violation.field, violation.field), violation.description)

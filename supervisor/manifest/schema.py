@@ -1,0 +1,101 @@
+"""The one schema of a manifest file: every field, what it takes, and its default.
+
+The description in each annotation is the sentence that an error shows, so the schema and its
+complaints cannot drift apart. Defaults are those of :mod:`supervisor.vm.spec`.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from supervisor.manifest.quantities import DURATION_TAKES, SIZE_TAKES, Duration, Size
+from supervisor.vm.spec import REFERENCE_KERNEL, Accelerator, Limits, Machine, VmShape
+
+SHAPE = VmShape()
+LIMITS = Limits()
+
+Text = Annotated[str, Meta(description="text")]
+Path = Annotated[str, Meta(min_length=1, description="a path, relative to the manifest file")]
+Digest = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", description="64 lower-case hexadecimal digits (SHA-256)")
+]
+Count = Annotated[int, Meta(description="a whole number")]
+Bytes = Annotated[Size, Meta(description=SIZE_TAKES)]
+Time = Annotated[Duration, Meta(description=DURATION_TAKES)]
+
+
+class ImageEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A kernel, a layer or a firmware: a local file, an uploaded artifact, or a catalogue name."""
+
+    path: Path | None = None
+    sha256: Digest | None = None
+    name: Text | None = None
+
+
+Image = Annotated[
+    str | ImageEntry, Meta(description='a catalogue name, or a table such as {path = "vmlinuz"}')
+]
+
+
+class AlgorithmSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The program; with both ``path`` and ``sha256`` the file must have that digest."""
+
+    path: Path | None = None
+    sha256: Digest | None = None
+    provider: Text = ""
+    arguments: tuple[Text, ...] = ()
+
+
+class DatasetEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """One input file, which the algorithm finds under ``name``."""
+
+    name: Text
+    path: Path | None = None
+    sha256: Digest | None = None
+    provider: Text = ""
+
+
+class VmSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The virtual machine; ``initrd`` left out means the reference layers that are needed."""
+
+    cpus: Count = SHAPE.cpus
+    memory: Bytes = Size(SHAPE.memory_bytes)
+    machine: Machine = SHAPE.machine
+    accel: Accelerator = SHAPE.accel
+    kernel: Image = REFERENCE_KERNEL
+    initrd: tuple[Image, ...] | None = None
+    firmware: Image | None = None
+    command_line: Text = SHAPE.command_line
+
+
+class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The bounds of one computation."""
+
+    ttl: Time = Duration(LIMITS.ttl_ms)
+    launch_deadline: Time = Duration(LIMITS.launch_deadline_ms)
+    stop_grace: Time = Duration(LIMITS.stop_grace_ms)
+    result_size: Bytes = Size(LIMITS.result_bytes)
+    log_size: Bytes = Size(LIMITS.log_bytes)
+
+
+class Draft(Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole manifest as written, well-formed; its local files have not been looked at."""
+
+    name: Text
+    algorithm: AlgorithmSection
+    description: Text = ""
+    labels: dict[str, Text] = {}
+    datasets: tuple[DatasetEntry, ...] = ()
+    vm: VmSection = VmSection()
+    limits: LimitsSection = LimitsSection()
+
+
+CORE_NAMES = {
+    "vm.memory_bytes": "vm.memory",
+    "limits.ttl_ms": "limits.ttl",
+    "limits.launch_deadline_ms": "limits.launch_deadline",
+    "limits.stop_grace_ms": "limits.stop_grace",
+    "limits.result_bytes": "limits.result_size",
+    "limits.log_bytes": "limits.log_size",
+}
+"""Where the core's name of a field differs from the one that people write."""

@@ -1,0 +1,140 @@
+"""From a draft to what is sent: files are found, hashed and refused before anything is uploaded."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
+from supervisor.vm.spec import ByDigest, ByName
+
+PYTHON = b"#!/usr/bin/env python3\nprint(1)\n"
+SHELL = b"#!/bin/sh\necho python\n"
+BASE, WITH_PYTHON = (
+    (ByName("reference-base"),),
+    (ByName("reference-base"), ByName("reference-python")),
+)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def prepared(directory: Path, text: str) -> Prepared:
+    file = directory / "m.toml"
+    file.write_text(text)
+    return prepare(load(file), file)
+
+
+def complaints(directory: Path, text: str) -> list[str]:
+    with pytest.raises(ManifestInvalid) as caught:
+        prepared(directory, text)
+    return str(caught.value).replace(f"{directory}/", "").splitlines()
+
+
+def test_paths_count_from_the_manifest_and_become_digests(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.sh").write_bytes(SHELL)
+    (tmp_path / "d.csv").write_bytes(b"1,2\n")
+    (tmp_path / "kernel").write_bytes(b"bzImage")
+
+    ready = prepared(
+        tmp_path,
+        'name = "n"\nalgorithm = {path = "code/a.sh", arguments = ["x"]}\n'
+        'datasets = [{name = "d", path = "d.csv", provider = "Bob"}]\n'
+        '[vm]\nkernel = {path = "kernel"}\ninitrd = ["base"]\n',
+    )
+
+    assert ready.manifest.algorithm.sha256 == sha256(SHELL)
+    assert ready.manifest.datasets[0].sha256 == sha256(b"1,2\n")
+    assert ready.manifest.datasets[0].provider == "Bob"
+    assert ready.manifest.vm.kernel == ByDigest(sha256(b"bzImage"))
+    assert ready.manifest.vm.initrd == (ByName("base"),)
+    assert [(upload.field, upload.size) for upload in ready.uploads] == [
+        ("algorithm", len(SHELL)),
+        ("datasets[0]", 4),
+        ("vm.kernel", 7),
+    ]
+
+
+def test_a_digest_alone_needs_no_file(tmp_path: Path) -> None:
+    digest = sha256(b"elsewhere")
+    ready = prepared(tmp_path, f'name = "n"\nalgorithm = {{sha256 = "{digest}"}}\n')
+
+    assert ready.manifest.algorithm.sha256 == digest
+    assert ready.uploads == ()
+
+
+def test_the_same_bytes_are_uploaded_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(SHELL)
+    (tmp_path / "b").write_bytes(SHELL)
+    ready = prepared(
+        tmp_path,
+        'name = "n"\nalgorithm = {path = "a"}\ndatasets = [{name = "d", path = "b"}]\n',
+    )
+
+    assert [upload.field for upload in ready.uploads] == ["algorithm"]
+    assert ready.manifest.datasets[0].sha256 == ready.manifest.algorithm.sha256
+
+
+@pytest.mark.parametrize(
+    ("program", "layers"),
+    [(PYTHON, WITH_PYTHON), (SHELL, BASE), (b"\x7fELF", BASE), (b"", BASE)],
+)
+def test_a_python_program_gets_the_python_layer(
+    tmp_path: Path, program: bytes, layers: tuple[ByName, ...]
+) -> None:
+    (tmp_path / "a").write_bytes(program)
+    ready = prepared(tmp_path, 'name = "n"\nalgorithm = {path = "a"}\n')
+
+    assert ready.manifest.vm.initrd == layers
+
+
+def test_layers_that_are_given_are_not_added_to(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(PYTHON)
+    ready = prepared(
+        tmp_path, 'name = "n"\nalgorithm = {path = "a"}\nvm = {initrd = ["reference-base"]}\n'
+    )
+
+    assert ready.manifest.vm.initrd == BASE
+
+
+def test_every_file_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "d").write_bytes(b"data")
+    text = (
+        'name = "n"\nalgorithm = {path = "absent.py"}\n'
+        'datasets = [{name = "1", path = "folder"}, {name = "2", path = "pipe"}, '
+        f'{{name = "3", path = "d", sha256 = "{"0" * 64}"}}, {{name = "4", path = "d/x"}}]\n'
+    )
+
+    assert complaints(tmp_path, text) == [
+        "m.toml: algorithm: absent.py: no such file",
+        "m.toml: datasets[0]: folder is a directory, takes a file",
+        "m.toml: datasets[1]: pipe is not a regular file, takes a file",
+        f"m.toml: datasets[2]: d has the digest {sha256(b'data')}, not {'0' * 64}",
+        "m.toml: datasets[3]: d/x: not a directory",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(SHELL)
+    (tmp_path / "a").chmod(0)
+
+    assert complaints(tmp_path, 'name = "n"\nalgorithm = {path = "a"}\n') == [
+        "m.toml: algorithm: a: permission denied"
+    ]
+
+
+def test_progress_counts_every_byte_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(SHELL)
+    file = tmp_path / "m.toml"
+    file.write_text('name = "n"\nalgorithm = {path = "a"}\n')
+    steps: list[int] = []
+
+    prepare(load(file), file, steps.append)
+
+    assert sum(steps) == len(SHELL)
