@@ -1,0 +1,258 @@
+"""A host reduced to what the agent protocol asks of it: boots the guest, speaks line by line.
+
+It reads docs/agent-protocol.md literally and shares no code with the daemon, so that the two
+agree because both follow the document.
+"""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+
+LAUNCH = 7
+SECTOR = 512
+MAX_LINE = 4096
+# Software emulation on a machine that is busy with other tests.
+BOOT_SECONDS = 60
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What goes onto the inputs disk, and how large the results disk is."""
+
+    algorithm: bytes
+    arguments: Sequence[bytes] = ()
+    datasets: Mapping[str, bytes] = field(default_factory=dict)
+    python: bool = False
+    machine: str = "q35"
+    result_bytes: int = 1 << 20
+    inputs: bytes | None = None  # instead of all of the above: a disk as it is
+
+    def disk(self) -> bytes:
+        """The inputs disk."""
+        if self.inputs is not None:
+            return self.inputs
+        members = {"job/launch": str(LAUNCH).encode(), "job/vm_id": b"vm-1"}
+        members |= {f"job/arguments/{n:04}": text for n, text in enumerate(self.arguments)}
+        members |= {"algorithm": self.algorithm}
+        members |= {f"datasets/{name}": data for name, data in self.datasets.items()}
+        return _tar(members)
+
+
+def _tar(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+class Lines:
+    """JSON lines over a Unix socket that may be connected again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: trio.SocketStream | None = None
+        self._buffer = b""
+
+    async def connect(self) -> None:
+        self._buffer = b""
+        self._stream = await trio.open_unix_socket(str(self._path))
+
+    async def disconnect(self) -> None:
+        assert self._stream is not None
+        await self._stream.aclose()
+
+    async def send(self, message: Message) -> None:
+        await self.send_bytes(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    async def send_bytes(self, data: bytes) -> None:
+        assert self._stream is not None
+        await self._stream.send_all(data)
+
+    async def receive(self) -> Message:
+        assert self._stream is not None
+        while b"\n" not in self._buffer:
+            data = await self._stream.receive_some()
+            if not data:
+                raise EOFError("the other side closed")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        assert len(line) < MAX_LINE
+        message: Message = json.loads(line.decode("utf-8", "strict"))
+        return message
+
+
+@dataclass
+class Header:
+    """The first sector of the results disk."""
+
+    launch: int
+    length: int
+    exit_code: int
+    error: str
+
+
+class Guest:
+    """A running guest and the host's side of its conversation."""
+
+    def __init__(self, directory: Path, process: trio.Process) -> None:
+        self.directory = directory
+        self.process = process
+        self.agent = Lines(directory / "agent")
+        self.qmp = Lines(directory / "qmp")
+
+    async def receive(self, kind: str) -> Message:
+        """The next message of this type; others are passed over."""
+        while True:
+            message = await self.agent.receive()
+            assert message["v"] == 1
+            if message["type"] == kind:
+                return message
+
+    async def order(self, kind: str, **fields: object) -> None:
+        """A message to the guest."""
+        await self.agent.send({"v": 1, "type": kind, "launch": LAUNCH, **fields})
+
+    async def acknowledge(self, message: Message) -> None:
+        await self.agent.send(
+            {"v": 1, "type": "ack", "launch": message["launch"], "seq": message["seq"]}
+        )
+
+    async def start(self) -> None:
+        """Wait until it is ready, and start it."""
+        await self.receive("ready")
+        await self.order("start")
+        await self.acknowledge(await self.receive("started"))
+
+    async def finish(self) -> Message:
+        """Wait for the end, acknowledge it, and see the guest power off."""
+        finished = await self.receive("finished")
+        await self.acknowledge(finished)
+        await self.event("SHUTDOWN")
+        return finished
+
+    async def event(self, name: str) -> Message:
+        """The next QMP event of this name."""
+        while True:
+            message = await self.qmp.receive()
+            if message.get("event") == name:
+                return message
+
+    def header(self) -> Header:
+        """As the document says, field by field."""
+        sector = (self.directory / "results").read_bytes()[:SECTOR]
+        assert sector[:19] == b"CHRONOVISOR-RESULT\n"
+        assert sector[19:24] == b"0001\n"
+        assert sector[103:] == bytes(SECTOR - 103)
+        return Header(
+            launch=int(sector[24:44]),
+            length=int(sector[45:65]),
+            exit_code=int(sector[66:69]),
+            error=sector[70:102].decode("ascii").rstrip(" "),
+        )
+
+    def result(self) -> dict[str, bytes]:
+        """The files of the result tar by name."""
+        data = (self.directory / "results").read_bytes()[SECTOR:][: self.header().length]
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            files = (member for member in archive if member.isfile())
+            return {member.name: _content(archive, member) for member in files}
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read()
+
+
+@asynccontextmanager
+async def booted(guest_dir: Path, job: Job) -> AsyncIterator[Guest]:
+    """A guest with this job, connected; killed at the end."""
+    with tempfile.TemporaryDirectory(prefix="guest-") as name, trio.fail_after(BOOT_SECONDS):
+        directory = Path(name)
+        (directory / "inputs").write_bytes(_sectors(job.disk()))
+        with (directory / "results").open("wb") as file:
+            file.truncate(SECTOR + job.result_bytes)
+        _concatenate(guest_dir, directory / "initrd", python=job.python)
+        process = await _spawn(guest_dir, directory, job.machine)
+        guest = Guest(directory, process)
+        try:
+            await guest.agent.connect()
+            await guest.qmp.connect()
+            await guest.qmp.send({"execute": "qmp_capabilities"})
+            yield guest
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            with trio.CancelScope(shield=True):
+                await process.wait()
+
+
+async def _spawn(guest_dir: Path, directory: Path, machine: str) -> trio.Process:
+    agent, qmp = _listen(directory / "agent"), _listen(directory / "qmp")
+    try:
+        argv = _argv(guest_dir, directory, machine, agent.fileno(), qmp.fileno())
+        with (directory / "stderr").open("wb") as stderr:
+            return await trio.lowlevel.open_process(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                pass_fds=(agent.fileno(), qmp.fileno()),
+            )
+    finally:
+        agent.close()
+        qmp.close()
+
+
+def _argv(guest_dir: Path, directory: Path, machine: str, agent: int, qmp: int) -> list[str]:
+    return [
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+        "-machine", machine, "-accel", "tcg", "-m", "256", "-smp", "1",
+        "-kernel", f"{guest_dir}/vmlinuz", "-initrd", f"{directory}/initrd",
+        "-append", "console=ttyS0 quiet",
+        "-no-shutdown", "-no-reboot", "-action", "panic=pause", "-device", "pvpanic",
+        "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-chardev", f"file,id=console,path={directory}/console", "-serial", "chardev:console",
+        "-chardev", f"socket,id=qmp,fd={qmp},server=on,wait=off", "-mon", "qmp,mode=control",
+        "-device", "virtio-serial-pci",
+        "-chardev", f"socket,id=agent,fd={agent},server=on,wait=off",
+        "-device", "virtserialport,chardev=agent,name=org.chronovisor.agent.0",
+        "-drive", f"if=none,id=inputs,format=raw,readonly=on,file={directory}/inputs",
+        "-device", "virtio-blk-pci,drive=inputs,serial=inputs",
+        "-drive", f"if=none,id=results,format=raw,file={directory}/results",
+        "-device", "virtio-blk-pci,drive=results,serial=results",
+    ]  # fmt: skip
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(1)
+    return listener
+
+
+def _concatenate(guest_dir: Path, initrd: Path, *, python: bool) -> None:
+    names = ["base.cpio", "python.cpio"] if python else ["base.cpio"]
+    with initrd.open("wb") as file:
+        for name in names:
+            file.write((guest_dir / name).read_bytes())
+
+
+def _sectors(data: bytes) -> bytes:
+    return data + bytes(-len(data) % SECTOR)
