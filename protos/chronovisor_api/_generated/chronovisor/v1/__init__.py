@@ -21,7 +21,6 @@ __all__ = (
     "FetchResultResponse",
     "GetVmRequest",
     "ImageRef",
-    "Initrd",
     "KillVmRequest",
     "Limits",
     "ListVmsRequest",
@@ -770,21 +769,6 @@ default_message_pool.register_message("chronovisor.v1", "ImageRef", ImageRef)
 
 
 @dataclass(eq=False, repr=False)
-class Initrd(betterproto2.Message):
-    """
-    The layers of an initial RAM disk, concatenated in this order.
-    """
-
-    layers: "list[ImageRef]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
-    """
-    The layers, 1 to 16.
-    """
-
-
-default_message_pool.register_message("chronovisor.v1", "Initrd", Initrd)
-
-
-@dataclass(eq=False, repr=False)
 class KillVmRequest(betterproto2.Message):
     """
     Which VM to kill.
@@ -1310,9 +1294,10 @@ class VmShape(betterproto2.Message):
     The Linux kernel. Absent: the catalogue's `reference-kernel`.
     """
 
-    initrd: "Initrd | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True)
+    initrd: "list[ImageRef]" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    The initial RAM disk. Absent: one layer, the catalogue's `reference-base`.
+    The layers of the initial RAM disk, at most 16, concatenated in this order. Empty: one layer,
+    the catalogue's `reference-base`.
     """
 
     firmware: "ImageRef | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
@@ -1322,7 +1307,7 @@ class VmShape(betterproto2.Message):
 
     command_line: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
-    What is appended to the kernel's command line: printable ASCII, at most 1024 bytes.
+    What is appended to the kernel's command line: printable ASCII, at most 2000 bytes.
     """
 
 

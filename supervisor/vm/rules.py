@@ -1,0 +1,271 @@
+"""What a manifest may hold: one table of limits, checked before anything is admitted.
+
+Its types were checked where it was read; this module looks at values only. Every violation is
+reported at once, each under the dotted path of its field.
+
+================================  ==========================  ======================================
+field                             takes                       because
+================================  ==========================  ======================================
+name, provider                    128 printable characters    they stand in one line of a table
+description                       4096 bytes                  it is a note, not a document
+labels                            64, Kubernetes' syntax      selectors of other tools apply as is
+algorithm.arguments               256, each 4096 bytes        a command line, not a data channel
+datasets                          64, names of files          each is one entry of the inputs disk
+vm.cpus                           1 to 64                     beyond it lies another class of host
+vm.memory_bytes                   64 MiB to 4 TiB, whole MiB  less cannot boot; more is a slip
+vm.initrd                         1 to 16 layers              they are concatenated at each launch
+vm.command_line                   2000 printable ASCII        x86 kernels take 2048 with our part
+limits                            see :data:`BOUNDS`          a slip of a unit is caught
+the whole                         48 KiB                      it is an event, and those are < 64 KiB
+================================  ==========================  ======================================
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from supervisor.vm.commands import FieldViolation
+from supervisor.vm.spec import (
+    GIB,
+    HOUR_MS,
+    KIB,
+    MIB,
+    MINUTE_MS,
+    SECOND_MS,
+    Algorithm,
+    ByDigest,
+    Dataset,
+    ImageRef,
+    Manifest,
+    VmShape,
+)
+
+NAME_CHARACTERS = 128
+DESCRIPTION_BYTES = 4096
+LABELS = 64
+ARGUMENTS = 256
+ARGUMENT_BYTES = 4096
+DATASETS = 64
+DATASET_NAME_BYTES = 128
+INITRD_LAYERS = 16
+COMMAND_LINE_BYTES = 2000
+MANIFEST_BYTES = 48 * KIB
+IDEMPOTENCY_KEY_BYTES = 128
+DAY_MS = 24 * HOUR_MS
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LABEL_PREFIX = re.compile(r"(?=.{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/")
+_LABEL_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_VM_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_PRINTABLE_ASCII = re.compile(r"[ -~]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """The least and the greatest value of one number of the manifest."""
+
+    field: str
+    value: Callable[[Manifest], int]
+    least: int
+    greatest: int
+    takes: str
+
+
+BOUNDS = (
+    Bound("vm.cpus", lambda m: m.vm.cpus, 1, 64, "1 to 64"),
+    Bound(
+        "vm.memory_bytes",
+        lambda m: m.vm.memory_bytes,
+        64 * MIB,
+        4096 * GIB,
+        "64 MiB to 4 TiB, in bytes",
+    ),
+    Bound(
+        "limits.ttl_ms",
+        lambda m: m.limits.ttl_ms,
+        SECOND_MS,
+        30 * DAY_MS,
+        "1 second to 30 days, in milliseconds",
+    ),
+    Bound(
+        "limits.launch_deadline_ms",
+        lambda m: m.limits.launch_deadline_ms,
+        SECOND_MS,
+        HOUR_MS,
+        "1 second to 1 hour, in milliseconds",
+    ),
+    Bound(
+        "limits.stop_grace_ms",
+        lambda m: m.limits.stop_grace_ms,
+        0,
+        10 * MINUTE_MS,
+        "0 to 10 minutes, in milliseconds",
+    ),
+    Bound(
+        "limits.result_bytes",
+        lambda m: m.limits.result_bytes,
+        KIB,
+        64 * GIB,
+        "1 KiB to 64 GiB, in bytes",
+    ),
+    Bound(
+        "limits.log_bytes",
+        lambda m: m.limits.log_bytes,
+        4 * KIB,
+        GIB,
+        "4 KiB to 1 GiB, in bytes",
+    ),
+)
+"""Every number of a manifest that has a range."""
+
+
+def check(manifest: Manifest) -> tuple[FieldViolation, ...]:
+    """Return everything that is wrong with the values of ``manifest``; empty if nothing is."""
+    violations = tuple(_violations(manifest))
+    if violations:
+        return violations
+    size = len(msgspec.msgpack.encode(manifest))
+    if size <= MANIFEST_BYTES:
+        return ()
+    whole = f"the whole manifest has {size} bytes; it takes at most {MANIFEST_BYTES}"
+    return (FieldViolation("", f"{whole}: put long arguments into a dataset"),)
+
+
+def check_vm_id(vm_id: str) -> tuple[FieldViolation, ...]:
+    """Return what is wrong with an id that a client chose: an RFC 1123 label, so 63 characters."""
+    if _VM_ID.fullmatch(vm_id):
+        return ()
+    takes = "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+    return (_violation("vm_id", vm_id, takes),)
+
+
+def check_idempotency_key(key: str) -> tuple[FieldViolation, ...]:
+    """Return what is wrong with the key of a submission."""
+    if 0 < len(key) <= IDEMPOTENCY_KEY_BYTES and _PRINTABLE_ASCII.fullmatch(key):
+        return ()
+    takes = f"1 to {IDEMPOTENCY_KEY_BYTES} printable ASCII characters"
+    return (_violation("idempotency_key", key, takes),)
+
+
+def check_digest(field: str, sha256: str) -> Iterator[FieldViolation]:
+    """Yield what is wrong with a SHA-256 in ``field``."""
+    if not _DIGEST.fullmatch(sha256):
+        yield _violation(field, sha256, "a SHA-256 as 64 lower-case hexadecimal digits")
+
+
+def _violations(manifest: Manifest) -> Iterator[FieldViolation]:
+    yield from _name(manifest.name)
+    yield from _text("description", manifest.description, DESCRIPTION_BYTES)
+    yield from _labels(manifest.labels)
+    yield from _algorithm(manifest.algorithm)
+    yield from _datasets(manifest.datasets)
+    yield from _numbers(manifest)
+    yield from _shape(manifest.vm)
+
+
+def _name(name: str) -> Iterator[FieldViolation]:
+    if not 0 < len(name) <= NAME_CHARACTERS or "/" in name or not name.isprintable():
+        takes = f"1 to {NAME_CHARACTERS} characters without '/' and control characters"
+        yield _violation("name", name, takes)
+
+
+def _provider(field: str, provider: str) -> Iterator[FieldViolation]:
+    if len(provider) > NAME_CHARACTERS or not provider.isprintable():
+        takes = f"at most {NAME_CHARACTERS} characters without control characters"
+        yield _violation(field, provider, takes)
+
+
+def _text(field: str, text: str, limit: int) -> Iterator[FieldViolation]:
+    if _SURROGATE.search(text) or "\0" in text:
+        yield _violation(field, text, "Unicode text without NUL")
+    elif len(text.encode()) > limit:
+        yield FieldViolation(
+            field, f"got {len(text.encode())} bytes of text; it takes at most {limit}"
+        )
+
+
+def _labels(labels: dict[str, str]) -> Iterator[FieldViolation]:
+    yield from _count("labels", len(labels), 0, LABELS)
+    for key, value in labels.items():
+        if not _LABEL_PART.fullmatch(_LABEL_PREFIX.sub("", key, count=1)):
+            takes = (
+                "1 to 63 letters, digits, '-', '_' and '.', after an optional DNS prefix and '/'"
+            )
+            yield _violation("labels", key, f"keys of {takes}")
+        if value and not _LABEL_PART.fullmatch(value):
+            takes = "at most 63 letters, digits, '-', '_' and '.'"
+            yield _violation(f"labels.{_quoted(key)[1:-1]}", value, takes)
+
+
+def _algorithm(algorithm: Algorithm) -> Iterator[FieldViolation]:
+    yield from check_digest("algorithm.sha256", algorithm.sha256)
+    yield from _provider("algorithm.provider", algorithm.provider)
+    yield from _count("algorithm.arguments", len(algorithm.arguments), 0, ARGUMENTS)
+    for index, argument in enumerate(algorithm.arguments[:ARGUMENTS]):
+        yield from _text(f"algorithm.arguments[{index}]", argument, ARGUMENT_BYTES)
+
+
+def _datasets(datasets: tuple[Dataset, ...]) -> Iterator[FieldViolation]:
+    yield from _count("datasets", len(datasets), 0, DATASETS)
+    seen: set[str] = set()
+    for index, dataset in enumerate(datasets[:DATASETS]):
+        yield from _dataset_name(f"datasets[{index}].name", dataset.name, seen)
+        yield from check_digest(f"datasets[{index}].sha256", dataset.sha256)
+        yield from _provider(f"datasets[{index}].provider", dataset.provider)
+        seen.add(dataset.name)
+
+
+def _dataset_name(field: str, name: str, seen: set[str]) -> Iterator[FieldViolation]:
+    if name in {"", ".", ".."} or "/" in name or not name.isprintable():
+        yield _violation(field, name, "a file name without '/' and control characters")
+    elif len(name.encode()) > DATASET_NAME_BYTES:
+        yield _violation(field, name, f"at most {DATASET_NAME_BYTES} bytes")
+    elif name in seen:
+        yield _violation(field, name, "a name that no other dataset has")
+
+
+def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
+    for bound in BOUNDS:
+        value = bound.value(manifest)
+        if not bound.least <= value <= bound.greatest:
+            yield FieldViolation(bound.field, f"got {value}; it takes {bound.takes}")
+    if manifest.vm.memory_bytes % MIB:
+        got = f"got {manifest.vm.memory_bytes}"
+        yield FieldViolation("vm.memory_bytes", f"{got}; it takes a multiple of 1 MiB")
+
+
+def _shape(vm: VmShape) -> Iterator[FieldViolation]:
+    yield from _image("vm.kernel", vm.kernel)
+    yield from _count("vm.initrd", len(vm.initrd), 1, INITRD_LAYERS)
+    for index, layer in enumerate(vm.initrd[:INITRD_LAYERS]):
+        yield from _image(f"vm.initrd[{index}]", layer)
+    if vm.firmware is not None:
+        yield from _image("vm.firmware", vm.firmware)
+    line = vm.command_line
+    if len(line) > COMMAND_LINE_BYTES or not _PRINTABLE_ASCII.fullmatch(line):
+        takes = f"at most {COMMAND_LINE_BYTES} printable ASCII characters"
+        yield _violation("vm.command_line", line, takes)
+
+
+def _image(field: str, image: ImageRef) -> Iterator[FieldViolation]:
+    if isinstance(image, ByDigest):
+        yield from check_digest(f"{field}.sha256", image.sha256)
+    elif not _IMAGE_NAME.fullmatch(image.name):
+        takes = "a name of the catalogue: letters, digits, '.', '_' and '-', never a path"
+        yield _violation(f"{field}.name", image.name, takes)
+
+
+def _count(field: str, count: int, least: int, greatest: int) -> Iterator[FieldViolation]:
+    if not least <= count <= greatest:
+        yield FieldViolation(field, f"got {count} entries; it takes {least} to {greatest}")
+
+
+def _violation(field: str, got: str, takes: str) -> FieldViolation:
+    return FieldViolation(field, f"got {_quoted(got)}; it takes {takes}")
+
+
+def _quoted(text: str) -> str:
+    """Return text of a stranger's choosing in a form that is short and safe to show."""
+    return ascii(text) if len(text) <= 64 else f"{ascii(text[:60])}... ({len(text)} characters)"
