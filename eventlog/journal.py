@@ -1,0 +1,186 @@
+"""The log's storage as its writer sees it, and the implementation over segment files.
+
+`Journal` is the seam for another backend. Its methods block: `commit`, `prepare` and `close` are
+called by one thread only, `read` by any thread.
+"""
+
+import enum
+import errno
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from eventlog import record, segment
+from eventlog.frame import MAX_COUNT
+from eventlog.history import History
+from eventlog.record import Record
+from eventlog.recovery import Recovered, recover
+from eventlog.segment import SPARE_NAME, TIP_NAME, SegmentHeader, Tip
+from eventlog.storage import File, Lock, Storage
+from eventlog.writer import SegmentWriter, begin_segment, capacity, inherit_spare, make_spare
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_SPARE_RETRY_BYTES = 256 * 1024
+"""Without a spare, try again after this many bytes: a failed try costs about one commit."""
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """The events of one append, encoded one after another; they are committed as a whole."""
+
+    first: int
+    count: int
+    recorded_at: int
+    events: bytes
+
+
+class Spare(enum.Enum):
+    """Whether the next segment's space is held already. MISSING: the disk is full."""
+
+    HELD = "held"
+    MISSING = "missing"
+
+
+class Journal(Protocol):
+    """Durable storage of events under one writer."""
+
+    log_id: uuid.UUID
+    epoch: int
+    max_batch_bytes: int
+    max_batch_events: int
+
+    @property
+    def spare(self) -> Spare:
+        """Whether space for the time after a full disk is held."""
+
+    def commit(self, parts: Sequence[Part]) -> None:
+        """Append within the bounds above, atomically; durable on return. Then raises for ever."""
+
+    def prepare(self) -> None:
+        """Work that can wait until the waiters of a commit were woken."""
+
+    def read(self, after: int, upto: int) -> Sequence[Record]:
+        """Some events from `after + 1` on, none beyond `upto`; none only where there are none."""
+
+    def close(self) -> None:
+        """Give up files and lock. What is durable stays."""
+
+
+class SegmentJournal:
+    """The log of `docs/log-format.md` in one directory."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        lock: Lock,
+        writer: SegmentWriter,
+        tip: File,
+        clock: Callable[[], int],
+    ) -> None:
+        self.log_id = writer.header.log_id
+        self.epoch = writer.header.epoch
+        self.max_batch_bytes = capacity(writer.header.allocated) - len(record.body(MAX_COUNT, b""))
+        self.max_batch_events = MAX_COUNT
+        self._storage = storage
+        self._lock = lock
+        self._writer = writer
+        self._tip = tip
+        self._clock = clock
+        self._spare = Spare.MISSING
+        self._unspared_bytes = _SPARE_RETRY_BYTES
+        self._history = History(storage)
+
+    @property
+    def spare(self) -> Spare:
+        return self._spare
+
+    def commit(self, parts: Sequence[Part]) -> None:
+        self._lock.verify()
+        count = sum(part.count for part in parts)
+        body = record.body(count, b"".join([part.events for part in parts]))
+        if not self._writer.fits(len(body)):
+            self._roll_over()
+        self._writer.append(body, count, parts[-1].recorded_at)
+        self._unspared_bytes += len(body)
+        self.write_tip()
+
+    def prepare(self) -> None:
+        if self._spare is Spare.HELD or self._unspared_bytes < _SPARE_RETRY_BYTES:
+            return
+        self._unspared_bytes = 0
+        try:
+            make_spare(self._storage, self._writer.header.allocated)
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+        else:
+            self._spare = Spare.HELD
+
+    def read(self, after: int, upto: int) -> Sequence[Record]:
+        return self._history.read(after, upto)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._tip.close()
+        self._lock.release()
+
+    def write_tip(self) -> None:
+        """Note what is acknowledged. Never synced: it may lag, and costs no commit time."""
+        place = self._writer.place
+        tip = Tip(self.log_id, self.epoch, place.position - 1, place.chain)
+        self._tip.pwrite(segment.encode_tip(tip), 0)
+
+    def _roll_over(self) -> None:
+        full = self._writer
+        full.seal(self._clock())
+        full.close()
+        if self._spare is Spare.MISSING:
+            make_spare(self._storage, full.header.allocated)
+        header = msgspec.structs.replace(
+            full.header,
+            first=full.place.position,
+            chain=full.place.chain,
+            created_at=self._clock(),
+        )
+        self._writer = begin_segment(self._storage, header)
+        self._spare = Spare.MISSING
+        self._unspared_bytes = _SPARE_RETRY_BYTES
+
+
+def open_journal(
+    storage: Storage, node_id: str, segment_bytes: int, clock: Callable[[], int]
+) -> tuple[SegmentJournal, Recovered]:
+    """Take the lock, recover, and begin a segment of a new epoch."""
+    storage.prepare()
+    lock = storage.lock()
+    try:
+        recovered = recover(storage, clock())
+        inherit_spare(storage, segment_bytes)
+        if SPARE_NAME not in storage.names():
+            make_spare(storage, segment_bytes)
+        log_id = recovered.log_id or uuid.uuid4()
+        header = SegmentHeader(
+            log_id=log_id,
+            node_id=node_id,
+            epoch=recovered.epoch + 1,
+            first=recovered.head + 1,
+            chain=recovered.chain or segment.first_chain(log_id),
+            allocated=segment_bytes,
+            created_at=clock(),
+        )
+        writer = begin_segment(storage, header)
+        journal = SegmentJournal(storage, lock, writer, _open_tip(storage), clock)
+        journal.write_tip()
+        journal.prepare()
+    except BaseException:
+        lock.release()
+        raise
+    return journal, recovered
+
+
+def _open_tip(storage: Storage) -> File:
+    if TIP_NAME in storage.names():
+        return storage.modify(TIP_NAME)
+    return storage.create(TIP_NAME)

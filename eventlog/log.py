@@ -1,0 +1,273 @@
+"""The event log as its one writer uses it: `open_log`, and `EventLog` inside that block.
+
+The event loop gives events their positions and versions, the committer's thread makes them
+durable, and only then are they shown to their appender and to readers.
+"""
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import trio
+
+from eventlog import record
+from eventlog.committer import Committer
+from eventlog.errors import (
+    BatchTooLarge,
+    EventTooLarge,
+    InvalidEvent,
+    LogClosed,
+    LogEnded,
+    LogNotWritable,
+    LogPoisoned,
+    WrongExpectedVersion,
+)
+from eventlog.feed import Feed
+from eventlog.journal import Journal, Part, Spare, open_journal
+from eventlog.readers import Reader, Subscription
+from eventlog.record import EVENT_LIMIT, LOG_STREAM, LOG_TYPE_PREFIX, NewEvent, Record
+from eventlog.recovery import REPAIRED, Recovered, Repair
+from eventlog.segment import NODE_ID_LIMIT
+from eventlog.storage import DiskStorage, Storage
+
+QUEUE_BYTES = 8 * 1024 * 1024
+"""Encoded events waiting for the disk: some full frames, so the disk never idles, and no more."""
+
+QUEUE_APPENDS = 4096
+"""Appends waiting for the disk: 16 times the producers that group commit is measured with."""
+
+_SEGMENT_BYTES = (4096, 1024 * 1024 * 1024)
+"""Least and most: a page, and what may still be zero-filled in seconds."""
+
+
+class LogOptions(msgspec.Struct, frozen=True):
+    """How a log is written. `clock` gives nanoseconds since 1970 in UTC."""
+
+    node_id: str = "local"
+    segment_bytes: int = 16 * 1024 * 1024
+    clock: Callable[[], int] = time.time_ns
+    storage: Callable[[Path], Storage] = DiskStorage
+
+    def __post_init__(self) -> None:
+        least, most = _SEGMENT_BYTES
+        if not least <= self.segment_bytes <= most:
+            raise ValueError(f"segment_bytes is {self.segment_bytes}, not {least} to {most}")
+        if not 0 < len(self.node_id.encode()) <= NODE_ID_LIMIT or "\0" in self.node_id:
+            raise ValueError(f"node_id must have 1 to {NODE_ID_LIMIT} bytes")
+
+
+class _Append:
+    """An append on its way: what will be shown, and who waits for it."""
+
+    __slots__ = ("error", "records", "size", "task")
+
+    def __init__(self, records: tuple[Record, ...], size: int) -> None:
+        self.records = records
+        self.size = size
+        self.task = trio.lowlevel.current_task()
+        self.error: LogEnded | None = None
+
+
+class EventLog:
+    """One writer's log. Made by `open_log`; all methods belong to the event loop's thread."""
+
+    def __init__(self, journal: Journal, recovered: Recovered, options: LogOptions) -> None:
+        self.log_id = str(journal.log_id)
+        self.node_id = options.node_id
+        self.epoch = journal.epoch
+        self._journal = journal
+        self._clock = options.clock
+        self._versions = recovered.versions
+        self._next = recovered.head + 1
+        self._recorded_at = recovered.recorded_at
+        self._queued: deque[_Append] = deque()
+        self._queued_bytes = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._ended: LogEnded | None = None
+        self._feed = Feed(journal, recovered.head)
+        self._committer = Committer(journal, self._on_durable, self._on_failure)
+
+    @property
+    def head(self) -> int:
+        """The last durable position; 0 for an empty log."""
+        return self._feed.head
+
+    @property
+    def spare(self) -> Spare:
+        """MISSING when the disk is too full for another segment: keep what is left for exits."""
+        return self._journal.spare
+
+    def version(self, stream: str) -> int:
+        """The stream's version, counting what is queued; 0 where there is no such stream."""
+        return self._versions.get(stream, 0)
+
+    async def append(
+        self, events: Sequence[NewEvent], *, expected: Mapping[str, int] = {}
+    ) -> tuple[Record, ...]:
+        """Append all events or none, and return when they are durable.
+
+        `expected` names the versions that streams must have now. Waits, and may be cancelled,
+        while the queue is full; once queued it can no longer be cancelled.
+
+        Raises WrongExpectedVersion, EventTooLarge, BatchTooLarge or InvalidEvent: nothing was
+        written. Raises LogPoisoned when a write failed: opening the log again tells whether these
+        events are in it. Raises LogClosed.
+        """
+        for event in events:
+            _check_not_reserved(event)
+        return await self._append(events, expected)
+
+    def read(self, after: int = 0, *, stream: str | None = None) -> Reader:
+        """Events after a position, up to the head of this moment. Raises PositionInFuture."""
+        return Reader(self._feed, after, stream)
+
+    def subscribe(self, after: int = 0) -> Subscription:
+        """All events after a position, with one `CaughtUp` marker, then live, without end.
+
+        Raises PositionInFuture.
+        """
+        return Subscription(self._feed, after)
+
+    async def record_repairs(self, repairs: Sequence[Repair]) -> None:
+        """Append one `log.repaired.v1` for each unfinished write that was cut."""
+        if repairs:
+            await self._append([_repaired(repair) for repair in repairs], {})
+
+    async def close(self) -> None:
+        """Commit what is queued, then stop. Readers get LogClosed."""
+        await self._committer.stop()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        self._end(LogClosed())
+
+    async def _append(
+        self, events: Sequence[NewEvent], expected: Mapping[str, int]
+    ) -> tuple[Record, ...]:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while self._is_full() and self._ended is None:
+            await self._room.park()
+        if self._ended is not None:
+            raise self._ended.again()
+        for stream, version in expected.items():
+            if self.version(stream) != version:
+                raise WrongExpectedVersion(stream, version, self.version(stream))
+        if not events:
+            return ()
+        return await self._commit(*self._place(events))
+
+    def _is_full(self) -> bool:
+        return self._queued_bytes >= QUEUE_BYTES or len(self._queued) >= QUEUE_APPENDS
+
+    def _place(self, events: Sequence[NewEvent]) -> tuple[tuple[Record, ...], Part]:
+        """Give the events their places. Nothing is changed yet, so anything may be refused."""
+        position = self._next
+        recorded_at = max(self._clock(), self._recorded_at, 1)
+        versions: dict[str, int] = {}
+        encoded: list[bytes] = []
+        for event in events:
+            version = (versions.get(event.stream) or self.version(event.stream)) + 1
+            versions[event.stream] = version
+            placed = record.place(event, position + len(encoded), version, recorded_at, self.epoch)
+            encoded.append(_encoded(placed))
+        part = Part(position, len(encoded), recorded_at, b"".join(encoded))
+        self._check_fits(part)
+        try:
+            records = tuple(record.decode(record.body(part.count, part.events)))
+        except msgspec.ValidationError as error:
+            raise InvalidEvent(str(events[0].type), str(error)) from error
+        self._versions.update(versions)
+        self._next += part.count
+        self._recorded_at = recorded_at
+        return records, part
+
+    def _check_fits(self, part: Part) -> None:
+        if part.count > self._journal.max_batch_events:
+            raise BatchTooLarge(part.count, self._journal.max_batch_events, "events")
+        if len(part.events) > self._journal.max_batch_bytes:
+            raise BatchTooLarge(len(part.events), self._journal.max_batch_bytes, "bytes")
+
+    async def _commit(self, records: tuple[Record, ...], part: Part) -> tuple[Record, ...]:
+        append = _Append(records, len(part.events))
+        self._queued.append(append)
+        self._queued_bytes += append.size
+        self._committer.put(part)
+        await trio.lowlevel.wait_task_rescheduled(_never_abort)
+        if append.error is not None:
+            raise append.error
+        return records
+
+    def _on_durable(self, appends: int) -> None:
+        durable = [self._queued.popleft() for _ in range(appends)]
+        size = sum(append.size for append in durable)
+        self._queued_bytes -= size
+        self._feed.publish([event for append in durable for event in append.records], size)
+        for append in durable:
+            trio.lowlevel.reschedule(append.task)
+        self._room.unpark_all()
+
+    def _on_failure(self, cause: BaseException) -> None:
+        self._end(LogPoisoned(cause))
+
+    def _end(self, error: LogEnded) -> None:
+        self._ended = self._ended or error
+        for append in self._queued:
+            append.error = self._ended.again()
+            trio.lowlevel.reschedule(append.task)
+        self._queued.clear()
+        self._feed.end(self._ended)
+        self._room.unpark_all()
+
+
+@asynccontextmanager
+async def open_log(directory: Path, options: LogOptions | None = None) -> AsyncIterator[EventLog]:
+    """Take the directory's lock, recover, and write to the log until the block is left.
+
+    Raises LogLocked, LogNotWritable, CorruptLog, ForeignSegment or UnsupportedFormat.
+    """
+    options = options or LogOptions()
+    try:
+        journal, recovered = await trio.to_thread.run_sync(
+            open_journal,
+            options.storage(directory),
+            options.node_id,
+            options.segment_bytes,
+            options.clock,
+        )
+    except OSError as error:
+        raise LogNotWritable(directory, str(error)) from error
+    log = EventLog(journal, recovered, options)
+    try:
+        await log.record_repairs(recovered.unlogged)
+        yield log
+    finally:
+        await log.close()
+        journal.close()
+
+
+def _never_abort(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED
+
+
+def _check_not_reserved(event: NewEvent) -> None:
+    if event.stream == LOG_STREAM or event.type.startswith(LOG_TYPE_PREFIX):
+        raise InvalidEvent(event.type, "stream 'log' and types 'log.*' belong to the log itself")
+    if not event.stream or not event.type:
+        raise InvalidEvent(event.type, "stream and type must not be empty")
+
+
+def _encoded(placed: Record) -> bytes:
+    raw = record.encode(placed)
+    if len(raw) >= EVENT_LIMIT:
+        raise EventTooLarge(placed.type, len(raw), EVENT_LIMIT)
+    return raw
+
+
+def _repaired(repair: Repair) -> NewEvent:
+    return NewEvent(
+        stream=LOG_STREAM,
+        type=REPAIRED,
+        payload=msgspec.msgpack.encode(repair),
+        event_id=repair.kept_as,
+    )

@@ -1,0 +1,137 @@
+"""Bringing a directory back to the state "everything acknowledged, nothing else".
+
+Reads the whole log, cuts an unfinished write (keeping its bytes aside), and seals the last
+segment. Every step may be interrupted and is then simply done again. Damage is never cut.
+"""
+
+import hashlib
+import itertools
+import uuid
+
+import msgspec
+
+from eventlog.audit import Audit, read_tip
+from eventlog.damage import Ending, Tail
+from eventlog.record import LOG_STREAM, Record
+from eventlog.segment import is_segment_name
+from eventlog.storage import Storage
+from eventlog.walk import SegmentWalk, segment_names, walk_log
+from eventlog.writer import SegmentWriter
+
+REPAIRED = "log.repaired.v1"
+_TORN = ".torn-"
+
+
+class Repair(msgspec.Struct, frozen=True):
+    """Payload of `log.repaired.v1`: an unfinished write that was cut and is kept in a file."""
+
+    segment: str
+    kept_as: str
+    length: int
+    sha256: str
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a writer needs to go on. `log_id` is None for an empty directory."""
+
+    log_id: uuid.UUID | None
+    epoch: int
+    head: int
+    chain: bytes
+    recorded_at: int
+    versions: dict[str, int]
+    unlogged: tuple[Repair, ...]
+
+
+def recover(storage: Storage, sealed_at: int) -> Recovered:
+    """Recover under the lock. Raises CorruptLog, ForeignSegment or UnsupportedFormat, unchanged."""
+    audit = Audit(read_tip(storage))
+    logged: set[str] = set()
+    last: SegmentWalk | None = None
+    tail = Tail(Ending.SEALED)
+    for walk in walk_log(storage):
+        for sound in walk:
+            logged.update(_kept_files(audit.check(walk, sound)))
+        last, tail = walk, walk.finish()
+    audit.conclude(last)
+    if last is not None:
+        _cut(storage, last, tail)
+        _seal(storage, last, tail, sealed_at)
+    return Recovered(
+        log_id=last.header.log_id if last else None,
+        epoch=last.header.epoch if last else 0,
+        head=audit.head,
+        chain=last.place.chain if last else b"",
+        recorded_at=audit.recorded_at,
+        versions=audit.versions,
+        unlogged=tuple(_describe(storage, name) for name in _torn_names(storage) - logged),
+    )
+
+
+def _kept_files(records: list[Record]) -> list[str]:
+    return [
+        msgspec.msgpack.decode(event.payload, type=Repair).kept_as
+        for event in records
+        if event.stream == LOG_STREAM and event.type == REPAIRED
+    ]
+
+
+def _cut(storage: Storage, last: SegmentWalk, tail: Tail) -> None:
+    if tail.ending is not Ending.TORN:
+        return
+    file = storage.modify(last.header.name)
+    try:
+        _keep(storage, last.header.name, file.pread(tail.torn, last.place.offset))
+        # Zeros, not a truncation: a torn write stays recognisable until all of it is gone.
+        file.pwrite(bytes(tail.torn), last.place.offset)
+        file.fdatasync()
+    finally:
+        file.close()
+
+
+def _keep(storage: Storage, name: str, torn: bytes) -> None:
+    taken = set(storage.names())
+    kept_as = next(kept for n in itertools.count(1) if (kept := f"{name}{_TORN}{n}") not in taken)
+    file = storage.create(kept_as)
+    try:
+        file.pwrite(torn, 0)
+        file.fsync()
+    finally:
+        file.close()
+    storage.fsync_dir()
+
+
+def _seal(storage: Storage, last: SegmentWalk, tail: Tail, sealed_at: int) -> None:
+    if last.place.position == last.header.first:
+        return  # Without events it is replaced by the next epoch's segment, of the same name.
+    if tail.ending is Ending.SEALED and tail.unused == 0:
+        return
+    file = storage.modify(last.header.name)
+    try:
+        writer = SegmentWriter(file, last.header, last.place, last.frames)
+        if tail.ending is Ending.SEALED:
+            writer.finish_seal()
+        else:
+            writer.seal(sealed_at)
+    finally:
+        file.close()
+
+
+def _torn_names(storage: Storage) -> set[str]:
+    return {name for name in storage.names() if is_segment_name(name.partition(_TORN)[0])} - set(
+        segment_names(storage)
+    )
+
+
+def _describe(storage: Storage, name: str) -> Repair:
+    file = storage.open(name)
+    try:
+        torn = file.pread(file.size(), 0)
+    finally:
+        file.close()
+    return Repair(
+        segment=name.partition(_TORN)[0],
+        kept_as=name,
+        length=len(torn),
+        sha256=hashlib.sha256(torn).hexdigest(),
+    )

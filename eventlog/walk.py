@@ -1,0 +1,158 @@
+"""Reading segments from front to back, checking every byte on the way.
+
+`walk_log` gives one `SegmentWalk` per segment; iterating a walk gives its sound frames, and
+`finish` says how the segment ends or raises. Used by recovery, verification and reading alike.
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from eventlog import frame, segment
+from eventlog.damage import Ending, Place, Tail, judge
+from eventlog.errors import CorruptLog, ForeignSegment
+from eventlog.frame import BadFrame, Frame, FrameHeader
+from eventlog.segment import SegmentHeader
+from eventlog.storage import File, Storage
+
+_WINDOW = 1024 * 1024
+"""Bytes of one read: some thousands of usual events, and little memory."""
+
+
+class _Window:
+    """A file read in large pieces, because a read per frame costs more than its checks."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._start = 0
+        self._data = b""
+
+    def read(self, length: int, offset: int) -> bytes:
+        at = offset - self._start
+        if at < 0 or at + length > len(self._data):
+            self._data = self._file.pread(max(length, _WINDOW), offset)
+            self._start, at = offset, 0
+        return self._data[at : at + length]
+
+
+class SegmentWalk:
+    """One pass over a segment's frames, from its first or from a `place` known to be sound."""
+
+    def __init__(self, file: File, header: SegmentHeader, place: Place | None = None) -> None:
+        self.header = header
+        self.place = place or Place(segment.HEADER_SIZE, header.first, header.chain)
+        self.frames = 0
+        self._file = file
+        self._window = _Window(file)
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (sound := self._next()) is not None:
+            yield sound
+
+    def skip(self, after: int) -> None:
+        """Pass over frames that end at or before `after`, trusting their headers."""
+        while (header := self._header()) is not None and header.last <= after:
+            trailer = self._window.read(
+                frame.TRAILER_SIZE, self.place.offset + header.size - frame.TRAILER_SIZE
+            )
+            chain = frame.trailer_chain(trailer, header.length)
+            if chain is None:
+                return
+            self._advance(header, chain)
+
+    def finish(self) -> Tail:
+        """Pass over the rest and tell how the segment ends. Raises CorruptLog."""
+        for _ in self:
+            pass
+        return judge(self._file, self.header, self.place, self.frames)
+
+    def _next(self) -> Frame | None:
+        header = self._header()
+        if header is None:
+            return None
+        offset = self.place.offset
+        rest = self._window.read(header.size - frame.HEADER_SIZE, offset + frame.HEADER_SIZE)
+        try:
+            sound = frame.decode_frame(offset, header, rest, self.place.chain)
+        except BadFrame:
+            return None
+        self._advance(header, sound.chain)
+        return sound
+
+    def _header(self) -> FrameHeader | None:
+        header = frame.decode_header(self._window.read(frame.HEADER_SIZE, self.place.offset))
+        if header is None or header.first != self.place.position:
+            return None
+        return header
+
+    def _advance(self, header: FrameHeader, chain: bytes) -> None:
+        self.frames += 1
+        self.place = Place(self.place.offset + header.size, header.last + 1, chain)
+
+
+def segment_names(storage: Storage) -> list[str]:
+    """The segments, oldest first."""
+    return [name for name in storage.names() if segment.is_segment_name(name)]
+
+
+def name_holding(names: list[str], position: int) -> int:
+    """The index of the segment that must hold this position."""
+    starts = [int(PurePath(name).stem) for name in names]
+    return max((at for at, start in enumerate(starts) if start <= position), default=0)
+
+
+def read_header(file: File, name: str) -> SegmentHeader:
+    """The segment's checked header. Raises what `segment.decode_header` raises."""
+    return segment.decode_header(file.pread(segment.HEADER_SIZE, 0), name)
+
+
+def walk_log(storage: Storage, after: int = 0) -> Iterator[SegmentWalk]:
+    """One walk per segment, from the one that holds event `after + 1`.
+
+    A walk is finished when the next is asked for. Raises CorruptLog, ForeignSegment or
+    UnsupportedFormat at the first segment that is not sound or does not follow its predecessor.
+    """
+    names = segment_names(storage)
+    previous: SegmentWalk | None = None
+    for name in names[name_holding(names, after + 1) :]:
+        file = storage.open(name)
+        try:
+            walk = SegmentWalk(file, read_header(file, name))
+            _check_follows(walk.header, previous, after)
+            yield walk
+            _check_ending(walk, names[-1])
+            previous = walk
+        finally:
+            file.close()
+
+
+def _check_follows(header: SegmentHeader, previous: SegmentWalk | None, after: int) -> None:
+    if previous is None:
+        if header.first > after + 1:
+            raise ForeignSegment(
+                header.name, f"events from {after + 1} to {header.first - 1} are missing"
+            )
+        if header.first == 1 and header.chain != segment.first_chain(header.log_id):
+            raise ForeignSegment(header.name, "its chain does not begin with its log's id")
+        return
+    if header.log_id != previous.header.log_id:
+        raise ForeignSegment(
+            header.name, f"it is of log {header.log_id}, not {previous.header.log_id}"
+        )
+    if header.first != previous.place.position:
+        raise ForeignSegment(
+            header.name, f"events from {previous.place.position} to {header.first - 1} are missing"
+        )
+    if header.chain != previous.place.chain:
+        raise ForeignSegment(header.name, "it continues another history")
+    if header.epoch < previous.header.epoch:
+        raise ForeignSegment(
+            header.name,
+            f"a stale writer made it in epoch {header.epoch}, after {previous.header.epoch}",
+        )
+
+
+def _check_ending(walk: SegmentWalk, last: str) -> None:
+    if walk.finish().ending is not Ending.SEALED and walk.header.name != last:
+        raise CorruptLog(
+            walk.place.position, walk.place.offset, walk.header.name, "it ends without a footer"
+        )
