@@ -1,0 +1,55 @@
+"""Facts of the ``host`` stream, past tense; :mod:`supervisor.vm.events` gives the rules."""
+
+from enum import Enum
+
+import msgspec
+
+
+class DaemonStarted(msgspec.Struct, frozen=True):
+    """A life of the daemon on this log began; the record's epoch numbers it."""
+
+    version: str
+    pid: int
+    boot_id: str
+    qemu: str
+
+
+class StopReason(Enum):
+    """Why the daemon ended in good order."""
+
+    SIGNAL = "signal"
+
+
+class DaemonStopped(msgspec.Struct, frozen=True):
+    """The daemon ended in good order; without this event before the next start, it was killed."""
+
+    reason: StopReason
+    vms_left_running: int
+
+
+class ComputationAdmitted(msgspec.Struct, frozen=True):
+    """A key, the request it stands for and the VM it made; one append with the VM's first event.
+
+    ``request_digest`` is SHA-256 over the RFC 8785 JSON of the manifest and the asked-for id.
+    """
+
+    vm_id: str
+    idempotency_key: str
+    request_digest: str
+
+
+class ArtifactStored(msgspec.Struct, frozen=True):
+    """The first upload of these bytes, in the stream ``artifact/<sha256>``; ``size`` in bytes."""
+
+    sha256: str
+    size: int
+
+
+Event = DaemonStarted | DaemonStopped | ComputationAdmitted | ArtifactStored
+
+TAGS: dict[type[Event], str] = {
+    DaemonStarted: "host.daemon-started.v1",
+    DaemonStopped: "host.daemon-stopped.v1",
+    ComputationAdmitted: "host.computation-admitted.v1",
+    ArtifactStored: "artifact.stored.v1",
+}

@@ -1,0 +1,156 @@
+"""The one place where a computation is taken or refused.
+
+Submitting is one append: the idempotency key, the request's digest and the VM's first event are
+durable together, so there is no half-accepted computation. Whatever runs between two awaits runs
+alone; what is on its way to the disk is reserved, so that two equal keys never make two VMs while
+many submissions share one fsync.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+import msgspec
+import trio
+
+from eventlog import EventLog, Record
+from supervisor.admission.digest import manifest_digest, request_digest
+from supervisor.admission.events import ComputationAdmitted
+from supervisor.admission.state import AdmissionState, Admitted
+from supervisor.caller import Caller
+from supervisor.cause import cause_of
+from supervisor.journal import HOST_STREAM, encode, vm_stream
+from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.vm.events import ComputationSubmitted
+from supervisor.vm.rules import check
+from supervisor.vm.spec import Manifest
+
+IN_FLIGHT_MAX = 256
+"""Submissions between decision and fsync; more would only queue behind the same disk."""
+KEY_MAX_BYTES = 256
+"""An idempotency key is a UUID or the like, not a document."""
+VM_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
+"""Safe as a file name, in a URL and in QEMU's -name."""
+
+
+class Intake(Enum):
+    """Whether new work is taken."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The VM that stands for a submission, and whether an earlier one had made it."""
+
+    vm_id: str
+    reused: bool
+
+
+class Admission:
+    """Takes submissions; ``start`` is called with the record that defines each new VM."""
+
+    def __init__(
+        self,
+        state: AdmissionState,
+        log: EventLog,
+        check_inputs: Callable[[Manifest], None],
+        start: Callable[[Record], None],
+    ) -> None:
+        self.intake = Intake.OPEN
+        self._state = state
+        self._log = log
+        self._check_inputs = check_inputs
+        self._start = start
+        self._in_flight: dict[tuple[str, str], trio.Event] = {}
+        self._ids_in_flight: set[str] = set()
+
+    async def submit(
+        self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
+    ) -> Taken:
+        """Take a computation, once per idempotency key; an empty key makes a VM each time.
+
+        Raises CommandDenied.
+        """
+        self._check_words(key, vm_id)
+        digest = request_digest(manifest, vm_id)
+        key = key or f"unnamed-{_random_id()}"
+        if earlier := await self._earlier(caller.tenant, key):
+            return _repeated(earlier, digest, key)
+        self._check_request(manifest, vm_id)
+        chosen = vm_id or _random_id()
+        with self._reserved(caller.tenant, key, chosen):
+            admitted = ComputationAdmitted(chosen, key, digest)
+            records = await self._append(admitted, manifest, caller)
+            self._state.evolve(admitted, caller.tenant)
+            self._start(records[1])
+        return Taken(chosen, reused=False)
+
+    async def _earlier(self, tenant: str, key: str) -> Admitted | None:
+        while waiting := self._in_flight.get((tenant, key)):
+            await waiting.wait()
+        return self._state.find(tenant, key)
+
+    @contextmanager
+    def _reserved(self, tenant: str, key: str, vm_id: str) -> Iterator[None]:
+        settled = self._in_flight[tenant, key] = trio.Event()
+        self._ids_in_flight.add(vm_id)
+        try:
+            yield
+        finally:
+            del self._in_flight[tenant, key]
+            self._ids_in_flight.remove(vm_id)
+            settled.set()
+
+    async def _append(
+        self, admitted: ComputationAdmitted, manifest: Manifest, caller: Caller
+    ) -> tuple[Record, ...]:
+        cause = cause_of(caller)
+        stream = vm_stream(admitted.vm_id)
+        submitted = ComputationSubmitted(manifest, manifest_digest(manifest))
+        events = [
+            encode(admitted, HOST_STREAM, caller.tenant, cause),
+            encode(submitted, stream, caller.tenant, cause),
+        ]
+        return await self._log.append(events, expected={stream: 0})
+
+    def _check_words(self, key: str, vm_id: str | None) -> None:
+        if len(key.encode()) > KEY_MAX_BYTES:
+            takes = f"got {len(key.encode())} bytes, takes at most {KEY_MAX_BYTES}"
+            raise _invalid("idempotency_key", takes)
+        if vm_id is not None and not VM_ID.fullmatch(vm_id):
+            takes = "takes 1 to 40 of a-z, 0-9 and '-', not beginning or ending with '-'"
+            raise _invalid("vm_id", f"got {vm_id!r:.80}, {takes}")
+
+    def _check_request(self, manifest: Manifest, vm_id: str | None) -> None:
+        if self.intake is Intake.CLOSED:
+            raise CommandDenied(DenyReason.SHUTTING_DOWN, "the daemon is shutting down; try later")
+        if violations := check(manifest):
+            detail = "; ".join(f"{each.field}: {each.description}" for each in violations)
+            raise CommandDenied(DenyReason.INVALID_MANIFEST, detail, tuple(violations))
+        if vm_id in self._state.vm_ids or vm_id in self._ids_in_flight:
+            raise CommandDenied(DenyReason.VM_EXISTS, f"there is a VM {vm_id!r}; choose another id")
+        if len(self._in_flight) >= IN_FLIGHT_MAX:
+            detail = f"{IN_FLIGHT_MAX} submissions are waiting for the disk; try again"
+            raise CommandDenied(DenyReason.MAILBOX_FULL, detail)
+        self._check_inputs(manifest)
+
+
+def _repeated(earlier: Admitted, digest: str, key: str) -> Taken:
+    if earlier.request_digest != digest:
+        detail = f"idempotency key {key!r} was used for another request; choose a new key"
+        raise CommandDenied(DenyReason.IDEMPOTENCY_KEY_REUSED, detail)
+    return Taken(earlier.vm_id, reused=True)
+
+
+def _invalid(field: str, description: str) -> CommandDenied:
+    violation = FieldViolation(field, description)
+    return CommandDenied(DenyReason.INVALID_ARGUMENT, f"{field}: {description}", (violation,))
+
+
+def _random_id() -> str:
+    """Return 80 random bits in 16 letters and digits that are easy to read aloud."""
+    return base64.b32encode(os.urandom(10)).decode().lower()

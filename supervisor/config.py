@@ -1,0 +1,56 @@
+"""What the daemon is told at its start, and where things lie when nobody says otherwise."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+SYSTEM_HOME = Path("/var/lib/chronovisor")
+"""State and data of a daemon that root runs; others keep theirs where XDG puts them."""
+
+GRPC_PORT = 7001
+WEBSOCKET_PORT = 9022
+LOOPBACK = "127.0.0.1"
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A TCP address to listen on; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Config(msgspec.Struct, frozen=True):
+    """One daemon. ``stop_vms``: end the VMs with the daemon in place of leaving them running."""
+
+    state_dir: Path
+    catalogue: Path
+    grpc: Endpoint = Endpoint(LOOPBACK, GRPC_PORT)
+    websocket: Endpoint = Endpoint(LOOPBACK, WEBSOCKET_PORT)
+    stop_vms: bool = False
+
+
+def default_state_dir(environment: Mapping[str, str], uid: int) -> Path:
+    """Return where a user's daemon keeps its log, its VMs and its socket."""
+    if uid == 0:
+        return SYSTEM_HOME
+    return _xdg(environment, "XDG_STATE_HOME", ".local/state") / "chronovisor"
+
+
+def default_catalogue(environment: Mapping[str, str], uid: int) -> Path:
+    """Return where a user's guests are built and looked for."""
+    if uid == 0:
+        return SYSTEM_HOME / "guest"
+    return _xdg(environment, "XDG_DATA_HOME", ".local/share") / "chronovisor" / "guest"
+
+
+def _xdg(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
+    # A relative path must be ignored (XDG Base Directory Specification).
+    chosen = environment.get(variable, "")
+    home = environment.get("HOME") or os.path.expanduser("~")
+    return Path(chosen) if os.path.isabs(chosen) else Path(home) / below_home

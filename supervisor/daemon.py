@@ -1,0 +1,228 @@
+"""The composition root: the only module that knows every other.
+
+One life of the daemon: open the log, fold it, start one actor per VM (each picks up what its log
+left unfinished), serve, and on SIGTERM or SIGINT stop taking work and leave. QEMU lives on unless
+``stop_vms`` was asked for.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+
+import msgspec
+import trio
+
+from eventlog import EventLog, LogOptions, Record, open_log, read_log
+from supervisor.actor import VmActor, VmRef
+from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
+from supervisor.admission.inputs import check_inputs
+from supervisor.admission.intake import Admission, Intake
+from supervisor.admission.state import AdmissionState
+from supervisor.api.asyncio_bridge import serve_grpc
+from supervisor.api.websocket import serve_websocket
+from supervisor.artifacts.catalogue import Catalogue
+from supervisor.artifacts.store import ArtifactStore
+from supervisor.caller import Caller
+from supervisor.cause import Cause
+from supervisor.config import Address, Config
+from supervisor.host.facts import HostFacts, read_facts
+from supervisor.host.host import VmHost
+from supervisor.journal import (
+    HOST_STREAM,
+    LogJournal,
+    World,
+    decode,
+    define_from,
+    encode,
+    load_vm,
+    replay,
+)
+from supervisor.registry import Registry
+from supervisor.service import Service
+from supervisor.state_directory import StateDirectory, node_id, prepare_state_directory
+from supervisor.supervision import supervise
+from supervisor.vm.commands import CommandDenied, Stop
+from supervisor.vm.events import ComputationSubmitted
+from supervisor.vm.state import ENDED, Phase
+
+logger = logging.getLogger(__name__)
+
+HOST_TENANT = "host"
+STOP_ALL_S = 60
+"""With ``stop_vms``: what the VMs get to end before the daemon leaves all the same."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Where the daemon listens, once it does."""
+
+    version: str
+    state_dir: str
+    log_id: str
+    unix: str
+    grpc: Address
+    websocket: Address
+    vms: int
+
+
+def main(config: Config, announce: Callable[[Ready], None]) -> None:
+    """Run one life of the daemon; ``announce`` is called when it serves.
+
+    Raises CannotStart, or EventLogError when the log cannot be opened or written.
+    """
+    trio.run(run, config, announce)
+
+
+async def run(config: Config, announce: Callable[[Ready], None]) -> None:
+    """The same as :func:`main`, inside Trio."""
+    directory = prepare_state_directory(config.state_dir)
+    facts = read_facts()
+    async with open_log(directory.log, LogOptions(node_id=node_id(directory))) as log:
+        world = await trio.to_thread.run_sync(lambda: replay(read_log(directory.log)))
+        async with trio.open_nursery() as nursery:
+            daemon = Daemon(config, directory, facts, log, world, nursery)
+            await daemon.recover()
+            announce(await daemon.serve())
+            await daemon.wait_for_signal()
+            await daemon.leave()
+
+
+class Daemon:
+    """The parts of one life, and how they are joined."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: StateDirectory,
+        facts: HostFacts,
+        log: EventLog,
+        world: World,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._facts = facts
+        self._log = log
+        self._world = world
+        self._nursery = nursery
+        self._registry = Registry()
+        self._store = ArtifactStore(directory.artifacts)
+        self._catalogue = Catalogue(config.catalogue)
+        self._admission = self._admit(world.admission)
+        self._life = Cause("", "")
+
+    def _admit(self, state: AdmissionState) -> Admission:
+        check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
+        return Admission(state, self._log, check, self._start_submitted)
+
+    async def recover(self) -> None:
+        """Record that this life began, then give every VM of the log its actor."""
+        started = DaemonStarted(
+            version("chronovisor"), os.getpid(), self._facts.boot_id, self._facts.qemu_path
+        )
+        record = await self._record(started)
+        self._life = Cause(record.event_id, record.event_id)
+        for state in self._world.vms.values():
+            if state.phase is not Phase.DELETED:
+                self._start_actor(self._registry.add(state), self._life)
+
+    async def serve(self) -> Ready:
+        """Open the APIs; return where they listen."""
+        service = Service(
+            self._log, self._registry, self._admission, self._store, self._directory.vms
+        )
+        grpc = await self._nursery.start(
+            partial(serve_grpc, service, self._config, self._directory)
+        )
+        websocket = await self._nursery.start(
+            partial(serve_websocket, service, self._config, self._directory)
+        )
+        return Ready(
+            version=version("chronovisor"),
+            state_dir=str(self._directory.root),
+            log_id=self._log.log_id,
+            unix=str(self._directory.grpc_socket),
+            grpc=grpc,
+            websocket=websocket,
+            vms=sum(1 for _ in self._registry.states()),
+        )
+
+    async def wait_for_signal(self) -> None:
+        """Return at the first SIGTERM or SIGINT."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                logger.info("%s: leaving", signal.Signals(number).name)
+                return
+
+    async def leave(self) -> None:
+        """Take no more work, stop the VMs if that was asked for, and record the end."""
+        self._admission.intake = Intake.CLOSED
+        if self._config.stop_vms:
+            await self._stop_vms()
+        left = sum(1 for state in self._registry.states() if state.phase not in ENDED)
+        await self._record(DaemonStopped(StopReason.SIGNAL, left))
+        self._nursery.cancel_scope.cancel()
+
+    async def _stop_vms(self) -> None:
+        caller = Caller("daemon", HOST_TENANT, command_id=self._life.correlation_id)
+        async with trio.open_nursery() as nursery:
+            for state in list(self._registry.states()):
+                if state.phase not in ENDED:
+                    nursery.start_soon(self._stop_vm, state.vm_id, caller)
+
+    async def _stop_vm(self, vm_id: str, caller: Caller) -> None:
+        with trio.move_on_after(STOP_ALL_S) as patience:
+            try:
+                state = await self._registry.ask(vm_id, Stop(), caller)
+            except CommandDenied as denied:
+                logger.warning("VM %s was not stopped: %s", vm_id, denied)
+                return
+            if state.phase in ENDED:
+                return
+            async for _ in self._log.subscribe(self._log.head):
+                if self._registry.get(vm_id).phase in ENDED:
+                    return
+        if patience.cancelled_caught:
+            logger.warning("VM %s did not end within %d s and lives on", vm_id, STOP_ALL_S)
+
+    def _start_submitted(self, record: Record) -> None:
+        event = decode(record)
+        assert isinstance(event, ComputationSubmitted)
+        cause = Cause(record.causation_id, record.correlation_id, traceparent=record.traceparent)
+        ref = self._registry.add(define_from(record, event))
+        self._start_actor(ref, cause.followed_by(record.event_id))
+
+    def _start_actor(self, ref: VmRef, cause: Cause) -> None:
+        self._nursery.start_soon(self._run_actor, ref, cause, name=f"vm/{ref.state.vm_id}")
+
+    async def _run_actor(self, ref: VmRef, cause: Cause) -> None:
+        vm_id = ref.state.vm_id
+
+        async def run_once() -> None:
+            host = VmHost(
+                vm_id,
+                self._directory.vms / vm_id,
+                store=self._store,
+                catalogue=self._catalogue,
+                facts=self._facts,
+            )
+            await VmActor(ref, LogJournal(self._log), host, wall_clock_ms).run(cause)
+
+        async def reload() -> None:
+            ref.state = await load_vm(self._log, vm_id)
+
+        await supervise(f"VM {vm_id}", run_once, reload, wall_clock_ms)
+        self._registry.forget(vm_id)
+
+    async def _record(self, event: Event) -> Record:
+        new = encode(event, HOST_STREAM, HOST_TENANT, self._life)
+        (record,) = await self._log.append([new])
+        return record
+
+
+def wall_clock_ms() -> int:
+    """Return the time that events and deadlines are counted in."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,42 @@
+"""vm_id -> address. The only list of VMs there is; the log is what it is rebuilt from."""
+
+from collections.abc import Iterator
+
+from supervisor.actor import VmRef
+from supervisor.caller import Caller
+from supervisor.vm.commands import Command, CommandDenied, DenyReason
+from supervisor.vm.state import Phase, VmState
+
+
+class Registry:
+    """The VMs of this daemon, deleted ones left out."""
+
+    def __init__(self) -> None:
+        self._refs: dict[str, VmRef] = {}
+
+    def add(self, state: VmState) -> VmRef:
+        """Give a VM an address."""
+        ref = self._refs[state.vm_id] = VmRef(state)
+        return ref
+
+    def forget(self, vm_id: str) -> None:
+        """Drop the address of a VM that was deleted."""
+        del self._refs[vm_id]
+
+    def get(self, vm_id: str) -> VmState:
+        """Return a VM's latest durable state. Raises CommandDenied."""
+        return self._find(vm_id).state
+
+    def states(self) -> Iterator[VmState]:
+        """Return every VM's latest durable state, in the order of their ids."""
+        return (self._refs[vm_id].state for vm_id in sorted(self._refs))
+
+    async def ask(self, vm_id: str, command: Command, caller: Caller) -> VmState:
+        """Send a command to a VM; return its state once it is durable. Raises CommandDenied."""
+        return await self._find(vm_id).ask(command, caller)
+
+    def _find(self, vm_id: str) -> VmRef:
+        ref = self._refs.get(vm_id)
+        if ref is None or ref.state.phase is Phase.DELETED:
+            raise CommandDenied(DenyReason.VM_UNKNOWN, f"there is no VM {vm_id!r:.80}")
+        return ref

@@ -1,0 +1,121 @@
+"""What the APIs may ask of the daemon, without knowing how it is built."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from eventlog import EventLog, WrongExpectedVersion
+from supervisor.admission.events import ArtifactStored
+from supervisor.admission.intake import Admission
+from supervisor.artifacts.errors import (
+    ArtifactError,
+    ArtifactTooLarge,
+    DigestMismatch,
+    StoreFull,
+)
+from supervisor.artifacts.store import ArtifactStore, Stored
+from supervisor.caller import Caller
+from supervisor.cause import cause_of
+from supervisor.journal import ARTIFACT_PREFIX, encode
+from supervisor.registry import Registry
+from supervisor.vm.commands import Command, CommandDenied, DenyReason
+from supervisor.vm.layout import CONSOLE_LOG, GUEST_LOG, launch_directory
+from supervisor.vm.spec import GIB, Manifest
+from supervisor.vm.state import Result, VmState
+
+UPLOAD_MAX_BYTES = 16 * GIB
+"""One artifact; larger data sets belong on a disk of their own."""
+
+ARTIFACT_DENIALS: dict[type[ArtifactError], DenyReason] = {
+    ArtifactTooLarge: DenyReason.ARTIFACT_TOO_LARGE,
+    DigestMismatch: DenyReason.ARTIFACT_MISMATCH,
+    StoreFull: DenyReason.DISK_FULL,
+}
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """The VM of a submission, and whether an earlier submission had made it."""
+
+    state: VmState
+    reused: bool
+
+
+class Service:
+    """One method a request; every refusal is a CommandDenied."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        registry: Registry,
+        admission: Admission,
+        artifacts: ArtifactStore,
+        vms: Path,
+    ) -> None:
+        self.log = log
+        self._registry = registry
+        self._admission = admission
+        self._artifacts = artifacts
+        self._vms = vms
+
+    async def submit(
+        self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
+    ) -> Submitted:
+        """Take a computation, once per idempotency key."""
+        taken = await self._admission.submit(manifest, key=key, vm_id=vm_id, caller=caller)
+        return Submitted(self._registry.get(taken.vm_id), taken.reused)
+
+    def get(self, vm_id: str) -> VmState:
+        """Return one VM."""
+        return self._registry.get(vm_id)
+
+    def list(self) -> Iterable[VmState]:
+        """Return the VMs in the order of their ids, deleted ones left out."""
+        return self._registry.states()
+
+    async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
+        """Obey a command; return the VM's state once it is durable."""
+        return await self._registry.ask(vm_id, command, caller)
+
+    async def upload(
+        self, chunks: AsyncIterator[bytes], *, sha256: str | None, caller: Caller
+    ) -> Stored:
+        """Store an artifact; the first upload of its bytes is an event."""
+        try:
+            stored = await self._artifacts.add(
+                chunks, limit_bytes=UPLOAD_MAX_BYTES, expected=sha256
+            )
+        except ArtifactError as error:
+            raise CommandDenied(ARTIFACT_DENIALS[type(error)], str(error)) from error
+        await self._record(stored, caller)
+        return stored
+
+    def open_result(self, vm_id: str) -> tuple[Path, Result]:
+        """Return where a VM's result archive lies, and what it is."""
+        state = self._registry.get(vm_id)
+        if state.result is None:
+            detail = f"VM {vm_id!r} is {state.phase.value} and has no result"
+            raise CommandDenied(DenyReason.NO_RESULT, detail)
+        return self._artifacts.path(state.result.sha256), state.result
+
+    def console(self, vm_id: str) -> Path:
+        """Return where the console log of a VM's current launch lies, if it exists."""
+        return self._launch_directory(vm_id) / CONSOLE_LOG
+
+    def guest_log(self, vm_id: str) -> Path:
+        """Return where the lines that the algorithm printed lie, if they exist."""
+        return self._launch_directory(vm_id) / GUEST_LOG
+
+    def _launch_directory(self, vm_id: str) -> Path:
+        state = self._registry.get(vm_id)
+        return self._vms / vm_id / launch_directory(state.launch_number)
+
+    async def _record(self, stored: Stored, caller: Caller) -> None:
+        stream = f"{ARTIFACT_PREFIX}{stored.sha256}"
+        if self.log.version(stream):
+            return
+        event = ArtifactStored(stored.sha256, stored.size)
+        new = encode(event, stream, caller.tenant, cause_of(caller))
+        with suppress(WrongExpectedVersion):  # another upload of the same bytes came first
+            await self.log.append([new], expected={stream: 0})

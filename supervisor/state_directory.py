@@ -1,0 +1,81 @@
+"""The daemon's directory: what lies where, and whether it can be used at all.
+
+``log/`` the event log, ``artifacts/`` the store, ``vms/<vm_id>/`` private to each VM, ``grpc.sock``
+for clients of this host, ``token`` for those that come by TCP, ``node_id`` the log's name of this
+host.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+UNIX_PATH_MAX_BYTES = 107
+"""sizeof(sun_path) less the NUL, unix(7)."""
+
+
+class CannotStart(Exception):
+    """The daemon cannot run here; the message says what is wrong and what to do."""
+
+
+class StateDirectory(msgspec.Struct, frozen=True):
+    """Paths under the state directory, which exists and is private."""
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        """The event log."""
+        return self.root / "log"
+
+    @property
+    def artifacts(self) -> Path:
+        """The artifact store."""
+        return self.root / "artifacts"
+
+    @property
+    def vms(self) -> Path:
+        """One directory a VM."""
+        return self.root / "vms"
+
+    @property
+    def grpc_socket(self) -> Path:
+        """Where local clients connect."""
+        return self.root / "grpc.sock"
+
+    @property
+    def token(self) -> Path:
+        """The bearer token for TCP."""
+        return self.root / "token"
+
+
+def prepare_state_directory(root: Path) -> StateDirectory:
+    """Make the directory where it is missing. Raises CannotStart."""
+    directory = StateDirectory(root.absolute())
+    length = len(os.fsencode(directory.grpc_socket))
+    if length > UNIX_PATH_MAX_BYTES:
+        raise CannotStart(
+            f"{directory.grpc_socket}: a socket's path may have {UNIX_PATH_MAX_BYTES} bytes and "
+            f"this one has {length}; choose a shorter --state-dir"
+        )
+    try:
+        directory.vms.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.root.chmod(0o700)
+    except OSError as error:
+        raise CannotStart(
+            f"the state directory {root} cannot be used: {error.strerror}; "
+            "choose another with --state-dir, or make it yours"
+        ) from error
+    return directory
+
+
+def node_id(directory: StateDirectory) -> str:
+    """Return this host's name in the log: random, made once."""
+    path = directory.root / "node_id"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        made = secrets.token_hex(8)
+        path.write_text(f"{made}\n", encoding="ascii")
+        return made
