@@ -268,4 +268,4 @@ def _violation(field: str, got: str, takes: str) -> FieldViolation:
 
 def _quoted(text: str) -> str:
     """Return text of a stranger's choosing in a form that is short and safe to show."""
-    return ascii(text) if len(text) <= 64 else f"{ascii(text[:60])}... ({len(text)} characters)"
+    return repr(text) if len(text) <= 64 else f"{text[:60]!r}... ({len(text)} characters)"

@@ -841,7 +841,7 @@ class ListVmsRequest(betterproto2.Message):
 
     phases: "list[Phase]" = betterproto2.field(2, betterproto2.TYPE_ENUM, repeated=True)
     """
-    The phases to list. Empty: all but PHASE_DELETED.
+    The phases to list. Empty: any.
     """
 
     page_size: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
@@ -1455,7 +1455,7 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListVmsResponse":
         """
-        List VMs in the order of their ids, page by page.
+        List VMs in the order of their ids, page by page. Deleted ones are left out.
         """
 
         return await self._unary_unary(
@@ -1701,7 +1701,7 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
 
     async def list_vms(self, message: "ListVmsRequest") -> "ListVmsResponse":
         """
-        List VMs in the order of their ids, page by page.
+        List VMs in the order of their ids, page by page. Deleted ones are left out.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

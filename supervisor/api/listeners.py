@@ -1,0 +1,85 @@
+"""Sockets to listen on, bound before anything is served, so that a taken address is met early."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+from supervisor.config import Endpoint
+
+BACKLOG = 128
+"""Connections that may wait to be accepted; a burst of clients is not refused."""
+PROBE_SECONDS = 1.0
+"""A listener on this host that does not take a connection for so long is wedged, not absent."""
+
+
+class CannotListen(Exception):
+    """An address cannot be listened on; the message says why, and what to do."""
+
+
+def bind_tcp(endpoint: Endpoint) -> socket.socket:
+    """Return a socket that listens on a numeric address. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((endpoint.host, endpoint.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(
+            f"cannot listen on {endpoint}: {error.strerror}; choose another port, or stop what has it"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """Return a socket that listens at ``path`` for this user only. Raises CannotListen.
+
+    A socket that an earlier daemon left is replaced; one that somebody listens on is not.
+    """
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The file takes its mode from the socket (Linux, net/unix/af_unix.c: unix_bind_bsd), so
+        # there is no instant in which others could connect, and no umask to be changed.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(os.fspath(path))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise CannotListen(f"cannot listen on {path}: {reason}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def endpoint_of(listener: socket.socket) -> Endpoint:
+    """Return the address that a TCP listener got."""
+    host, port, *_ = listener.getsockname()
+    return Endpoint(host, port)
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise CannotListen(f"{path} is in the way and is no socket: move it elsewhere")
+    if _is_listened_on(path):
+        raise CannotListen(f"another daemon listens on {path}: stop it first")
+    path.unlink()
+
+
+def _is_listened_on(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True

@@ -1,0 +1,84 @@
+"""What the API needs of the daemon. The daemon implements it; tests do so in memory."""
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from eventlog import CaughtUp, Record
+from supervisor.caller import Caller
+from supervisor.vm.commands import Command
+from supervisor.vm.spec import Manifest
+from supervisor.vm.state import Result, VmState
+
+
+class Submitted(Protocol):
+    """A computation that was accepted, now or (``reused``) by an earlier request with its key."""
+
+    @property
+    def state(self) -> VmState: ...
+    @property
+    def reused(self) -> bool: ...
+
+
+class Stored(Protocol):
+    """An artifact that is durable; ``size`` in bytes."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Log(Protocol):
+    """The part of :class:`eventlog.EventLog` that subscribers need."""
+
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def head(self) -> int: ...
+    def subscribe(self, after: int = 0) -> AsyncIterator[Record | CaughtUp]: ...
+
+
+class Supervisor(Protocol):
+    """The daemon. Each method may raise :class:`~supervisor.vm.commands.CommandDenied`."""
+
+    @property
+    def log(self) -> Log: ...
+
+    async def submit(
+        self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
+    ) -> Submitted:
+        """Accept a computation durably, or find the one that ``key`` stands for."""
+        ...
+
+    def get(self, vm_id: str) -> VmState:
+        """Return one VM's state."""
+        ...
+
+    def list(self) -> Iterable[VmState]:
+        """Return every VM's state, sorted by id; deleted ones may be left out."""
+        ...
+
+    async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
+        """Return the state once what the command led to is durable."""
+        ...
+
+    async def upload(
+        self, chunks: AsyncIterator[bytes], *, sha256: str | None, caller: Caller
+    ) -> Stored:
+        """Store the bytes durably; nothing is kept if ``chunks`` raises or is cut short."""
+        ...
+
+    def open_result(self, vm_id: str) -> tuple[Path, Result]:
+        """Return where the bytes of a VM's result lie, and what they must be."""
+        ...
+
+    def console(self, vm_id: str) -> Path:
+        """Return the console log of the VM's current launch; it need not exist yet."""
+        ...
+
+    def guest_log(self, vm_id: str) -> Path:
+        """Return what the algorithm printed in the current launch; it need not exist yet."""
+        ...
