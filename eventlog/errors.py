@@ -156,19 +156,12 @@ class WrongExpectedVersion(AppendRefused):
 class LogEnded(EventLogError):
     """This EventLog takes and delivers nothing more."""
 
-    def again(self) -> "LogEnded":
-        """The same error for another task, so that tracebacks do not pile up in one object."""
-        raise NotImplementedError
-
 
 class LogClosed(LogEnded):
     """The block of `open_log` was left."""
 
     def __init__(self) -> None:
         super().__init__("the log is closed; open it again")
-
-    def again(self) -> "LogClosed":
-        return LogClosed()
 
 
 class LogPoisoned(LogEnded):
@@ -183,7 +176,3 @@ class LogPoisoned(LogEnded):
             "restart: opening the log again recovers every acknowledged event"
         )
         self.__cause__ = cause
-        self._cause = cause
-
-    def again(self) -> "LogPoisoned":
-        return LogPoisoned(self._cause)

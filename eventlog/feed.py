@@ -6,7 +6,7 @@ can neither slow an append nor grow anything.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -41,7 +41,7 @@ class Feed:
         self._tail: deque[_Commit] = deque()
         self._tail_bytes = 0
         self._waiting = trio.lowlevel.ParkingLot()
-        self._ended: LogEnded | None = None
+        self._ended: Callable[[], LogEnded] | None = None
 
     def publish(self, records: Sequence[Record], size: int) -> None:
         """Show the events of one commit; `size` is their encoded size."""
@@ -52,9 +52,9 @@ class Feed:
             self._tail_bytes -= self._tail.popleft().size
         self._waiting.unpark_all()
 
-    def end(self, error: LogEnded) -> None:
-        """Nothing more will come: readers at the end get the error."""
-        self._ended = self._ended or error
+    def end(self, error: Callable[[], LogEnded]) -> None:
+        """Nothing more will come: every reader that reaches the end gets an error of its own."""
+        self._ended = error
         self._waiting.unpark_all()
 
     def check(self, after: int) -> None:
@@ -76,7 +76,7 @@ class Feed:
         """Wait for an event after `after`. Raises LogClosed or LogPoisoned."""
         while self.head <= after:
             if self._ended is not None:
-                raise self._ended.again()
+                raise self._ended()
             await self._waiting.park()
 
     def _over_full(self) -> bool:

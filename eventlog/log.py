@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -86,7 +87,7 @@ class EventLog:
         self._queued: deque[_Append] = deque()
         self._queued_bytes = 0
         self._room = trio.lowlevel.ParkingLot()
-        self._ended: LogEnded | None = None
+        self._ended: Callable[[], LogEnded] | None = None
         self._feed = Feed(journal, recovered.head)
         self._committer = Committer(journal, self._on_durable, self._on_failure)
 
@@ -139,8 +140,7 @@ class EventLog:
     async def close(self) -> None:
         """Commit what is queued, then stop. Readers get LogClosed."""
         await self._committer.stop()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        self._end(LogClosed())
+        self._end(LogClosed)
 
     async def _append(
         self, events: Sequence[NewEvent], expected: Mapping[str, int]
@@ -149,54 +149,51 @@ class EventLog:
         while self._is_full() and self._ended is None:
             await self._room.park()
         if self._ended is not None:
-            raise self._ended.again()
+            raise self._ended()
         for stream, version in expected.items():
             if self.version(stream) != version:
                 raise WrongExpectedVersion(stream, version, self.version(stream))
         if not events:
             return ()
-        return await self._commit(*self._place(events))
+        append = self._enqueue(events)
+        await trio.lowlevel.wait_task_rescheduled(_never_abort)
+        if append.error is not None:
+            raise append.error
+        return append.records
 
     def _is_full(self) -> bool:
         return self._queued_bytes >= QUEUE_BYTES or len(self._queued) >= QUEUE_APPENDS
 
-    def _place(self, events: Sequence[NewEvent]) -> tuple[tuple[Record, ...], Part]:
-        """Give the events their places. Nothing is changed yet, so anything may be refused."""
-        position = self._next
+    def _enqueue(self, events: Sequence[NewEvent]) -> _Append:
+        """Give the events their places and queue them, or refuse them and change nothing."""
         recorded_at = max(self._clock(), self._recorded_at, 1)
         versions: dict[str, int] = {}
+        records: list[Record] = []
         encoded: list[bytes] = []
-        for event in events:
-            version = (versions.get(event.stream) or self.version(event.stream)) + 1
-            versions[event.stream] = version
-            placed = record.place(event, position + len(encoded), version, recorded_at, self.epoch)
-            encoded.append(_encoded(placed))
-        part = Part(position, len(encoded), recorded_at, b"".join(encoded))
+        for position, event in enumerate(events, self._next):
+            version = versions.get(event.stream) or self._versions.get(event.stream, 0)
+            placed, raw = record.place(event, position, version + 1, recorded_at, self.epoch)
+            if len(raw) >= EVENT_LIMIT:
+                raise EventTooLarge(event.type, len(raw), EVENT_LIMIT)
+            versions[event.stream] = version + 1
+            records.append(placed)
+            encoded.append(raw)
+        part = Part(self._next, len(encoded), recorded_at, b"".join(encoded))
         self._check_fits(part)
-        try:
-            records = tuple(record.decode(record.body(part.count, part.events)))
-        except msgspec.ValidationError as error:
-            raise InvalidEvent(str(events[0].type), str(error)) from error
+        append = _Append(tuple(records), len(part.events))
         self._versions.update(versions)
         self._next += part.count
         self._recorded_at = recorded_at
-        return records, part
+        self._queued.append(append)
+        self._queued_bytes += append.size
+        self._committer.put(part)
+        return append
 
     def _check_fits(self, part: Part) -> None:
         if part.count > self._journal.max_batch_events:
             raise BatchTooLarge(part.count, self._journal.max_batch_events, "events")
         if len(part.events) > self._journal.max_batch_bytes:
             raise BatchTooLarge(len(part.events), self._journal.max_batch_bytes, "bytes")
-
-    async def _commit(self, records: tuple[Record, ...], part: Part) -> tuple[Record, ...]:
-        append = _Append(records, len(part.events))
-        self._queued.append(append)
-        self._queued_bytes += append.size
-        self._committer.put(part)
-        await trio.lowlevel.wait_task_rescheduled(_never_abort)
-        if append.error is not None:
-            raise append.error
-        return records
 
     def _on_durable(self, appends: int) -> None:
         durable = [self._queued.popleft() for _ in range(appends)]
@@ -208,15 +205,17 @@ class EventLog:
         self._room.unpark_all()
 
     def _on_failure(self, cause: BaseException) -> None:
-        self._end(LogPoisoned(cause))
+        self._end(partial(LogPoisoned, cause))
 
-    def _end(self, error: LogEnded) -> None:
-        self._ended = self._ended or error
+    def _end(self, error: Callable[[], LogEnded]) -> None:
+        if self._ended is not None:
+            return
+        self._ended = error
         for append in self._queued:
-            append.error = self._ended.again()
+            append.error = error()
             trio.lowlevel.reschedule(append.task)
         self._queued.clear()
-        self._feed.end(self._ended)
+        self._feed.end(error)
         self._room.unpark_all()
 
 
@@ -255,13 +254,6 @@ def _check_not_reserved(event: NewEvent) -> None:
         raise InvalidEvent(event.type, "stream 'log' and types 'log.*' belong to the log itself")
     if not event.stream or not event.type:
         raise InvalidEvent(event.type, "stream and type must not be empty")
-
-
-def _encoded(placed: Record) -> bytes:
-    raw = record.encode(placed)
-    if len(raw) >= EVENT_LIMIT:
-        raise EventTooLarge(placed.type, len(raw), EVENT_LIMIT)
-    return raw
 
 
 def _repaired(repair: Repair) -> NewEvent:

@@ -14,14 +14,20 @@ from eventlog.damage import Ending
 from eventlog.errors import CorruptLog
 from eventlog.frame import Frame
 from eventlog.record import Record
-from eventlog.storage import DiskStorage
+from eventlog.storage import DiskStorage, Storage
 from eventlog.walk import SegmentWalk, walk_log
+
+_LOOKS = 20
+"""Looks at a tail that a live writer may be changing; true damage is reported 20 ms later."""
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """One segment that passed. `last` is below `first` where it holds no event yet."""
+    """One segment that passed: its file, events `first` to `last`, and its bytes in use.
 
-    path: Path
+    `last` is below `first` where it holds no event yet.
+    """
+
+    name: str
     first: int
     last: int
     size: int
@@ -32,14 +38,9 @@ class Verified(msgspec.Struct, frozen=True):
 def read_log(directory: Path, after: int = 0, stream: str | None = None) -> Iterator[Record]:
     """Events after a position, in order.
 
-    Raises CorruptLog, ForeignSegment or UnsupportedFormat after the last sound event before it.
+    Raises CorruptLog, ForeignSegment or UnsupportedFormat behind the last sound event before it.
     """
-    for walk in walk_log(DiskStorage(directory), after):
-        walk.skip(after)
-        for sound in walk:
-            for event in record.decode(sound.body):
-                if event.position > after and stream in (None, event.stream):
-                    yield event
+    return read_storage(DiskStorage(directory), after, stream)
 
 
 def verify_log(directory: Path) -> Iterator[Verified]:
@@ -48,23 +49,42 @@ def verify_log(directory: Path) -> Iterator[Verified]:
     Checks checksums, chain, footers, gapless positions and stream versions, canonical encoding,
     and that nothing is missing that the tip says was acknowledged. Raises as `read_log` does.
     """
-    storage = DiskStorage(directory)
+    return verify_storage(DiskStorage(directory))
+
+
+def read_storage(storage: Storage, after: int = 0, stream: str | None = None) -> Iterator[Record]:
+    """`read_log` over any storage."""
+    for walk in walk_log(storage, after, _LOOKS):
+        walk.skip(after)
+        for sound in walk:
+            for event in record.decode(sound.body):
+                if event.position > after and stream in (None, event.stream):
+                    yield event
+
+
+def verify_storage(storage: Storage) -> Iterator[Verified]:
+    """`verify_log` over any storage."""
     audit = Audit(read_tip(storage))
     last: SegmentWalk | None = None
-    for walk in walk_log(storage):
+    for walk in walk_log(storage, looks=_LOOKS):
         for sound in walk:
             _check_canonical(walk, sound, audit.check(walk, sound))
-        tail = walk.finish()
-        yield Verified(
-            path=directory / walk.header.name,
-            first=walk.header.first,
-            last=walk.place.position - 1,
-            size=walk.place.offset + (segment.FOOTER_SIZE if tail.ending is Ending.SEALED else 0),
-            epoch=walk.header.epoch,
-            ending=tail.ending,
-        )
+        yield _verified(walk)
         last = walk
     audit.conclude(last)
+
+
+def _verified(walk: SegmentWalk) -> Verified:
+    ending = walk.finish().ending
+    footer = segment.FOOTER_SIZE if ending is Ending.SEALED else 0
+    return Verified(
+        name=walk.header.name,
+        first=walk.header.first,
+        last=walk.place.position - 1,
+        size=walk.place.offset + footer,
+        epoch=walk.header.epoch,
+        ending=ending,
+    )
 
 
 def _check_canonical(walk: SegmentWalk, sound: Frame, records: list[Record]) -> None:

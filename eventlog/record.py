@@ -79,12 +79,19 @@ class CaughtUp(msgspec.Struct, frozen=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Record])
+_decode_one = msgspec.msgpack.Decoder(Record).decode
+_decode_all = msgspec.msgpack.Decoder(list[Record]).decode
 
 
-def place(event: NewEvent, position: int, version: int, recorded_at: int, epoch: int) -> Record:
-    """Give an event its place."""
-    return Record(
+def place(
+    event: NewEvent, position: int, version: int, recorded_at: int, epoch: int
+) -> tuple[Record, bytes]:
+    """Give an event its place, and encode it.
+
+    The record is decoded from the bytes, which proves that they can be read again. Raises
+    InvalidEvent where they cannot.
+    """
+    fields = (
         position,
         event.stream,
         version,
@@ -100,14 +107,11 @@ def place(event: NewEvent, position: int, version: int, recorded_at: int, epoch:
         event.ext,
         event.payload,
     )
-
-
-def encode(record: Record) -> bytes:
-    """One event's bytes. Raises InvalidEvent where a field has no encoding."""
     try:
-        return _encoder.encode(record)
+        raw = _encoder.encode(fields)
+        return _decode_one(raw), raw
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidEvent(str(record.type), str(error)) from error
+        raise InvalidEvent(str(event.type), str(error)) from error
 
 
 def body(count: int, events: bytes) -> bytes:
@@ -119,17 +123,9 @@ def body(count: int, events: bytes) -> bytes:
 
 def decode(frame_body: bytes) -> list[Record]:
     """All events of a frame. Raises msgspec.DecodeError (a ValueError) for other bytes."""
-    return _decoder.decode(frame_body)
-
-
-def decode_raw(frame_body: bytes) -> list[msgspec.Raw]:
-    """All events of a frame as they are on disk, undecoded."""
-    return _raw_decoder.decode(frame_body)
+    return _decode_all(frame_body)
 
 
 def is_canonical(frame_body: bytes, records: Sequence[Record]) -> bool:
     """Whether the body is exactly what this library writes for these events."""
     return _encoder.encode(records) == frame_body
-
-
-_raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])

@@ -4,6 +4,7 @@
 `finish` says how the segment ends or raises. Used by recovery, verification and reading alike.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -16,6 +17,10 @@ from eventlog.storage import File, Storage
 
 _WINDOW = 1024 * 1024
 """Bytes of one read: some thousands of usual events, and little memory."""
+
+
+_SETTLE_SECONDS = 0.001
+"""Between two looks; copying the largest frame into the page cache takes less."""
 
 
 class _Window:
@@ -35,18 +40,33 @@ class _Window:
 
 
 class SegmentWalk:
-    """One pass over a segment's frames, from its first or from a `place` known to be sound."""
+    """One pass over a segment's frames, from its first or from a `place` known to be sound.
 
-    def __init__(self, file: File, header: SegmentHeader, place: Place | None = None) -> None:
+    Beside a live writer what looks like damage may be a write under way, so a reader without the
+    lock takes several `looks` before it believes it.
+    """
+
+    def __init__(
+        self, file: File, header: SegmentHeader, place: Place | None = None, looks: int = 1
+    ) -> None:
         self.header = header
         self.place = place or Place(segment.HEADER_SIZE, header.first, header.chain)
         self.frames = 0
         self._file = file
         self._window = _Window(file)
+        self._looks = looks
+        self._tail: Tail | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        while (sound := self._next()) is not None:
-            yield sound
+        while self._tail is None:
+            sound = self._next()
+            if sound is None:
+                self._window = _Window(self._file)
+                sound = self._next()
+            if sound is not None:
+                yield sound
+            else:
+                self._tail = self._judged()
 
     def skip(self, after: int) -> None:
         """Pass over frames that end at or before `after`, trusting their headers."""
@@ -63,7 +83,18 @@ class SegmentWalk:
         """Pass over the rest and tell how the segment ends. Raises CorruptLog."""
         for _ in self:
             pass
-        return judge(self._file, self.header, self.place, self.frames)
+        return self._tail or judge(self._file, self.header, self.place, self.frames)
+
+    def _judged(self) -> Tail | None:
+        """How the segment ends; None where that should be looked at again."""
+        self._looks -= 1
+        try:
+            return judge(self._file, self.header, self.place, self.frames)
+        except CorruptLog:
+            if self._looks <= 0:
+                raise
+        time.sleep(_SETTLE_SECONDS)
+        return None
 
     def _next(self) -> Frame | None:
         header = self._header()
@@ -105,7 +136,7 @@ def read_header(file: File, name: str) -> SegmentHeader:
     return segment.decode_header(file.pread(segment.HEADER_SIZE, 0), name)
 
 
-def walk_log(storage: Storage, after: int = 0) -> Iterator[SegmentWalk]:
+def walk_log(storage: Storage, after: int = 0, looks: int = 1) -> Iterator[SegmentWalk]:
     """One walk per segment, from the one that holds event `after + 1`.
 
     A walk is finished when the next is asked for. Raises CorruptLog, ForeignSegment or
@@ -116,7 +147,7 @@ def walk_log(storage: Storage, after: int = 0) -> Iterator[SegmentWalk]:
     for name in names[name_holding(names, after + 1) :]:
         file = storage.open(name)
         try:
-            walk = SegmentWalk(file, read_header(file, name))
+            walk = SegmentWalk(file, read_header(file, name), looks=looks)
             _check_follows(walk.header, previous, after)
             yield walk
             _check_ending(walk, names[-1])
