@@ -76,7 +76,7 @@ def _take(walk: SegmentWalk, after: int, upto: int) -> list[Record]:
     records: list[Record] = []
     size = 0
     while size < _READ_BYTES and walk.place.position <= upto:
-        sound = next(iter(walk), None)
+        sound = walk.next_frame()
         if sound is None:
             break
         records.extend(record.decode(sound.body))

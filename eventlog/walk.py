@@ -59,10 +59,10 @@ class SegmentWalk:
 
     def __iter__(self) -> Iterator[Frame]:
         while self._tail is None:
-            sound = self._next()
+            sound = self.next_frame()
             if sound is None:
                 self._window = _Window(self._file)
-                sound = self._next()
+                sound = self.next_frame()
             if sound is not None:
                 yield sound
             else:
@@ -85,18 +85,8 @@ class SegmentWalk:
             pass
         return self._tail or judge(self._file, self.header, self.place, self.frames)
 
-    def _judged(self) -> Tail | None:
-        """How the segment ends; None where that should be looked at again."""
-        self._looks -= 1
-        try:
-            return judge(self._file, self.header, self.place, self.frames)
-        except CorruptLog:
-            if self._looks <= 0:
-                raise
-        time.sleep(_SETTLE_SECONDS)
-        return None
-
-    def _next(self) -> Frame | None:
+    def next_frame(self) -> Frame | None:
+        """The frame at `place`, or None where there is no sound one. Passes no judgement."""
         header = self._header()
         if header is None:
             return None
@@ -108,6 +98,17 @@ class SegmentWalk:
             return None
         self._advance(header, sound.chain)
         return sound
+
+    def _judged(self) -> Tail | None:
+        """How the segment ends; None where that should be looked at again."""
+        self._looks -= 1
+        try:
+            return judge(self._file, self.header, self.place, self.frames)
+        except CorruptLog:
+            if self._looks <= 0:
+                raise
+        time.sleep(_SETTLE_SECONDS)
+        return None
 
     def _header(self) -> FrameHeader | None:
         header = frame.decode_header(self._window.read(frame.HEADER_SIZE, self.place.offset))
