@@ -8,7 +8,6 @@ left unfinished), serve, and on SIGTERM or SIGINT stop taking work and leave. QE
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -25,12 +24,14 @@ from supervisor.admission.state import AdmissionState
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
+from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
 from supervisor.cause import Cause
 from supervisor.config import Address, Config
 from supervisor.host.facts import HostFacts, read_facts
 from supervisor.host.host import VmHost
+from supervisor.host.timers import wall_clock_ms
 from supervisor.journal import (
     HOST_STREAM,
     LogJournal,
@@ -111,6 +112,7 @@ class Daemon:
         self._registry = Registry()
         self._store = ArtifactStore(directory.artifacts)
         self._catalogue = Catalogue(config.catalogue)
+        self._digests = DigestCache()
         self._admission = self._admit(world.admission)
         self._life = Cause("", "")
 
@@ -121,7 +123,7 @@ class Daemon:
     async def recover(self) -> None:
         """Record that this life began, then give every VM of the log its actor."""
         started = DaemonStarted(
-            version("chronovisor"), os.getpid(), self._facts.boot_id, self._facts.qemu_path
+            version("chronovisor"), os.getpid(), self._facts.boot_id, self._facts.qemu
         )
         record = await self._record(started)
         self._life = Cause(record.event_id, record.event_id)
@@ -205,9 +207,10 @@ class Daemon:
             host = VmHost(
                 vm_id,
                 self._directory.vms / vm_id,
-                store=self._store,
+                artifacts=self._store,
                 catalogue=self._catalogue,
-                facts=self._facts,
+                digests=self._digests,
+                machine=self._facts,
             )
             await VmActor(ref, LogJournal(self._log), host, wall_clock_ms).run(cause)
 
@@ -222,7 +225,3 @@ class Daemon:
         (record,) = await self._log.append([new])
         return record
 
-
-def wall_clock_ms() -> int:
-    """Return the time that events and deadlines are counted in."""
-    return time.time_ns() // 1_000_000
