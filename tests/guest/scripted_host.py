@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ def _tar(members: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-class Lines:
-    """JSON lines over a Unix socket that may be connected again."""
+class Link:
+    """A Unix socket of QEMU that may be connected again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -75,17 +75,17 @@ class Lines:
         self._stream = await trio.open_unix_socket(str(self._path))
 
     async def disconnect(self) -> None:
-        assert self._stream is not None
-        await self._stream.aclose()
-
-    async def send(self, message: Message) -> None:
-        await self.send_bytes(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        if self._stream:
+            await self._stream.aclose()
 
     async def send_bytes(self, data: bytes) -> None:
         assert self._stream is not None
         await self._stream.send_all(data)
 
-    async def receive(self) -> Message:
+    async def send(self, message: Message) -> None:
+        await self.send_bytes(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    async def receive_line(self) -> bytes:
         assert self._stream is not None
         while b"\n" not in self._buffer:
             data = await self._stream.receive_some()
@@ -94,7 +94,10 @@ class Lines:
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         assert len(line) < MAX_LINE
-        message: Message = json.loads(line.decode("utf-8", "strict"))
+        return line
+
+    async def receive(self) -> Message:
+        message: Message = json.loads((await self.receive_line()).decode("utf-8", "strict"))
         return message
 
 
@@ -114,16 +117,25 @@ class Guest:
     def __init__(self, directory: Path, process: trio.Process) -> None:
         self.directory = directory
         self.process = process
-        self.agent = Lines(directory / "agent")
-        self.qmp = Lines(directory / "qmp")
+        self.agent = Link(directory / "agent")
+        self.qmp = Link(directory / "qmp")
+        self.console = Link(directory / "console")
+        # Whoever connects to the console has to read it: unread, it slows the guest down.
+        self.links = (self.agent, self.qmp)
+        self.messages: list[Message] = []
 
     async def receive(self, kind: str) -> Message:
-        """The next message of this type; others are passed over."""
+        """The next message of this type; others are passed over, into `self.messages`."""
         while True:
             message = await self.agent.receive()
             assert message["v"] == 1
+            self.messages.append(message)
             if message["type"] == kind:
                 return message
+
+    def logged(self, stream: str) -> list[str]:
+        """The lines of one stream so far."""
+        return [m["line"] for m in self.messages if m["type"] == "log" and m["stream"] == stream]
 
     async def order(self, kind: str, **fields: object) -> None:
         """A message to the guest."""
@@ -193,34 +205,39 @@ async def booted(guest_dir: Path, job: Job) -> AsyncIterator[Guest]:
         process = await _spawn(guest_dir, directory, job.machine)
         guest = Guest(directory, process)
         try:
-            await guest.agent.connect()
-            await guest.qmp.connect()
+            for link in guest.links:
+                await link.connect()
             await guest.qmp.send({"execute": "qmp_capabilities"})
             yield guest
         finally:
             os.kill(process.pid, signal.SIGKILL)
             with trio.CancelScope(shield=True):
                 await process.wait()
+                for link in (*guest.links, guest.console):
+                    await link.disconnect()
 
 
 async def _spawn(guest_dir: Path, directory: Path, machine: str) -> trio.Process:
-    agent, qmp = _listen(directory / "agent"), _listen(directory / "qmp")
-    try:
-        argv = _argv(guest_dir, directory, machine, agent.fileno(), qmp.fileno())
-        with (directory / "stderr").open("wb") as stderr:
-            return await trio.lowlevel.open_process(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-                pass_fds=(agent.fileno(), qmp.fileno()),
-            )
-    finally:
-        agent.close()
-        qmp.close()
+    with ExitStack() as stack:
+        names = ("agent", "console", "qmp")
+        sockets = {name: stack.enter_context(_listen(directory / name)) for name in names}
+        descriptors = {name: listener.fileno() for name, listener in sockets.items()}
+        stderr = stack.enter_context((directory / "stderr").open("wb"))
+        return await trio.lowlevel.open_process(
+            _argv(guest_dir, directory, machine, descriptors),
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            pass_fds=tuple(descriptors.values()),
+        )
 
 
-def _argv(guest_dir: Path, directory: Path, machine: str, agent: int, qmp: int) -> list[str]:
+def _argv(guest_dir: Path, directory: Path, machine: str, sockets: dict[str, int]) -> list[str]:
+    chardevs = [
+        word
+        for name, descriptor in sockets.items()
+        for word in ("-chardev", f"socket,id={name},fd={descriptor},server=on,wait=off")
+    ]
     return [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
         "-machine", machine, "-accel", "tcg", "-m", "256", "-smp", "1",
@@ -228,10 +245,8 @@ def _argv(guest_dir: Path, directory: Path, machine: str, agent: int, qmp: int) 
         "-append", "console=ttyS0 quiet",
         "-no-shutdown", "-no-reboot", "-action", "panic=pause", "-device", "pvpanic",
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-chardev", f"file,id=console,path={directory}/console", "-serial", "chardev:console",
-        "-chardev", f"socket,id=qmp,fd={qmp},server=on,wait=off", "-mon", "qmp,mode=control",
-        "-device", "virtio-serial-pci",
-        "-chardev", f"socket,id=agent,fd={agent},server=on,wait=off",
+        *chardevs, "-serial", "chardev:console", "-mon", "qmp,mode=control",
+        "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
         "-device", "virtserialport,chardev=agent,name=org.chronovisor.agent.0",
         "-drive", f"if=none,id=inputs,format=raw,readonly=on,file={directory}/inputs",
         "-device", "virtio-blk-pci,drive=inputs,serial=inputs",

@@ -42,12 +42,18 @@ def build(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
-            built = catalogue.read(directory)
-            if built and built.recipe == recipe and not refresh and built.is_intact(directory):
-                return built
-            return _build(directory, chosen, recipe, report)
+            built = None if refresh else _up_to_date(directory, recipe)
+            return built or _build(directory, chosen, recipe, report)
     except OSError as error:
         raise GuestError(f"cannot build the guest in {directory}: {error}") from error
+
+
+def _up_to_date(directory: Path, recipe: str) -> Catalogue | None:
+    try:
+        built = catalogue.read(directory)
+    except GuestError:
+        return None
+    return built if built and built.recipe == recipe and built.is_intact(directory) else None
 
 
 def _build(directory: Path, chosen: list[Layer], recipe: str, report: Report) -> Catalogue:

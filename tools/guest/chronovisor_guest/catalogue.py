@@ -53,13 +53,13 @@ def read(directory: Path) -> Catalogue | None:
     try:
         fields = json.loads(path.read_text())
         if fields["format"] != _FORMAT:
-            raise GuestError(f"{path} has a format of another version: remove it and build again")
+            raise GuestError(f"{path} has the format of another version: build the guest again")
         entries = {name: Entry(**entry) for name, entry in fields["entries"].items()}
         return Catalogue(fields["recipe"], fields["packages"], entries)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise GuestError(f"{path} is not a catalogue: remove it and build again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GuestError(f"{path} is not a catalogue: build the guest again") from error
 
 
 def as_json(catalogue: Catalogue) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chronovisor_guest.errors import GuestError
 
-WANTED = ("virtio_pci", "virtio_console", "virtio_blk", "pvpanic_mmio", "pvpanic_pci")
+WANTED = ("virtio_pci", "virtio_console", "virtio_blk", "virtio_rng", "pvpanic_mmio", "pvpanic_pci")
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 
 

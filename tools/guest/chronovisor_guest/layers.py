@@ -70,6 +70,7 @@ _LEFT_OUT = (
             "lib-dynload/ossaudiodev.*",
             "lib-dynload/xx*",
             "pydoc_data",
+            "sitecustomize.py",
             "test",
             "turtle.py",
         )
@@ -134,7 +135,7 @@ def _compile(tree: Path, left_out: set[Path]) -> None:
     loader = [f"{tree}/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "--library-path", libraries]
     sources = [path for path in sorted((tree / _STDLIB).iterdir()) if path not in left_out]
     _run(
-        [*loader, f"{tree}/usr/bin/python3.11", "-I", "-m", "compileall", "-q",
+        [*loader, f"{tree}/usr/bin/python3.11", "-I", "-B", "-m", "compileall", "-q", "-f",
          "--invalidation-mode", "unchecked-hash", "-s", str(tree), "-p", "/",
          *map(str, sources)],
         {"PYTHONHOME": f"{tree}/usr", "PYTHONHASHSEED": "0"},
