@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from chronovisor_guest import build
 
-_DEFAULT = Path(__file__).parents[2] / ".cache" / "guest"
+_DEFAULT = Path(__file__).parents[1] / ".cache" / "guest"
 
 
 @pytest.fixture(scope="session")

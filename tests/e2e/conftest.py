@@ -1,0 +1,54 @@
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon_process import Daemon, running
+
+HEADER = """\
+name = "{name}"
+[algorithm]
+path = "algorithm.sh"
+[vm]
+accel = "tcg"
+"""
+
+
+class Manifests:
+    """Writes computations: a shell script and what the manifest adds to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._count = 0
+
+    def shell(self, script: str, more: str = "", name: str = "test") -> Path:
+        self._count += 1
+        directory = self._directory / str(self._count)
+        directory.mkdir()
+        (directory / "algorithm.sh").write_text(f"#!/bin/sh\n{script}\n")
+        manifest = directory / "manifest.toml"
+        manifest.write_text(HEADER.format(name=name) + more)
+        return manifest
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Manifests:
+    directory = tmp_path / "manifests"
+    directory.mkdir()
+    return Manifests(directory)
+
+
+@pytest.fixture
+def stopped_daemon(guest_dir: Path) -> Iterator[Daemon]:
+    # Not tmp_path: its name is long, and a socket's path may not be.
+    with tempfile.TemporaryDirectory(prefix="cv-") as directory:
+        daemon = Daemon(Path(directory) / "state", guest_dir)
+        yield daemon
+        daemon.end_for_good()
+
+
+@pytest.fixture
+def daemon(stopped_daemon: Daemon) -> Iterator[Daemon]:
+    with running(stopped_daemon) as daemon:
+        yield daemon
