@@ -1,7 +1,7 @@
 """Between the words of the core and the bytes of the event log: tags, codecs, streams, replay."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ ARTIFACT_PREFIX = "artifact/"
 
 AnyEvent = vm.Event | admission.Event
 
-TAGS: dict[type[AnyEvent], str] = {**vm.TAGS, **admission.TAGS}
+TAGS: Mapping[type[Any], str] = {**vm.TAGS, **admission.TAGS}
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {

@@ -27,7 +27,7 @@ async def supervise(
 
     Raises TooManyRestarts, or LogEnded when the log takes no more.
     """
-    restarts: tuple[int, ...] | None = ()
+    restarts: tuple[int, ...] = ()
     while True:
         try:
             return await run()
@@ -35,12 +35,13 @@ async def supervise(
             if _is_of_the_log(crash):
                 raise
             logger.exception("the actor of %s crashed and is restarted from its log", name)
-            restarts = add_restart(restarts, clock_ms())
-            if restarts is None:
+            counted = add_restart(restarts, clock_ms())
+            if counted is None:
                 raise TooManyRestarts(
                     f"the actor of {name} crashed more than {INTENSITY} times "
                     f"in {PERIOD_MS // 1000} s"
                 ) from crash
+            restarts = counted
             await reload()
 
 
