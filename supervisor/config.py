@@ -14,7 +14,7 @@ WEBSOCKET_PORT = 9022
 LOOPBACK = "127.0.0.1"
 
 
-class Endpoint(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True):
     """A TCP address to listen on; port 0 lets the system choose."""
 
     host: str
@@ -30,8 +30,8 @@ class Config(msgspec.Struct, frozen=True):
 
     state_dir: Path
     catalogue: Path
-    grpc: Endpoint = Endpoint(LOOPBACK, GRPC_PORT)
-    websocket: Endpoint = Endpoint(LOOPBACK, WEBSOCKET_PORT)
+    grpc: Address = Address(LOOPBACK, GRPC_PORT)
+    websocket: Address = Address(LOOPBACK, WEBSOCKET_PORT)
     stop_vms: bool = False
 
 

@@ -56,7 +56,7 @@ def _examine(
             for key, item in value.items():
                 yield from _examine(item, kind.value_type, _join(at, key))
         case _ if (wrong := _wrong_leaf(value, kind)) is not None:
-            description = f"got {shown(value)}, takes {takes or takes_what(kind)}{wrong}"
+            description = f"got {shown(value)}; it takes {takes or takes_what(kind)}{wrong}"
             yield FieldViolation(at, description)
 
 
@@ -70,7 +70,7 @@ def _examine_table(
         if name in table:
             yield from _examine(table[name], field.type, _join(at, name))
         elif field.required:
-            yield FieldViolation(_join(at, name), f"missing, takes {takes_what(field.type)}")
+            yield FieldViolation(_join(at, name), f"missing; it takes {takes_what(field.type)}")
 
 
 def _alternative(value: object, union: inspect.UnionType) -> inspect.Type:

@@ -113,15 +113,15 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
             "zzz: unknown field; takes name, algorithm, description, labels, datasets, vm, limits",
         ),
         (MINIMAL + "[vm]\nmemroy = 1", 'vm.memroy: unknown field; did you mean "memory"?'),
-        ('algorithm = {path = "a"}', "name: missing, takes text"),
+        ('algorithm = {path = "a"}', "name: missing; it takes text"),
         (
             'name = "n"',
-            "algorithm: missing, takes a table of path, sha256, provider, arguments",
+            "algorithm: missing; it takes a table of path, sha256, provider, arguments",
         ),
-        ('name = 5\nalgorithm = {path = "a"}', "name: got 5, takes text"),
+        ('name = 5\nalgorithm = {path = "a"}', "name: got 5; it takes text"),
         (
             'name = "n"\nalgorithm = "a.py"',
-            'algorithm: got "a.py", takes a table of path, sha256, provider, arguments',
+            'algorithm: got "a.py"; it takes a table of path, sha256, provider, arguments',
         ),
         (
             'name = "n"\nalgorithm = {provider = "p"}',
@@ -129,50 +129,50 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         ),
         (
             'name = "n"\nalgorithm = {path = ""}',
-            'algorithm.path: got "", takes a path, relative to the manifest file',
+            'algorithm.path: got ""; it takes a path, relative to the manifest file',
         ),
         (
             'name = "n"\nalgorithm = {sha256 = "ABC"}',
-            'algorithm.sha256: got "ABC", takes 64 lower-case hexadecimal digits (SHA-256)',
+            'algorithm.sha256: got "ABC"; it takes 64 lower-case hexadecimal digits (SHA-256)',
         ),
         (
             'name = "n"\nalgorithm = {path = "a", arguments = ["x", 7]}',
-            "algorithm.arguments[1]: got 7, takes text",
+            "algorithm.arguments[1]: got 7; it takes text",
         ),
-        (MINIMAL + "datasets = 3", "datasets: got 3, takes a list"),
-        (MINIMAL + '[[datasets]]\npath = "x"', "datasets[0].name: missing, takes text"),
+        (MINIMAL + "datasets = 3", "datasets: got 3; it takes a list"),
+        (MINIMAL + '[[datasets]]\npath = "x"', "datasets[0].name: missing; it takes text"),
         (
             MINIMAL + '[[datasets]]\nname = "x"',
             "datasets[0]: takes a path, a sha256, or both (the file must match)",
         ),
-        (MINIMAL + "[labels]\nteam = 3", "labels.team: got 3, takes text"),
-        (MINIMAL + "labels = 3", "labels: got 3, takes a table of texts"),
-        (MINIMAL + '[vm]\ncpus = "two"', 'vm.cpus: got "two", takes a whole number'),
-        (MINIMAL + "[vm]\ncpus = true", "vm.cpus: got true, takes a whole number"),
-        (MINIMAL + "[vm]\ncpus = 1.5", "vm.cpus: got 1.5, takes a whole number"),
+        (MINIMAL + "[labels]\nteam = 3", "labels.team: got 3; it takes text"),
+        (MINIMAL + "labels = 3", "labels: got 3; it takes a table of texts"),
+        (MINIMAL + '[vm]\ncpus = "two"', 'vm.cpus: got "two"; it takes a whole number'),
+        (MINIMAL + "[vm]\ncpus = true", "vm.cpus: got true; it takes a whole number"),
+        (MINIMAL + "[vm]\ncpus = 1.5", "vm.cpus: got 1.5; it takes a whole number"),
         (
             MINIMAL + '[vm]\nmachine = "q53"',
-            'vm.machine: got "q53", takes "q35", "pc"; did you mean "q35"?',
+            'vm.machine: got "q53"; it takes "q35", "pc"; did you mean "q35"?',
         ),
-        (MINIMAL + "[vm]\naccel = 1", 'vm.accel: got 1, takes "auto", "tcg", "kvm"'),
+        (MINIMAL + "[vm]\naccel = 1", 'vm.accel: got 1; it takes "auto", "tcg", "kvm"'),
         (
             MINIMAL + '[vm]\nmemory = "lots"',
-            'vm.memory: got "lots", takes a size such as "256M", "1.5G", "512 KiB" '
+            'vm.memory: got "lots"; it takes a size such as "256M", "1.5G", "512 KiB" '
             "or a number of bytes (K = 1024 bytes)",
         ),
         (
             MINIMAL + "[vm]\nmemory = true",
-            'vm.memory: got true, takes a size such as "256M", "1.5G", "512 KiB" '
+            'vm.memory: got true; it takes a size such as "256M", "1.5G", "512 KiB" '
             "or a number of bytes (K = 1024 bytes)",
         ),
         (
             MINIMAL + '[vm]\nmemory = "0.3K"',
-            'vm.memory: got "0.3K", takes a size such as "256M", "1.5G", "512 KiB" '
+            'vm.memory: got "0.3K"; it takes a size such as "256M", "1.5G", "512 KiB" '
             "or a number of bytes (K = 1024 bytes); it is not a whole number of bytes",
         ),
         (
             MINIMAL + "[limits]\nttl = 10",
-            'limits.ttl: got 10, takes a duration such as "500ms", "2 s", "10m", "1h30m" or "2d"',
+            'limits.ttl: got 10; it takes a duration such as "500ms", "2 s", "10m", "1h30m" or "2d"',
         ),
         (
             MINIMAL + '[vm]\nkernel = {path = "x", name = "y"}',
@@ -184,7 +184,7 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         ),
         (
             MINIMAL + "[vm]\nkernel = 5",
-            'vm.kernel: got 5, takes a catalogue name, or a table such as {path = "vmlinuz"}',
+            'vm.kernel: got 5; it takes a catalogue name, or a table such as {path = "vmlinuz"}',
         ),
         (
             MINIMAL + '[vm]\nkernel = {pth = "x"}',
@@ -192,7 +192,7 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         ),
         (
             MINIMAL + '[limits]\nttl = "30m1h"',
-            'limits.ttl: got "30m1h", takes a duration such as "500ms", "2 s", "10m", "1h30m" '
+            'limits.ttl: got "30m1h"; it takes a duration such as "500ms", "2 s", "10m", "1h30m" '
             'or "2d"; it is not in the order of its units, from large to small',
         ),
     ],
@@ -265,32 +265,11 @@ scalars = (
     | st.floats(allow_nan=False)
     | st.sampled_from(["", "n", "256M", "10m", "q35", "tcg", DIGEST, "reference-base"])
 )
-field_names = st.sampled_from(
-    [
-        "name",
-        "algorithm",
-        "description",
-        "labels",
-        "datasets",
-        "vm",
-        "limits",
-        "path",
-        "sha256",
-        "provider",
-        "arguments",
-        "cpus",
-        "memory",
-        "machine",
-        "accel",
-        "kernel",
-        "initrd",
-        "firmware",
-        "command_line",
-        "ttl",
-        "stop_grace",
-        "bogus",
-    ]
-)
+FIELDS = """
+name algorithm description labels datasets vm limits path sha256 provider arguments cpus memory
+machine accel kernel initrd firmware command_line ttl stop_grace bogus
+"""
+field_names = st.sampled_from(FIELDS.split())
 trees = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(field_names, inner, max_size=5),

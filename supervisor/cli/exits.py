@@ -1,0 +1,80 @@
+"""How a command ends: the one table of exit codes, and the errors that carry them."""
+
+from enum import IntEnum
+
+import click
+from grpclib.const import Status
+
+
+class ExitCode(IntEnum):
+    """Exit codes; scripts rely on them, so a number never changes its meaning."""
+
+    DONE = 0
+    COMPUTATION_FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    DENIED = 4
+    NOT_FOUND = 5
+    LOG_DAMAGED = 6
+    HOST_TROUBLE = 7
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+
+
+MEANINGS = {
+    ExitCode.DONE: "done; with --wait: the computation completed",
+    ExitCode.COMPUTATION_FAILED: "the computation ended otherwise than completed",
+    ExitCode.USAGE: "the command line or the manifest is wrong",
+    ExitCode.UNREACHABLE: "the daemon is unreachable or does not answer in time",
+    ExitCode.DENIED: "the daemon refused the request, or the token",
+    ExitCode.NOT_FOUND: "there is no such VM, result or log",
+    ExitCode.LOG_DAMAGED: "the log is damaged",
+    ExitCode.HOST_TROUBLE: "this host or the daemon failed: disk, rights, packages, a bug",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+    ExitCode.CLOSED_PIPE: "the reader of the output went away (128 + SIGPIPE)",
+}
+
+OF_STATUS = {
+    Status.INVALID_ARGUMENT: ExitCode.USAGE,
+    Status.UNAVAILABLE: ExitCode.UNREACHABLE,
+    Status.DEADLINE_EXCEEDED: ExitCode.UNREACHABLE,
+    Status.CANCELLED: ExitCode.UNREACHABLE,
+    Status.UNAUTHENTICATED: ExitCode.DENIED,
+    Status.PERMISSION_DENIED: ExitCode.DENIED,
+    Status.ALREADY_EXISTS: ExitCode.DENIED,
+    Status.FAILED_PRECONDITION: ExitCode.DENIED,
+    Status.RESOURCE_EXHAUSTED: ExitCode.DENIED,
+    Status.OUT_OF_RANGE: ExitCode.DENIED,
+    Status.ABORTED: ExitCode.DENIED,
+    Status.NOT_FOUND: ExitCode.NOT_FOUND,
+    Status.INTERNAL: ExitCode.HOST_TROUBLE,
+    Status.DATA_LOSS: ExitCode.HOST_TROUBLE,
+    Status.UNKNOWN: ExitCode.HOST_TROUBLE,
+    Status.UNIMPLEMENTED: ExitCode.HOST_TROUBLE,
+}
+"""The exit code of a call that the daemon answered with an error (every status but OK)."""
+
+
+class Failure(click.ClickException):
+    """A command cannot do what it was asked; the message says what to do about it."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance, too
+
+
+class Unreachable(Failure):
+    """No daemon answers."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ExitCode.UNREACHABLE, message)
+
+
+class Disconnected(Unreachable):
+    """The daemon was there and went away in the middle of a call."""
+
+
+def table() -> str:
+    """Return the exit codes as `--help` shows them."""
+    rows = (f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+    return "Exit codes:\n" + "\n".join(rows)

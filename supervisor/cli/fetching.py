@@ -1,0 +1,149 @@
+"""`result` and `console`: what a VM made, and what it said."""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import click
+from chronovisor_api import v1
+
+from supervisor.cli.connection import reach
+from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.options import Access, connection_options, json_option, pass_access
+from supervisor.cli.output import (
+    byte_progress,
+    human_size,
+    neutralised,
+    note,
+    print_json,
+    writes_to_terminal,
+)
+
+STDOUT = Path("-")
+FILE_MODE = 0o666
+
+
+@click.command()
+@click.argument("vm_id", metavar="ID")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Where to write it; - is stdout.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@json_option
+@connection_options
+@pass_access
+def result(access: Access, *, vm_id: str, output: Path, force: bool, as_json: bool) -> None:
+    """Fetch the result of a computation.
+
+    It is a tar with the computation's files, stdout and stderr. FILE appears only when it is whole and has the digest that the log holds.
+
+    \b
+    Example:
+      chronovisor result iris-1 -o iris.tar
+    """
+    if output == STDOUT and (as_json or writes_to_terminal()):
+        raise click.UsageError("-o - writes an archive to stdout: redirect it, without --json")
+    with reach(access) as daemon:
+        request = v1.FetchResultRequest(vm_id=vm_id)
+        pieces = daemon.stream(daemon.stub.fetch_result, request)
+        with _destination(output, force=force) as file:
+            fetched = _write(pieces, file)
+    if as_json:
+        facts = {"vm_id": vm_id, "file": str(output)}
+        print_json({**facts, "sha256": fetched.sha256, "size": fetched.size})
+    elif output != STDOUT:
+        note(f"{output}: {human_size(fetched.size)}, sha256 {fetched.sha256}")
+
+
+def _write(pieces: Iterator[v1.FetchResultResponse], file: IO[bytes]) -> v1.Result:
+    first = next(pieces, None)
+    if first is None or first.result is None:
+        raise Failure(ExitCode.HOST_TROUBLE, "the daemon did not say what the result is")
+    promised, digest = first.result, hashlib.sha256(first.chunk)
+    with byte_progress("fetching the result", promised.size) as report:
+        file.write(first.chunk)
+        for piece in pieces:
+            digest.update(piece.chunk)
+            file.write(piece.chunk)
+            report(len(piece.chunk))
+    if digest.hexdigest() != promised.sha256:
+        raise Failure(
+            ExitCode.HOST_TROUBLE,
+            f"what came has the digest {digest.hexdigest()}, not {promised.sha256}: fetch it again",
+        )
+    return promised
+
+
+@contextmanager
+def _destination(output: Path, *, force: bool) -> Iterator[IO[bytes]]:
+    """Yield a file that takes its name only if the block ends well."""
+    if output == STDOUT:
+        yield sys.stdout.buffer
+        return
+    if output.is_dir() or (output.exists() and not force):
+        advice = "name a file in it" if output.is_dir() else "replace it with --force"
+        raise Failure(ExitCode.USAGE, f"{output} exists: {advice}, or choose another")
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        _publish(Path(file.name), output, force=force)
+
+
+def _publish(temporary: Path, output: Path, *, force: bool) -> None:
+    temporary.chmod(FILE_MODE & ~_umask())
+    if force:
+        output.unlink(missing_ok=True)
+    try:
+        output.hardlink_to(temporary)  # unlike a rename, it replaces nothing
+    except FileExistsError:
+        raise Failure(ExitCode.USAGE, f"{output} exists: choose another file") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@click.command()
+@click.argument("vm_id", metavar="ID")
+@click.option("--follow", is_flag=True, help="Go on with what is written, until the VM ends.")
+@click.option("--guest-log", is_flag=True, help="What the algorithm printed, not the console.")
+@json_option
+@connection_options
+@pass_access
+def console(access: Access, *, vm_id: str, follow: bool, guest_log: bool, as_json: bool) -> None:
+    """Print what a VM wrote to its console.
+
+    On a terminal control characters are replaced, because a guest could rewrite the screen with
+    them; a file or a pipe gets the bytes as they are. With --json: one object {"text"} a piece.
+
+    \b
+    Example:
+      chronovisor console iris-1 --follow
+    """
+    which = v1.ConsoleLog.GUEST if guest_log else v1.ConsoleLog.SERIAL
+    request = v1.FetchConsoleRequest(vm_id=vm_id, log=which, follow=follow)
+    with reach(access) as daemon:
+        for piece in daemon.stream(daemon.stub.fetch_console, request):
+            _print_piece(piece.chunk, as_json=as_json)
+
+
+def _print_piece(chunk: bytes, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"text": chunk.decode(errors="replace")})
+    elif writes_to_terminal():
+        click.echo(neutralised(chunk.decode(errors="replace")), nl=False)
+    else:
+        click.echo(chunk, nl=False)

@@ -1,0 +1,91 @@
+"""The commands that change one VM: stop, kill, pause, resume, reset, delete."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from chronovisor_api import v1
+
+from supervisor.cli.connection import reach
+from supervisor.cli.messages import vm_json, word
+from supervisor.cli.options import (
+    Access,
+    connection_options,
+    duration,
+    json_option,
+    pass_access,
+)
+from supervisor.cli.output import print_json, printable
+
+
+def _order(access: Access, method: str, request: object, *, as_json: bool) -> None:
+    with reach(access) as daemon:
+        call: Callable[..., Any] = getattr(daemon.stub, method)
+        vm: v1.Vm = daemon.call(call, request)
+    if as_json:
+        print_json(vm_json(vm))
+    else:
+        click.echo(f"{printable(vm.vm_id)} is {word(vm.phase)}")
+
+
+@click.command()
+@click.argument("vm_id", metavar="ID")
+@click.option(
+    "--grace",
+    type=duration,
+    metavar="DURATION",
+    help="What the guest gets to end by itself.  [default: stop_grace of the manifest]",
+)
+@json_option
+@connection_options
+@pass_access
+def stop(access: Access, *, vm_id: str, grace: int | None, as_json: bool) -> None:
+    """End a VM in good order.
+
+    The guest is asked, then QEMU, then its process. Returns once the order is durable; the end
+    follows within the grace.
+
+    \b
+    Example:
+      chronovisor stop iris-1 --grace 30s
+    """
+    _order(access, "stop_vm", v1.StopVmRequest(vm_id=vm_id, grace_ms=grace), as_json=as_json)
+
+
+def _plain(name: str, method: str, request: Callable[..., object], help_text: str) -> click.Command:
+    """Return a command that takes a VM and nothing else."""
+
+    @click.command(name, help=f"{help_text}\n\n\b\nExample:\n  chronovisor {name} iris-1")
+    @click.argument("vm_id", metavar="ID")
+    @json_option
+    @connection_options
+    @pass_access
+    def command(access: Access, *, vm_id: str, as_json: bool) -> None:
+        _order(access, method, request(vm_id=vm_id), as_json=as_json)
+
+    return command
+
+
+COMMANDS = (
+    stop,
+    _plain("kill", "kill_vm", v1.KillVmRequest, "End a VM at once, without asking the guest."),
+    _plain(
+        "pause",
+        "pause_vm",
+        v1.PauseVmRequest,
+        "Freeze a VM's CPUs. Its deadlines keep running.",
+    ),
+    _plain("resume", "resume_vm", v1.ResumeVmRequest, "Let a paused VM run on."),
+    _plain(
+        "reset",
+        "reset_vm",
+        v1.ResetVmRequest,
+        "Press a VM's reset button: the guest boots again.",
+    ),
+    _plain(
+        "delete",
+        "delete_vm",
+        v1.DeleteVmRequest,
+        "Remove the files of a VM that has ended. Its events stay in the log.",
+    ),
+)

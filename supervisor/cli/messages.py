@@ -1,0 +1,75 @@
+"""The wire's messages as the JSON that commands print.
+
+The JSON has every key in every object, with null where there is nothing, so that a script may rely
+on it. Enum values are spelled as in the log: ``computation-failed``.
+"""
+
+import datetime
+from enum import Enum
+from typing import Any
+
+import msgspec
+from chronovisor_api import v1
+
+Json = dict[str, Any]
+
+
+def vm_json(vm: v1.Vm) -> Json:
+    """Return what `show` and `list` tell of a VM."""
+    return {
+        "vm_id": vm.vm_id,
+        "name": vm.name,
+        "phase": word(vm.phase),
+        "outcome": word(vm.outcome),
+        "exit_code": vm.exit_code,
+        "result": vm.result and {"sha256": vm.result.sha256, "size": vm.result.size},
+        "detail": vm.detail,
+        "launch": vm.launch,
+        "pid": vm.pid,
+        "progress": vm.progress
+        and {"fraction": vm.progress.fraction, "message": vm.progress.message},
+        "silent_since": vm.contact and instant(vm.contact.silent_since),
+        "labels": vm.labels,
+        "tenant": vm.tenant,
+        "principal": vm.principal,
+        "manifest_sha256": vm.manifest_sha256,
+        "created_at": instant(vm.created_at),
+        "started_at": instant(vm.started_at),
+        "ended_at": instant(vm.ended_at),
+        "ttl_deadline": instant(vm.ttl_deadline),
+        "version": vm.version,
+    }
+
+
+def event_json(event: v1.Event) -> Json:
+    """Return an event with its data as an object."""
+    return {
+        "log_id": event.log_id,
+        "node_id": event.node_id,
+        "position": event.position,
+        "stream": event.stream,
+        "version": event.version,
+        "type": event.type,
+        "time": instant(event.time),
+        "event_id": event.event_id,
+        "causation_id": event.causation_id,
+        "correlation_id": event.correlation_id,
+        "traceparent": event.traceparent,
+        "tenant": event.tenant,
+        "principal": event.principal,
+        "epoch": event.epoch,
+        "data": msgspec.json.decode(event.data_json or "{}"),
+    }
+
+
+def word(member: Enum) -> str | None:
+    """Return an enum's value as the log spells it; None for UNSPECIFIED."""
+    name = member.name or ""
+    return None if name == "UNSPECIFIED" else name.lower().replace("_", "-")
+
+
+def instant(time: datetime.datetime | None) -> str | None:
+    """Return a time in RFC 3339, in UTC."""
+    if time is None:
+        return None
+    return time.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

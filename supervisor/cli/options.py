@@ -1,0 +1,148 @@
+"""Options and argument types that several commands share."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from supervisor.cli.exits import ExitCode, Failure
+from supervisor.config import Address, default_state_dir
+from supervisor.manifest.quantities import DURATION_TAKES, parse_duration
+
+STATE_DIR_VARIABLE = "CHRONOVISOR_STATE_DIR"
+CONNECT_VARIABLE = "CHRONOVISOR_CONNECT"
+CATALOGUE_VARIABLE = "CHRONOVISOR_CATALOGUE"
+
+PORT_LAST = 65535
+TOKEN_BYTES_MAX = 4096
+"""A token is 43 characters; whatever is larger is another file."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Which daemon is meant, and how to reach it."""
+
+    state_dir: Path
+    connect: str | None = None
+    token_file: Path | None = None
+
+    @property
+    def target(self) -> str:
+        """The daemon's address: ``unix:PATH`` or ``HOST:PORT``."""
+        return self.connect or f"unix:{self.state_dir / 'grpc.sock'}"
+
+    @property
+    def log_directory(self) -> Path:
+        """Where the daemon keeps its event log."""
+        return self.state_dir / "log"
+
+    def token(self) -> str | None:
+        """Return the bearer token; the Unix socket needs none."""
+        if self.target.startswith("unix:") and self.token_file is None:
+            return None
+        file = self.token_file or self.state_dir / "token"
+        try:
+            with file.open("rb") as stream:
+                return stream.read(TOKEN_BYTES_MAX).decode("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a token"
+            raise Failure(
+                ExitCode.DENIED,
+                f"no token in {file} ({reason.lower()}): name the daemon's token file "
+                f"with --token-file, or its state directory with --state-dir",
+            ) from None
+
+
+pass_access = click.make_pass_decorator(Access)
+
+
+def invoker_access(state_dir: Path | None, connect: str | None, token_file: Path | None) -> Access:
+    """Return the access that the global options and the environment describe."""
+    return Access(state_dir or default_state_dir(os.environ, os.geteuid()), connect, token_file)
+
+
+def _override(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value is not None and parameter.name is not None:
+        access = context.find_object(Access) or invoker_access(None, None, None)
+        context.obj = msgspec.structs.replace(access, **{parameter.name: value})
+
+
+def state_dir_option(command: F) -> F:
+    """Let a command name the state directory after its own name as well as before."""
+    return click.option(
+        "--state-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        expose_value=False,
+        callback=_override,
+        help=f"The daemon's state directory.  [env: {STATE_DIR_VARIABLE}]",
+    )(command)
+
+
+def connection_options(command: F) -> F:
+    """Let a command say which daemon it talks to."""
+    token_file = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        expose_value=False,
+        callback=_override,
+        help="File with the bearer token, for TCP.  [default: token in the state directory]",
+    )
+    connect = click.option(
+        "--connect",
+        metavar="unix:PATH|HOST:PORT",
+        expose_value=False,
+        callback=_override,
+        help=f"The daemon's address.  [env: {CONNECT_VARIABLE}; "
+        "default: grpc.sock in the state directory]",
+    )
+    return state_dir_option(connect(token_file(command)))
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."
+)
+
+
+def duration(written: str) -> int:
+    """Return a duration such as "10s" in milliseconds."""
+    try:
+        return int(parse_duration(written))
+    except ValueError:
+        raise click.BadParameter(f"got {written!r}; it takes {DURATION_TAKES}") from None
+
+
+def label(written: str) -> tuple[str, str]:
+    """Return the key and the value of a label to select by."""
+    key, separator, value = written.partition("=")
+    if not key or not separator:
+        raise click.BadParameter(f"got {written!r}; it takes KEY=VALUE")
+    return key, value
+
+
+def loopback(written: str) -> Address:
+    """Return an address of this host only; others would need TLS, which is not there."""
+    host, _, port = written.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or re.fullmatch("[0-9]{1,5}", port) is None or int(port) > PORT_LAST:
+        raise click.BadParameter(
+            f"got {written!r}; it takes HOST:PORT with a port of 0 to {PORT_LAST}"
+        )
+    if not _is_loopback(host):
+        raise click.BadParameter(
+            f"{host} is not a loopback address: without TLS only 127.0.0.1, [::1] and localhost "
+            "may be bound; let others in through an SSH tunnel"
+        )
+    return Address(host, int(port))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

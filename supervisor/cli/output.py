@@ -1,0 +1,136 @@
+"""Stdout holds the answer, stderr what is said on the way; this module owns both.
+
+What came from a guest or a client is made printable before a terminal sees it, because a control
+sequence can rewrite what a person reads.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+KIB = 1024
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value on one line, at once, so that a reader of a stream waits for nothing."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def note(message: str) -> None:
+    """Say something to the person, on stderr."""
+    click.echo(printable(message), err=True)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with every control character replaced."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def neutralised(text: str) -> str:
+    """Return ``text`` with its lines kept and every other control character replaced."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)
+
+
+def human_size(size: int) -> str:
+    """Return a size in about three digits: 1.5 MiB."""
+    amount, unit = float(size), 0
+    while amount >= KIB and unit < len(UNITS) - 1:
+        amount, unit = amount / KIB, unit + 1
+    return f"{amount:.1f} {UNITS[unit]}" if unit else f"{size} B"
+
+
+def stdout_console() -> Console:
+    """Return the console for answers; text is never read as markup."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def stderr_console() -> Console:
+    """Return the console for progress."""
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with a heading, as wide as the terminal at most."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    stdout_console().print(table)
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Print names and values, one a line; empty values are left out and long ones folded."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, Text(printable(value)))
+    stdout_console().print(table)
+
+
+@contextmanager
+def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told of bytes done; a bar on a terminal, one line elsewhere."""
+    console = stderr_console()
+    if not is_lively(console):
+        note(f"{label} ({human_size(total)})")
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(True))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(printable(label), total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def step_progress(label: str) -> Iterator[Callable[[str, float], None]]:
+    """Yield a function that is told what is being done, and the fraction done in 0..1.
+
+    A bar on a terminal; elsewhere one line whenever what is being done changes.
+    """
+    console = stderr_console()
+    if not is_lively(console):
+        yield _Lines(label)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress, progress.add_task(printable(label), total=1.0), label)
+
+
+def is_lively(console: Console) -> bool:
+    """Return whether the console can redraw a line."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+class _Bar:
+    def __init__(self, progress: Progress, task: TaskID, label: str) -> None:
+        self._progress, self._task, self._label = progress, task, label
+
+    def __call__(self, doing: str, fraction: float) -> None:
+        description = printable(f"{self._label}: {doing}" if doing else self._label)
+        self._progress.update(self._task, description=description, completed=fraction)
+
+
+class _Lines:
+    def __init__(self, label: str) -> None:
+        self._label, self._last = label, ""
+
+    def __call__(self, doing: str, fraction: float) -> None:
+        if doing and doing != self._last:
+            note(f"{self._label}: {doing}")
+        self._last = doing
+
+
+def writes_to_terminal() -> bool:
+    """Return whether a person sees stdout as it is written."""
+    return sys.stdout.isatty()

@@ -1,0 +1,110 @@
+"""The `chronovisor` program: its commands, its global options, and how it ends."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from supervisor.cli import (
+    completion,
+    events,
+    fetching,
+    guest,
+    lifecycle,
+    logs,
+    manifests,
+    serving,
+    submitting,
+    vms,
+)
+from supervisor.cli.exits import ExitCode, Failure, table
+from supervisor.cli.options import CONNECT_VARIABLE, STATE_DIR_VARIABLE, invoker_access
+
+
+class Program(click.Group):
+    """The group of all commands; ends every command with a code of the table."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run a command; whatever the world does to it, no traceback is shown."""
+        try:
+            answer = super().invoke(context)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            context.exit(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            _discard_stdout()
+            context.exit(ExitCode.CLOSED_PIPE)
+        except OSError as error:
+            raise Failure(ExitCode.HOST_TROUBLE, _in_words(error)) from None
+        return answer
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the commands in the order in which they are added, which is the order of use."""
+        return list(self.commands)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the exit codes; click would fill their lines into a paragraph."""
+        formatter.write(f"\n{table()}\n")
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="chronovisor", prog_name="chronovisor")
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar=STATE_DIR_VARIABLE,
+    help=f"The daemon's state directory.  [env: {STATE_DIR_VARIABLE}; "
+    "default: /var/lib/chronovisor for root, else chronovisor in $XDG_STATE_HOME]",
+)
+@click.option(
+    "--connect",
+    metavar="unix:PATH|HOST:PORT",
+    envvar=CONNECT_VARIABLE,
+    help=f"The daemon's address.  [env: {CONNECT_VARIABLE}; "
+    "default: grpc.sock in the state directory]",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the bearer token, for TCP.  [default: token in the state directory]",
+)
+@click.pass_context
+def cli(
+    context: click.Context, state_dir: Path | None, connect: str | None, token_file: Path | None
+) -> None:
+    """Run computations in virtual machines, and never forget what happened to them.
+
+    The options below may also follow the name of a command.
+    """
+    context.obj = invoker_access(state_dir, connect, token_file)
+
+
+for command in (
+    serving.serve,
+    submitting.submit,
+    vms.list_vms,
+    vms.show,
+    events.events,
+    *lifecycle.COMMANDS,
+    fetching.result,
+    fetching.console,
+    logs.log,
+    guest.guest,
+    manifests.manifest,
+    completion.completion,
+):
+    cli.add_command(command)
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter flush what is left at its end without another complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_words(error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason

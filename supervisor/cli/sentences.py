@@ -1,0 +1,174 @@
+"""What an event means, in one line for people. One sentence for each type of event.
+
+The data come from the log as JSON, perhaps written by another version: what is missing shows as
+"?", and a type that is not known here shows its data.
+"""
+
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from supervisor.admission import events as admission
+from supervisor.cli.messages import Json
+from supervisor.cli.output import human_size, printable
+from supervisor.vm import events as vm
+
+DIGEST_CHARACTERS = 12
+"""Enough of a SHA-256 to recognise it."""
+
+DATA_CHARACTERS_MAX = 100
+"""Of an unknown event; its whole data are in the JSON."""
+
+TYPE_COLUMN = 20
+"""The longest short type, vm.agent-broke-protocol.v1, has 20 characters."""
+
+
+class Facts(dict[str, Any]):
+    """An event's data, each value ready to stand in a sentence."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+Sentence = str | Callable[[Facts], str]
+
+
+def _finished(facts: Facts) -> str:
+    problem = f": {facts['message'] or facts['error']}" if facts.get("error") else ""
+    return f"the algorithm ended with exit code {facts['exit_code']}{problem}"
+
+
+def _exited(facts: Facts) -> str:
+    evidence = facts["evidence"] if isinstance(facts.get("evidence"), Facts) else Facts()
+    if evidence.get("signal") is not None:
+        return f"QEMU was ended by signal {evidence['signal']}"
+    if evidence.get("exit_code") is not None:
+        return f"QEMU exited with code {evidence['exit_code']}"
+    return "QEMU is gone; how it ended is not known"
+
+
+def _reset(facts: Facts) -> str:
+    return "the guest reboots" if facts.get("by_guest") else "the guest is reset and boots again"
+
+
+def _ended(word: str) -> Callable[[Facts], str]:
+    def sentence(facts: Facts) -> str:
+        detail = f": {facts['detail']}" if facts.get("detail") else ""
+        return f"{word}, {facts['outcome']}{detail}"
+
+    return sentence
+
+
+SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
+    admission.DaemonStarted: "the daemon starts, version {version}, process {pid}",
+    admission.DaemonStopped: "the daemon stops; {vms_left_running} VMs left running",
+    admission.ComputationAdmitted: "{vm_id} is admitted",
+    admission.ArtifactStored: "an artifact is stored, {size}, sha256 {sha256}",
+    vm.ComputationSubmitted: "{manifest[name]} is submitted",
+    vm.LaunchIntended: "launch {launch} is ready to start ({accel})",
+    vm.QemuSpawned: "QEMU runs as process {process[pid]}",
+    vm.QmpReady: "QEMU {qemu_version} answers",
+    vm.GuestStarted: "the guest runs, until {ttl_deadline_ms} at the latest",
+    vm.AgentReady: "the guest's agent is ready",
+    vm.ComputationStarted: "the algorithm runs",
+    vm.ProgressReported: "{fraction} {message}",
+    vm.ComputationFinished: _finished,
+    vm.PauseOrdered: "a pause is ordered",
+    vm.ResumeOrdered: "a resumption is ordered",
+    vm.ResetOrdered: "a reset is ordered",
+    vm.GuestPaused: "the guest is paused",
+    vm.GuestResumed: "the guest runs on",
+    vm.GuestReset: _reset,
+    vm.GuestPanicked: "the guest's kernel panicked",
+    vm.GuestShutDown: "the guest is shut down ({cause})",
+    vm.AgentBrokeProtocol: "the agent broke the protocol: {detail}",
+    vm.StopOrdered: "it is to end ({outcome}): {step}, until {deadline_ms}",
+    vm.StopEscalated: "it has not ended: {step}, until {deadline_ms}",
+    vm.QmpCommandFailed: "QEMU did not do {command}: {detail}",
+    vm.ContactLost: "QEMU does not answer: {detail}",
+    vm.ObservationGap: "from {from_ms} to {to_ms} events of QEMU may be missing",
+    vm.Adopted: "process {process[pid]} is attended to again, {run_state}",
+    vm.LaunchAbandoned: "launch {launch} never became a process",
+    vm.ObservationIgnored: "{kind} of launch {launch} came late and is ignored",
+    vm.ProcessExited: _exited,
+    vm.ResultRecorded: "the result is stored, {size}, sha256 {sha256}",
+    vm.ResultRefused: "the result is refused: {detail}",
+    vm.VmStopped: _ended("ended"),
+    vm.VmFailed: _ended("failed"),
+    vm.DeleteOrdered: "its deletion is ordered",
+    vm.VmDeleted: "it is deleted; its history stays",
+}
+
+_BY_TAG = {tag: SENTENCES[kind] for kind, tag in (vm.TAGS | admission.TAGS).items()}
+
+
+def sentence(event: Json) -> str:
+    """Return what happened, in words."""
+    facts, template = _facts(event["data"]), _BY_TAG.get(event["type"])
+    if template is None:
+        data = json.dumps(event["data"], ensure_ascii=False)
+        text = data if len(data) <= DATA_CHARACTERS_MAX else data[:DATA_CHARACTERS_MAX] + "..."
+    elif isinstance(template, str):
+        text = template.format_map(facts)
+    else:
+        text = template(facts)
+    return printable(text)
+
+
+def short_type(tag: str) -> str:
+    """Return a type without its domain and version: vm.guest-started.v1 is guest-started."""
+    domain, _, rest = tag.partition(".")
+    name = rest.rpartition(".")[0]
+    return name if domain in {"vm", "host"} and name else f"{domain}.{name}" if name else tag
+
+
+def line(event: Json) -> str:
+    """Return an event as `events` prints it: time, position, VM, type, sentence."""
+    when = f"{local_time(event['time']):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    subject = _subject(event["stream"])
+    return (
+        f"{when} {event['position']:>6}  {subject:<12} "
+        f"{printable(short_type(event['type'])):<{TYPE_COLUMN}} {sentence(event)}"
+    )
+
+
+def timeline(events: list[Json]) -> list[str]:
+    """Return one line an event, with its time in seconds since the first."""
+    if not events:
+        return []
+    start = local_time(events[0]["time"])
+    return [
+        f"{(local_time(event['time']) - start).total_seconds():>9.3f} s  "
+        f"{printable(short_type(event['type'])):<{TYPE_COLUMN}} {sentence(event)}"
+        for event in events
+    ]
+
+
+def local_time(instant: str) -> datetime.datetime:
+    """Return an RFC 3339 time on this host's clock."""
+    return datetime.datetime.fromisoformat(instant).astimezone()
+
+
+def _subject(stream: str) -> str:
+    kind, _, name = stream.partition("/")
+    return printable(name[:DIGEST_CHARACTERS] if kind == "artifact" else name or kind)
+
+
+def _facts(data: Mapping[str, Any]) -> Facts:
+    return Facts({key: _shown(key, value) for key, value in data.items()})
+
+
+def _shown(key: str, value: Any) -> Any:
+    match value:
+        case dict():
+            return _facts(value)
+        case int() if key.endswith("_ms"):
+            return f"{datetime.datetime.fromtimestamp(value / 1000):%H:%M:%S}"
+        case int() if key == "size":
+            return human_size(value)
+        case int() | float() if key == "fraction":
+            return f"{value:.0%}"
+        case str() if key == "sha256":
+            return value[:DIGEST_CHARACTERS]
+    return value

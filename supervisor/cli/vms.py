@@ -1,0 +1,148 @@
+"""`list` and `show`: what the daemon knows of its VMs."""
+
+import datetime
+from collections.abc import Iterator
+
+import click
+from chronovisor_api import v1
+
+from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.messages import event_json, vm_json, word
+from supervisor.cli.options import (
+    Access,
+    connection_options,
+    json_option,
+    label,
+    pass_access,
+)
+from supervisor.cli.output import human_size, print_facts, print_json, print_rows
+from supervisor.cli.sentences import timeline as timeline_of
+from supervisor.cli.watching import history
+
+PAGE_SIZE = 500
+PHASES = {word(phase): phase for phase in v1.Phase if phase is not v1.Phase.UNSPECIFIED}
+
+
+@click.command("list")
+@click.option(
+    "--label",
+    "labels",
+    type=label,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Only VMs with this label.",
+)
+@click.option(
+    "--phase",
+    "phases",
+    type=click.Choice([str(name) for name in PHASES]),
+    multiple=True,
+    help="Only VMs in this phase; repeat for several.  [default: all but deleted]",
+)
+@json_option
+@connection_options
+@pass_access
+def list_vms(
+    access: Access, *, labels: tuple[tuple[str, str], ...], phases: tuple[str, ...], as_json: bool
+) -> None:
+    """List the VMs.
+
+    \b
+    Example:
+      chronovisor list --label team=blue --phase running
+    """
+    with reach(access) as daemon:
+        request = v1.ListVmsRequest(
+            labels=dict(labels), phases=[PHASES[name] for name in phases], page_size=PAGE_SIZE
+        )
+        found = list(_pages(daemon, request))
+    if as_json:
+        print_json({"vms": [vm_json(vm) for vm in found]})
+    else:
+        now = datetime.datetime.now(datetime.UTC)
+        rows = [
+            (vm.vm_id, vm.name, word(vm.phase) or "", _progress_or_end(vm), _age(vm, now))
+            for vm in found
+        ]
+        print_rows(("VM", "NAME", "PHASE", "OUTCOME", "AGE"), rows)
+
+
+@click.command()
+@click.argument("vm_id", metavar="ID")
+@click.option("--timeline", is_flag=True, help="Print its events, timed from the submission.")
+@json_option
+@connection_options
+@pass_access
+def show(access: Access, *, vm_id: str, timeline: bool, as_json: bool) -> None:
+    """Show one VM; with --timeline, its history.
+
+    \b
+    Example:
+      chronovisor show iris-1 --timeline
+    """
+    with reach(access) as daemon:
+        vm = daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm_id))
+        past = [event_json(event) for event in history(daemon, vm_id=vm_id)] if timeline else []
+    if as_json:
+        print_json({**vm_json(vm), "events": past} if timeline else vm_json(vm))
+    elif timeline:
+        click.echo("\n".join(timeline_of(past)))
+    else:
+        print_facts(facts(vm))
+
+
+def facts(vm: v1.Vm) -> dict[str, str]:
+    """Return what people want to know of a VM; empty where there is nothing to say."""
+    return {
+        "VM": vm.vm_id,
+        "name": vm.name,
+        "phase": word(vm.phase) or "",
+        "outcome": word(vm.outcome) or "",
+        "detail": vm.detail,
+        "exit code": "" if vm.exit_code is None else str(vm.exit_code),
+        "progress": _progress(vm),
+        "result": f"{human_size(vm.result.size)}, sha256 {vm.result.sha256}" if vm.result else "",
+        "silent since": _moment(vm.contact.silent_since if vm.contact else None),
+        "labels": " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items())),
+        "created": _moment(vm.created_at),
+        "started": _moment(vm.started_at),
+        "ended": _moment(vm.ended_at),
+        "runs until": "" if vm.ended_at else _moment(vm.ttl_deadline),
+        "launch": str(vm.launch) if vm.launch else "",
+        "QEMU process": str(vm.pid) if vm.pid else "",
+        "submitted by": vm.principal,
+    }
+
+
+def _pages(daemon: Daemon, request: v1.ListVmsRequest) -> Iterator[v1.Vm]:
+    while True:
+        page = daemon.call(daemon.stub.list_vms, request)
+        yield from page.vms
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def _progress(vm: v1.Vm) -> str:
+    if vm.progress is None:
+        return ""
+    return f"{vm.progress.fraction:.0%} {vm.progress.message}".rstrip()
+
+
+def _progress_or_end(vm: v1.Vm) -> str:
+    return word(vm.outcome) or _progress(vm)
+
+
+def _moment(time: datetime.datetime | None) -> str:
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}" if time else ""
+
+
+def _age(vm: v1.Vm, now: datetime.datetime) -> str:
+    """Return how long ago the VM was accepted, in its largest unit."""
+    if vm.created_at is None:
+        return ""
+    seconds = max(0, int((now - vm.created_at).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
