@@ -22,6 +22,7 @@ from supervisor.admission.inputs import check_inputs
 from supervisor.admission.intake import Admission, Intake
 from supervisor.admission.state import AdmissionState
 from supervisor.api.asyncio_bridge import serve_grpc
+from supervisor.api.auth import load_token
 from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
@@ -136,11 +137,18 @@ class Daemon:
         service = Service(
             self._log, self._registry, self._admission, self._store, self._directory.vms
         )
+        token = load_token(self._directory.token)
         grpc = await self._nursery.start(
-            partial(serve_grpc, service, self._config, self._directory)
+            partial(
+                serve_grpc,
+                service,
+                unix=self._directory.grpc_socket,
+                tcp=self._config.grpc,
+                token=token,
+            )
         )
         websocket = await self._nursery.start(
-            partial(serve_websocket, service, self._config, self._directory)
+            partial(serve_websocket, service, tcp=self._config.websocket, token=token)
         )
         return Ready(
             version=version("chronovisor"),
@@ -224,4 +232,3 @@ class Daemon:
         new = encode(event, HOST_STREAM, HOST_TENANT, self._life)
         (record,) = await self._log.append([new])
         return record
-
