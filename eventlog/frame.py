@@ -3,7 +3,7 @@
     header   32  length u32, count u16, mask u16, first position u64, time u64,
                  CRC-32C u32 of (first 24 bytes, previous chain, body as stored),
                  CRC-32C u32 of (first 28 bytes)
-    body         MessagePack array of events, XORed with the repeated mask, zero-padded to 8
+    body         MessagePack array of events, zero-padded to 8, XORed with the repeated mask
     trailer  40  chain 32, length u32, magic u32
 
 `chain = SHA-256(previous chain, body)` over the body without mask and padding. The first CRC is
@@ -91,9 +91,11 @@ def encode_frame(
 ) -> tuple[bytes, bytes]:
     """The frame's bytes for this file offset, and the chain after it."""
     chain = next_chain(previous, body)
-    trailer = bytes(_padded(len(body)) - len(body)) + _TRAILER.pack(chain, len(body), MAGIC)
-    mask = _mask_for(body, offset + HEADER_SIZE) if _ZERO_SECTOR in body else 0
-    stored = _masked(body, mask) if mask else body
+    stored = body + _padding(len(body))
+    mask = _mask_for(stored, offset + HEADER_SIZE) if _ZERO_SECTOR in stored else 0
+    if mask:
+        stored = _masked(stored, mask)
+    trailer = _TRAILER.pack(chain, len(body), MAGIC)
     fields = _FIELDS.pack(len(body), count, mask, first, recorded_at)
     body_crc = google_crc32c.value(fields + previous + stored)
     header_crc = google_crc32c.value(fields + body_crc.to_bytes(4, "little"))
@@ -112,14 +114,15 @@ def decode_header(data: bytes) -> FrameHeader | None:
 
 def decode_frame(offset: int, header: FrameHeader, rest: bytes, previous: bytes) -> Frame:
     """Check what follows a header. Raises BadFrame."""
-    stored = rest[: header.length]
+    stored = rest[: _padded(header.length)]
     if google_crc32c.value(header.fields + previous + stored) != header.body_crc:
         raise BadFrame("the checksum does not match")
-    body = _masked(stored, header.mask) if header.mask else stored
+    plain = _masked(stored, header.mask) if header.mask else stored
+    body = plain[: header.length]
     chain = next_chain(previous, body)
-    padding = bytes(_padded(header.length) - header.length)
-    if rest[header.length :] != padding + _TRAILER.pack(chain, header.length, MAGIC):
-        raise BadFrame("the trailer does not match")
+    sound = body + _padding(header.length), _TRAILER.pack(chain, header.length, MAGIC)
+    if (plain, rest[len(stored) :]) != sound:
+        raise BadFrame("padding or trailer does not match")
     return Frame(offset, header, body, chain)
 
 
@@ -135,18 +138,20 @@ def _padded(length: int) -> int:
     return (length + 7) & ~7
 
 
-def _masked(body: bytes, mask: int) -> bytes:
-    size = len(body)
-    pattern = (mask.to_bytes(2, "little") * (size // 2 + 1))[:size]
-    return (int.from_bytes(body, "little") ^ int.from_bytes(pattern, "little")).to_bytes(
-        size, "little"
-    )
+def _padding(length: int) -> bytes:
+    return bytes(-length % 8)
 
 
-def _mask_for(body: bytes, body_offset: int) -> int:
+def _masked(padded: bytes, mask: int) -> bytes:
+    pattern = mask.to_bytes(2, "little") * (len(padded) // 2)
+    masked = int.from_bytes(padded, "little") ^ int.from_bytes(pattern, "little")
+    return masked.to_bytes(len(padded), "little")
+
+
+def _mask_for(padded: bytes, offset: int) -> int:
     # A sector becomes zero under one mask at most, so n sectors leave one of n + 1 masks free.
-    start = -body_offset % SECTOR
-    sectors = (body[at : at + SECTOR] for at in range(start, len(body) - SECTOR + 1, SECTOR))
+    start = -offset % SECTOR
+    sectors = (padded[at : at + SECTOR] for at in range(start, len(padded) - SECTOR + 1, SECTOR))
     forbidden = {
         int.from_bytes(sector[:2], "little")
         for sector in sectors
