@@ -3,9 +3,11 @@
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from supervisor.config import Endpoint
+from supervisor.config import Address
 
 BACKLOG = 128
 """Connections that may wait to be accepted; a burst of clients is not refused."""
@@ -17,28 +19,37 @@ class CannotListen(Exception):
     """An address cannot be listened on; the message says why, and what to do."""
 
 
-def bind_tcp(endpoint: Endpoint) -> socket.socket:
+def bind_tcp(address: Address) -> socket.socket:
     """Return a socket that listens on a numeric address. Raises CannotListen."""
-    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((endpoint.host, endpoint.port))
+        listener.bind((address.host, address.port))
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise CannotListen(
-            f"cannot listen on {endpoint}: {error.strerror}; choose another port, or stop what has it"
+            f"cannot listen on {address}: {error.strerror}; choose another port or stop what has it"
         ) from error
     listener.setblocking(False)
     return listener
 
 
-def bind_unix(path: Path) -> socket.socket:
-    """Return a socket that listens at ``path`` for this user only. Raises CannotListen.
+@contextmanager
+def listening_unix(path: Path) -> Iterator[socket.socket]:
+    """Listen at ``path`` for this user only; the file is gone afterwards. Raises CannotListen.
 
     A socket that an earlier daemon left is replaced; one that somebody listens on is not.
     """
+    with _bind_unix(path) as listener:
+        try:
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _bind_unix(path: Path) -> socket.socket:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -55,10 +66,10 @@ def bind_unix(path: Path) -> socket.socket:
     return listener
 
 
-def endpoint_of(listener: socket.socket) -> Endpoint:
+def address_of(listener: socket.socket) -> Address:
     """Return the address that a TCP listener got."""
     host, port, *_ = listener.getsockname()
-    return Endpoint(host, port)
+    return Address(host, port)
 
 
 def _remove_stale(path: Path) -> None:

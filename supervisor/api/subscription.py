@@ -1,6 +1,6 @@
 """Which events a subscriber wants, and from where: the same for every protocol."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Subscription(msgspec.Struct, frozen=True):
         return not self.types or record.type in self.types
 
 
-def tags(types: list[str]) -> frozenset[str]:
+def tags(types: Iterable[str]) -> frozenset[str]:
     """Return the log's tags of event types, which may be spelled as those of CloudEvents."""
     return frozenset(name.removeprefix(TYPE_PREFIX) for name in types)
 

@@ -1,13 +1,16 @@
 """Protocol Buffers <-> the core's values. What comes in is checked here; what goes out is exact."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
-
 from chronovisor_api import v1
+
 from eventlog import CaughtUp, Record
 from supervisor.api.cloudevents import payload
+from supervisor.api.ports import Supervisor
 from supervisor.vm import rules, spec
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.observations import TimerKind
@@ -15,6 +18,9 @@ from supervisor.vm.state import Launch, VmState
 
 VIOLATIONS_SHOWN = 8
 """What a person reads of a manifest's faults in one message; the rest is counted."""
+
+E = TypeVar("E", bound=v1.Machine | v1.Accelerator)
+T = TypeVar("T")
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -40,11 +46,15 @@ def denied(reason: DenyReason, violations: Iterable[FieldViolation]) -> CommandD
     return CommandDenied(reason, "; ".join(shown), found)
 
 
+def refuse(violations: tuple[FieldViolation, ...]) -> None:
+    """Raise CommandDenied if there are any violations."""
+    if violations:
+        raise denied(DenyReason.INVALID_ARGUMENT, violations)
+
+
 def required(field: str, value: str) -> str:
     """Return ``value``, which must not be empty. Raises CommandDenied."""
-    if not value:
-        violation = FieldViolation(field, "is missing")
-        raise denied(DenyReason.INVALID_ARGUMENT, [violation])
+    refuse(() if value else (FieldViolation(field, "is missing"),))
     return value
 
 
@@ -110,9 +120,7 @@ def _given(default: spec.Limits, message: v1.Limits) -> spec.Limits:
     return msgspec.structs.replace(default, **present)
 
 
-def _member[E: v1.Machine | v1.Accelerator, T](
-    field: str, members: dict[E, T], got: E, faults: list[FieldViolation]
-) -> T:
+def _member(field: str, members: Mapping[E, T], got: E, faults: list[FieldViolation]) -> T:
     if got in members:
         return members[got]
     takes = ", ".join(str(member.proto_name) for member in members)
@@ -254,6 +262,18 @@ def phases(wanted: Iterable[v1.Phase]) -> Iterator[str]:
     """Yield the names of the phases that a client asked for. Raises CommandDenied."""
     for phase in wanted:
         if not phase.name or phase is v1.Phase.UNSPECIFIED:
-            fault = FieldViolation("phases", f"got {int(phase)}, which is no phase")
-            raise denied(DenyReason.INVALID_ARGUMENT, [fault])
+            refuse((FieldViolation("phases", f"got {int(phase)}, which is no phase"),))
         yield phase.name
+
+
+def console(log: v1.ConsoleLog, supervisor: Supervisor) -> Callable[[str], Path]:
+    """Return how the daemon finds the text that a client asked for. Raises CommandDenied."""
+    consoles = {
+        v1.ConsoleLog.UNSPECIFIED: supervisor.console,
+        v1.ConsoleLog.SERIAL: supervisor.console,
+        v1.ConsoleLog.GUEST: supervisor.guest_log,
+    }
+    if log not in consoles:
+        takes = "CONSOLE_LOG_SERIAL, CONSOLE_LOG_GUEST"
+        refuse((FieldViolation("log", f"got {int(log)}; it takes {takes}"),))
+    return consoles[log]

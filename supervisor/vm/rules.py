@@ -53,6 +53,7 @@ COMMAND_LINE_BYTES = 2000
 MANIFEST_BYTES = 48 * KIB
 IDEMPOTENCY_KEY_BYTES = 128
 DAY_MS = 24 * HOUR_MS
+STOP_GRACE_MOST_MS = 10 * MINUTE_MS
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -100,7 +101,7 @@ BOUNDS = (
         "limits.stop_grace_ms",
         lambda m: m.limits.stop_grace_ms,
         0,
-        10 * MINUTE_MS,
+        STOP_GRACE_MOST_MS,
         "0 to 10 minutes, in milliseconds",
     ),
     Bound(
@@ -147,6 +148,13 @@ def check_idempotency_key(key: str) -> tuple[FieldViolation, ...]:
         return ()
     takes = f"1 to {IDEMPOTENCY_KEY_BYTES} printable ASCII characters"
     return (_violation("idempotency_key", key, takes),)
+
+
+def check_stop_grace(grace_ms: int) -> tuple[FieldViolation, ...]:
+    """Return what is wrong with the grace of one stop: it has the bounds of the limit."""
+    if 0 <= grace_ms <= STOP_GRACE_MOST_MS:
+        return ()
+    return (FieldViolation("grace_ms", f"got {grace_ms}; it takes 0 to 10 minutes, in ms"),)
 
 
 def check_digest(field: str, sha256: str) -> Iterator[FieldViolation]:

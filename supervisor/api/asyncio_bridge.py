@@ -1,0 +1,252 @@
+"""gRPC on Trio: the only module of the daemon that knows asyncio.
+
+grpclib is written for asyncio, so it runs in a loop that is itself a Trio task (trio-asyncio), in
+the same thread. A call crosses once, as a whole: its handler here awaits a Trio task, and when
+grpclib cancels the handler (the client went away, its deadline passed) that task is cancelled too,
+and waited for. Streams cross once a message, so a slow client holds back its source and nothing
+else.
+
+    client -> grpclib (asyncio) -> _Call: bounds, deadlines, status -> service method (Trio)
+
+What grpclib leaves unbounded has its bound here: the size of a message and the silence of a client.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+import trio_asyncio  # type: ignore[import-untyped]
+from chronovisor_api import v1
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError
+from grpclib.health.check import ServiceStatus
+from grpclib.health.service import Health
+from grpclib.server import Stream
+
+from supervisor.api import auth
+from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted
+from supervisor.api.grpc_headers import Authenticate, authenticate_tcp, authenticate_unix
+from supervisor.api.grpc_service import SupervisorService
+from supervisor.api.grpc_status import grpc_error
+from supervisor.api.listeners import address_of, bind_tcp, listening_unix
+from supervisor.api.ports import Supervisor
+from supervisor.api.uploads import CHUNK_BYTES
+from supervisor.config import Address
+
+MESSAGE_BYTES = CHUNK_BYTES + 64 * 1024
+"""The largest message is a chunk of an upload; its other fields are small."""
+SILENCE_SECONDS = 60.0
+"""A client that sends nothing of a message it owes, or takes nothing, for so long is not there."""
+STOP_SECONDS = 5.0
+"""What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
+
+_logger = logging.getLogger(__name__)
+
+
+async def serve_grpc(
+    supervisor: Supervisor,
+    *,
+    unix: Path,
+    tcp: Address,
+    token: str,
+    task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve gRPC on a Unix socket and on TCP until cancelled; report the TCP address in use.
+
+    Raises:
+        CannotListen: One of the addresses is taken or cannot be used.
+    """
+    with bind_tcp(tcp) as tcp_listener, listening_unix(unix) as unix_listener:
+        async with trio_asyncio.open_loop() as loop:
+            # The loop's own handler would end the daemon for what one client did.
+            loop.set_exception_handler(_log_loop_error)
+            await _serve(supervisor, unix_listener, tcp_listener, token, task_status)
+
+
+async def _serve(
+    supervisor: Supervisor,
+    unix: socket.socket,
+    tcp: socket.socket,
+    token: str,
+    task_status: trio.TaskStatus[Address],
+) -> None:
+    address = address_of(tcp)
+    health = ServiceStatus()
+    handlers = _handlers(supervisor, health)
+    by_token = authenticate_tcp(token)
+    servers = [
+        await trio_asyncio.aio_as_trio(_start)(handlers, unix, _by_uid),
+        await trio_asyncio.aio_as_trio(_start)(handlers, tcp, lambda _connection: by_token),
+    ]
+    health.set(True)
+    task_status.started(address)
+    try:
+        await trio.sleep_forever()
+    finally:
+        health.set(False)
+        with trio.move_on_after(STOP_SECONDS, shield=True):
+            for server in servers:
+                await trio_asyncio.aio_as_trio(server.stop)()
+
+
+def _by_uid(connection: socket.socket) -> Authenticate:
+    return authenticate_unix(auth.peer_uid(connection))
+
+
+def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    _logger.error("gRPC: %s", context["message"], exc_info=context.get("exception"))
+
+
+class _Call:
+    """One call with bounds: what handlers use in place of grpclib's own stream."""
+
+    def __init__(self, stream: "Stream[Any, Any]", receives: type[Any]) -> None:
+        self._stream = stream
+        self._receives = receives
+        self.send_trailing_metadata = stream.send_trailing_metadata
+
+    async def recv_message(self) -> Any | None:
+        """Return the client's next message; None once it has sent its last. Raises GRPCError."""
+        # grpclib would take 4 GiB into memory, and answer UNKNOWN to a message that is broken.
+        data = self._stream._stream.recv_data
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                prefix = await data(5)
+                if not prefix:
+                    return None
+                compressed, size = struct.unpack(">BI", prefix)
+                _check_frame(compressed, size)
+                body = await data(size)
+        except TimeoutError:
+            silence = f"no message came for {SILENCE_SECONDS:.0f} s"
+            raise GRPCError(Status.DEADLINE_EXCEEDED, silence) from None
+        except AssertionError:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the last message is cut short") from None
+        if len(body) != size:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the last message is cut short")
+        return self._decode(body)
+
+    async def one_message(self) -> Any:
+        """Return the message of a call that has one. Raises GRPCError."""
+        message = await self.recv_message()
+        if message is None:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the call ended before its message")
+        return message
+
+    async def send_message(self, message: Any) -> None:
+        """Send one message, as soon as the client takes it. Raises GRPCError if it does not."""
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._stream.send_message(message)
+        except TimeoutError:
+            connection = self._stream._stream.connection
+            if not connection.write_ready.is_set():
+                connection._transport.abort()  # not even a status would get through
+            silence = f"the client took nothing for {SILENCE_SECONDS:.0f} s"
+            raise GRPCError(Status.ABORTED, silence) from None
+
+    def _decode(self, body: bytes) -> Any:
+        try:
+            return self._receives.FromString(body)
+        except Exception:  # whatever a decoder may raise, it is the bytes that are wrong
+            name = self._receives.__name__
+            raise GRPCError(Status.INVALID_ARGUMENT, f"these bytes are no {name}") from None
+
+
+def _check_frame(compressed: int, size: int) -> None:
+    if compressed:
+        raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not taken")
+    if size > MESSAGE_BYTES:
+        takes = f"a message of {size} bytes; at most {MESSAGE_BYTES} are taken"
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, takes)
+
+
+Serve = Callable[[_Call], Awaitable[None]]
+
+
+def _handlers(supervisor: Supervisor, health: ServiceStatus) -> Mapping[str, Handler]:
+    contract = v1.SupervisorBase()
+    service = SupervisorService(supervisor)
+    handlers = {}
+    for path, handler in contract.__mapping__().items():
+        method = getattr(service, _snake_case(path.rpartition("/")[2]))
+        serve = partial(_CROSSINGS[handler.cardinality], method)
+        handlers[path] = _bounded(path, handler, serve)
+    for path, handler in Health({contract: [health]}).__mapping__().items():
+        handlers[path] = _bounded(path, handler, handler.func)
+    return handlers
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _bounded(path: str, handler: Handler, serve: Serve) -> Handler:
+    """Return the handler with a deadline and a status for whatever may happen in it."""
+
+    async def handle(stream: "Stream[Any, Any]") -> None:
+        deadline = asyncio.timeout(admitted.get().timeout_s)
+        try:
+            async with deadline:
+                await serve(_Call(stream, handler.request_type))
+        except Exception as error:
+            if deadline.expired():
+                raise GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed") from None
+            raise grpc_error(error, path) from None
+
+    return handler._replace(func=handle)
+
+
+async def _unary_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> None:
+    request = await call.one_message()
+    response = await trio_asyncio.trio_as_aio(method)(request, admitted.get().caller)
+    await call.send_message(response)
+
+
+async def _stream_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> None:
+    receive = trio_asyncio.aio_as_trio(call.recv_message)
+
+    async def messages() -> AsyncGenerator[Any, None]:
+        while (message := await receive()) is not None:
+            yield message
+
+    async def run() -> Any:
+        async with aclosing(messages()) as requests:
+            return await method(requests, admitted.get().caller)
+
+    await call.send_message(await trio_asyncio.trio_as_aio(run)())
+
+
+async def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], call: _Call) -> None:
+    request = await call.one_message()
+    send = trio_asyncio.aio_as_trio(call.send_message)
+
+    async def run() -> None:
+        async with aclosing(method(request, admitted.get().caller)) as responses:
+            async for response in responses:
+                await send(response)
+
+    await trio_asyncio.trio_as_aio(run)()
+
+
+_CROSSINGS: dict[Cardinality, Callable[..., Awaitable[None]]] = {
+    Cardinality.UNARY_UNARY: _unary_unary,
+    Cardinality.STREAM_UNARY: _stream_unary,
+    Cardinality.UNARY_STREAM: _unary_stream,
+}
+
+
+async def _start(
+    handlers: Mapping[str, Handler], listener: socket.socket, entrance: Entrance
+) -> GrpcServer:
+    server = GrpcServer(handlers, entrance)
+    await server.start(sock=listener)
+    return server

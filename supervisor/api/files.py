@@ -1,0 +1,73 @@
+"""Files of a VM as streams of bytes; whatever blocks runs in a thread."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import trio
+
+CHUNK_BYTES = 64 * 1024
+"""What one message carries: far below every client's default limit of 4 MiB."""
+POLL_SECONDS = 0.2
+"""How late a follower may see what a guest wrote; a person at a console does not notice."""
+
+
+class FileCut(Exception):
+    """A file is shorter than the log says."""
+
+
+async def read_exactly(path: Path, size: int) -> AsyncIterator[bytes]:
+    """Yield the first ``size`` bytes of a file. Raises OSError, or FileCut if there are fewer."""
+    offset = 0
+    while offset < size:
+        chunk = await trio.to_thread.run_sync(_read, path, offset, min(CHUNK_BYTES, size - offset))
+        if not chunk:
+            raise FileCut(f"{path} ends after {offset} of {size} bytes")
+        yield chunk
+        offset += len(chunk)
+
+
+async def read_growing(
+    locate: Callable[[], Path], is_final: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """Yield what is in a file, then what is added to it, until ``is_final`` says so.
+
+    ``locate`` is asked again before each look: another launch writes another file. A file that got
+    shorter was rotated, and is read from its beginning.
+    """
+    path, offset = locate(), 0
+    while True:
+        final = is_final()  # asked before reading, so that the last words are not missed
+        if (now := locate()) != path:
+            path, offset = now, 0
+        size = await trio.to_thread.run_sync(_size, path)
+        if size < offset:
+            offset = 0
+        while offset < size:
+            wanted = min(CHUNK_BYTES, size - offset)
+            chunk = await trio.to_thread.run_sync(_read, path, offset, wanted)
+            if not chunk:
+                break
+            yield chunk
+            offset += len(chunk)
+        if final:
+            return
+        await trio.sleep(POLL_SECONDS)
+
+
+def _read(path: Path, offset: int, size: int) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.pread(descriptor, size, offset)
+    finally:
+        os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

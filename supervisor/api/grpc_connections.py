@@ -1,0 +1,141 @@
+"""The connections of a gRPC server: who they are, how many there may be, what they may ask.
+
+grpclib's own classes with an entrance in front. They are extended where grpclib keeps to itself
+what a server on a hostile network needs, so grpclib is held to the minor version that the tests of
+this package passed with.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+
+import grpclib.server
+import h2.exceptions
+import msgspec
+from grpclib.config import Configuration
+from grpclib.const import Handler
+from grpclib.exceptions import GRPCError
+from grpclib.metadata import encode_grpc_message
+from grpclib.protocol import H2Protocol, Stream
+
+from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
+
+CONNECTIONS = 256
+"""Per listener. A client needs one; what lies beyond is a leak or a flood."""
+STREAM_WINDOW_BYTES = 1024 * 1024
+"""What a client may send ahead of a call that does not read: one chunk of an upload."""
+CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
+"""The same for all calls of a connection together."""
+
+Entrance = Callable[[socket.socket], Authenticate]
+"""A new connection -> how its requests prove whose they are."""
+
+admitted: ContextVar[Admitted] = ContextVar("admitted")
+"""What the headers of a call said; set in the task that serves it."""
+
+_logger = logging.getLogger(__name__)
+
+
+class _Requests(grpclib.server.Handler):
+    """The requests of one connection: each is admitted by its headers before grpclib sees it."""
+
+    authenticate: Authenticate
+
+    def accept(
+        self, stream: Stream, headers: list[tuple[str, str]], release_stream: Callable[[], Any]
+    ) -> None:
+        """Serve a request, or refuse it."""
+        try:
+            call = admit(headers, self.authenticate)
+        except GRPCError as refusal:
+            refused = _refuse(stream, refusal, release_stream)
+            self._tasks[stream] = self.loop.create_task(refused)
+            return
+        # The deadline is kept by us: grpclib answers UNKNOWN to one that has passed on arrival.
+        headers = [field for field in headers if field[0] != TIMEOUT_HEADER]
+        before = admitted.set(call)
+        try:
+            super().accept(stream, headers, release_stream)
+        finally:
+            admitted.reset(before)
+
+
+async def _refuse(stream: Stream, refusal: GRPCError, release_stream: Callable[[], Any]) -> None:
+    headers = [
+        (":status", "200"),
+        ("content-type", "application/grpc+proto"),
+        ("grpc-status", str(refusal.status.value)),
+        ("grpc-message", encode_grpc_message(refusal.message or "")),
+    ]
+    try:
+        with suppress(h2.exceptions.ProtocolError):  # the client has left already
+            await stream.send_headers(headers, end_stream=True)
+            if stream.closable:
+                stream.reset_nowait()
+    finally:
+        release_stream()
+
+
+class _Connection(H2Protocol):
+    """One connection of a server, which counts it."""
+
+    def __init__(self, server: "GrpcServer", requests: _Requests) -> None:
+        super().__init__(requests, server._config, server._h2_config)
+        self._counted_by = server.transports
+        self._entrance = server.entrance
+        self._requests = requests
+
+    def connection_made(self, transport: Any) -> None:
+        """Find out who it is; hang up if there are too many."""
+        super().connection_made(transport)
+        self._requests.authenticate = self._entrance(transport.get_extra_info("socket"))
+        self._transport = transport
+        self._counted_by.add(transport)
+        if len(self._counted_by) > CONNECTIONS:
+            _logger.warning("more than %d gRPC connections: the newest was closed", CONNECTIONS)
+            transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget it."""
+        self._counted_by.discard(self._transport)
+        super().connection_lost(exc)
+
+
+class _Mapped(msgspec.Struct, frozen=True):
+    """Handlers in the form in which grpclib takes them."""
+
+    handlers: Mapping[str, Handler]
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return dict(self.handlers)
+
+
+class GrpcServer(grpclib.server.Server):
+    """Serves handlers on one listener; ``handlers`` run with :data:`admitted` set."""
+
+    def __init__(self, handlers: Mapping[str, Handler], entrance: Entrance) -> None:
+        config = Configuration(
+            http2_connection_window_size=CONNECTION_WINDOW_BYTES,
+            http2_stream_window_size=STREAM_WINDOW_BYTES,
+        )
+        super().__init__([_Mapped(handlers)], config=config)
+        self.entrance = entrance
+        self.transports: set[Any] = set()
+
+    def _protocol_factory(self) -> H2Protocol:
+        self.__gc_step__()
+        requests = _Requests(
+            self._mapping, self._codec, self._status_details_codec, self.__dispatch__
+        )
+        self._handlers.add(requests)
+        return _Connection(self, requests)
+
+    async def stop(self) -> None:
+        """Take no more connections, cancel the calls, and wait until they are gone."""
+        self.close()
+        for transport in list(self.transports):
+            transport.abort()
+        await self.wait_closed()

@@ -1,0 +1,123 @@
+"""``chronovisor.v1.Supervisor``, one method a call: translate, ask the daemon, translate back.
+
+The methods are Trio code and know nothing of gRPC's transport; the bridge calls them with a message
+(or an iterator of them) and the caller, and sends what they return or yield.
+"""
+
+from collections.abc import AsyncIterator
+
+from chronovisor_api import v1
+
+from eventlog import CaughtUp
+from supervisor.api import files, listing, subscription, uploads, wire
+from supervisor.api.ports import Supervisor
+from supervisor.api.subscription import Subscription
+from supervisor.caller import Caller
+from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
+from supervisor.vm.rules import check_idempotency_key, check_stop_grace, check_vm_id
+from supervisor.vm.state import ENDED
+
+
+class SupervisorService:
+    """The service on top of the daemon."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def upload_artifact(
+        self, messages: AsyncIterator[v1.UploadArtifactRequest], caller: Caller
+    ) -> v1.UploadArtifactResponse:
+        """Store a file under its digest."""
+        upload = await uploads.begin(messages)
+        stored = await self._supervisor.upload(upload.chunks(), sha256=upload.sha256, caller=caller)
+        return v1.UploadArtifactResponse(sha256=stored.sha256, size=stored.size)
+
+    async def submit_computation(
+        self, request: v1.SubmitComputationRequest, caller: Caller
+    ) -> v1.SubmitComputationResponse:
+        """Accept a computation."""
+        wire.refuse(check_idempotency_key(request.idempotency_key))
+        wire.refuse(() if request.vm_id is None else check_vm_id(request.vm_id))
+        manifest, key = wire.to_manifest(request.manifest), request.idempotency_key
+        submitted = await self._supervisor.submit(
+            manifest, key=key, vm_id=request.vm_id, caller=caller
+        )
+        vm = wire.from_state(submitted.state)
+        return v1.SubmitComputationResponse(vm=vm, reused=submitted.reused)
+
+    async def get_vm(self, request: v1.GetVmRequest, caller: Caller) -> v1.Vm:
+        """Read one VM."""
+        return wire.from_state(self._supervisor.get(wire.required("vm_id", request.vm_id)))
+
+    async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> v1.ListVmsResponse:
+        """Read a page of VMs."""
+        return listing.page(self._supervisor.list(), request)
+
+    async def stop_vm(self, request: v1.StopVmRequest, caller: Caller) -> v1.Vm:
+        """End a VM in good order."""
+        if request.grace_ms is not None:
+            wire.refuse(check_stop_grace(request.grace_ms))
+        return await self._command(request.vm_id, Stop(request.grace_ms), caller)
+
+    async def kill_vm(self, request: v1.KillVmRequest, caller: Caller) -> v1.Vm:
+        """End a VM at once."""
+        return await self._command(request.vm_id, Kill(), caller)
+
+    async def delete_vm(self, request: v1.DeleteVmRequest, caller: Caller) -> v1.Vm:
+        """Remove what is left of a VM."""
+        return await self._command(request.vm_id, Delete(), caller)
+
+    async def pause_vm(self, request: v1.PauseVmRequest, caller: Caller) -> v1.Vm:
+        """Freeze a guest."""
+        return await self._command(request.vm_id, Pause(), caller)
+
+    async def resume_vm(self, request: v1.ResumeVmRequest, caller: Caller) -> v1.Vm:
+        """Let a guest run on."""
+        return await self._command(request.vm_id, Resume(), caller)
+
+    async def reset_vm(self, request: v1.ResetVmRequest, caller: Caller) -> v1.Vm:
+        """Boot a guest again."""
+        return await self._command(request.vm_id, Reset(), caller)
+
+    async def _command(self, vm_id: str, command: Command, caller: Caller) -> v1.Vm:
+        wire.required("vm_id", vm_id)
+        return wire.from_state(await self._supervisor.command(vm_id, command, caller))
+
+    async def watch_events(
+        self, request: v1.WatchEventsRequest, caller: Caller
+    ) -> AsyncIterator[v1.WatchEventsResponse]:
+        """Replay the log, then follow it."""
+        types = subscription.tags(request.types)
+        wanted = Subscription(request.after, request.log_id, request.vm_id, types)
+        log = self._supervisor.log
+        subscription.check(wanted, log)
+        async for item in subscription.follow(log, wanted):
+            if isinstance(item, CaughtUp):
+                marker = wire.from_caught_up(item, log_id=log.log_id)
+                yield v1.WatchEventsResponse(caught_up=marker)
+            else:
+                event = wire.from_record(item, log_id=log.log_id, node_id=log.node_id)
+                yield v1.WatchEventsResponse(event=event)
+
+    async def fetch_result(
+        self, request: v1.FetchResultRequest, caller: Caller
+    ) -> AsyncIterator[v1.FetchResultResponse]:
+        """Download a result."""
+        path, result = self._supervisor.open_result(wire.required("vm_id", request.vm_id))
+        whole = v1.Result(sha256=result.sha256, size=result.size)
+        yield v1.FetchResultResponse(result=whole)
+        async for chunk in files.read_exactly(path, result.size):
+            yield v1.FetchResultResponse(chunk=chunk)
+
+    async def fetch_console(
+        self, request: v1.FetchConsoleRequest, caller: Caller
+    ) -> AsyncIterator[v1.FetchConsoleResponse]:
+        """Read a log of a guest."""
+        vm_id, follow = wire.required("vm_id", request.vm_id), request.follow
+        locate = wire.console(request.log, self._supervisor)
+
+        def is_final() -> bool:
+            return not follow or self._supervisor.get(vm_id).phase in ENDED
+
+        async for chunk in files.read_growing(lambda: locate(vm_id), is_final):
+            yield v1.FetchConsoleResponse(chunk=chunk)

@@ -1,0 +1,57 @@
+"""The messages of an upload -> bytes, checked against what the client said to expect."""
+
+from collections.abc import AsyncIterator
+
+from chronovisor_api import v1
+
+from supervisor.api import wire
+from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.vm.rules import check_digest
+
+CHUNK_BYTES = 1024 * 1024
+"""What one message may carry; a message is held in memory as a whole."""
+
+
+class Upload:
+    """An upload whose first message has come; ``sha256`` is what it must turn out to be, if set."""
+
+    def __init__(
+        self, first: v1.UploadArtifactRequest, rest: AsyncIterator[v1.UploadArtifactRequest]
+    ) -> None:
+        expect = first.expect or v1.ArtifactExpectation()
+        self.sha256 = expect.sha256
+        self._size = expect.size
+        self._first = first
+        self._rest = rest
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the file's bytes. Raises CommandDenied where they are not what was promised."""
+        received = len(self._first.chunk)
+        yield _checked(self._first.chunk)
+        async for message in self._rest:
+            received += len(message.chunk)
+            if self._size is not None and received > self._size:
+                break
+            yield _checked(message.chunk)
+        if self._size is not None and received != self._size:
+            detail = f"expect.size: got {received} bytes or more in place of {self._size}"
+            raise CommandDenied(DenyReason.ARTIFACT_MISMATCH, detail)
+
+
+async def begin(messages: AsyncIterator[v1.UploadArtifactRequest]) -> Upload:
+    """Take the first message of an upload. Raises CommandDenied."""
+    first = await anext(messages, None)
+    if first is None:
+        fault = FieldViolation("chunk", "the upload ended before its first message")
+        raise wire.denied(DenyReason.INVALID_ARGUMENT, [fault])
+    upload = Upload(first, messages)
+    if upload.sha256 is not None:
+        wire.refuse(tuple(check_digest("expect.sha256", upload.sha256)))
+    return upload
+
+
+def _checked(chunk: bytes) -> bytes:
+    if len(chunk) > CHUNK_BYTES:
+        fault = FieldViolation("chunk", f"got {len(chunk)} bytes; it takes at most {CHUNK_BYTES}")
+        raise wire.denied(DenyReason.INVALID_ARGUMENT, [fault])
+    return chunk
