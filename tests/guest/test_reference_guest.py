@@ -216,3 +216,13 @@ async def test_processes_that_escape_do_not_keep_the_computation_open(guest_dir:
         await guest.start()
         assert (await guest.finish())["exit_code"] == 0
         assert guest.result()["stdout"] == b"left\n"
+
+
+async def test_a_computation_that_eats_all_memory_is_killed_and_not_its_agent(
+    guest_dir: Path,
+) -> None:
+    algorithm = b"#!/usr/bin/python3\nhoard = []\nwhile True:\n    hoard.append(b'x' * 1_000_000)\n"
+    async with booted(guest_dir, Job(algorithm, python=True)) as guest:
+        await guest.start()
+        finished = await guest.finish()
+        assert (finished["exit_code"], finished["error"]) == (137, "")

@@ -26,6 +26,8 @@ deb [signed-by={_KEYRING}] http://deb.debian.org/debian-security bookworm-securi
 # Nothing counts as installed, no lock of the system is touched, no other user is switched to.
 _READ_ONLY = ("Dir::State::status=/dev/null", "Debug::NoLocking=1", "APT::Sandbox::User=root",
               "APT::Architecture=amd64", "APT::Architectures=amd64")  # fmt: skip
+# Otherwise apt calls an update a success that could fetch nothing.
+_STRICT_UPDATE = "APT::Update::Error-Mode=any"
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,13 @@ def _own_lists(cache: Path) -> Archive:
     (state / "sources.list").write_text(_SOURCES)
     options = (
         f"Dir::State={state}",
+        f"Dir::State::lists={state}/lists",
         f"Dir::Cache={state}/cache",
         f"Dir::Etc::sourcelist={state}/sources.list",
         "Dir::Etc::sourceparts=/dev/null",
     )
     words = [word for option in (*_READ_ONLY, *options) for word in ("-o", option)]
-    _run(["apt-get", *words, "-q", "update"], cache)
+    _run(["apt-get", *words, "-o", _STRICT_UPDATE, "-q", "update"], cache)
     return Archive(cache, options)
 
 
@@ -162,9 +165,7 @@ def _run(argv: list[str], directory: Path) -> str:
             argv, cwd=directory, env=environment, capture_output=True, text=True, timeout=_SECONDS
         )
     except FileNotFoundError as error:
-        raise GuestError(
-            f"{argv[0]} is missing: the guest is built from Debian packages"
-        ) from error
+        raise GuestError(f"{argv[0]} is missing: build the guest on a Debian system") from error
     except subprocess.TimeoutExpired as error:
         raise GuestError(f"{argv[0]} took over {_SECONDS} s: try again") from error
     if done.returncode != 0:
