@@ -8,6 +8,7 @@ import enum
 import errno
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 import msgspec
@@ -17,14 +18,14 @@ from eventlog.frame import MAX_COUNT
 from eventlog.history import History
 from eventlog.record import Record
 from eventlog.recovery import Recovered, recover
-from eventlog.segment import SPARE_NAME, TIP_NAME, SegmentHeader, Tip
+from eventlog.segment import TIP_NAME, SegmentHeader, Tip
 from eventlog.storage import File, Lock, Storage
 from eventlog.writer import SegmentWriter, begin_segment, capacity, inherit_spare, make_spare
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-_SPARE_RETRY_BYTES = 256 * 1024
-"""Without a spare, try again after this many bytes: a failed try costs about one commit."""
+_SPARE_TRIES = 16
+"""Tries to make a spare while one segment fills: a failed try costs about one commit."""
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -89,7 +90,7 @@ class SegmentJournal:
         self._tip = tip
         self._clock = clock
         self._spare = Spare.MISSING
-        self._unspared_bytes = _SPARE_RETRY_BYTES
+        self._next_try = 0
         self._history = History(storage)
 
     @property
@@ -103,15 +104,15 @@ class SegmentJournal:
         if not self._writer.fits(len(body)):
             self._roll_over()
         self._writer.append(body, count, parts[-1].recorded_at)
-        self._unspared_bytes += len(body)
         self.write_tip()
 
     def prepare(self) -> None:
-        if self._spare is Spare.HELD or self._unspared_bytes < _SPARE_RETRY_BYTES:
+        if self._spare is Spare.HELD or self._writer.place.offset < self._next_try:
             return
-        self._unspared_bytes = 0
+        allocated = self._writer.header.allocated
+        self._next_try = self._writer.place.offset + allocated // _SPARE_TRIES
         try:
-            make_spare(self._storage, self._writer.header.allocated)
+            make_spare(self._storage, allocated)
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise
@@ -135,7 +136,6 @@ class SegmentJournal:
     def _roll_over(self) -> None:
         full = self._writer
         full.seal(self._clock())
-        full.close()
         if self._spare is Spare.MISSING:
             make_spare(self._storage, full.header.allocated)
         header = msgspec.structs.replace(
@@ -146,7 +146,8 @@ class SegmentJournal:
         )
         self._writer = begin_segment(self._storage, header)
         self._spare = Spare.MISSING
-        self._unspared_bytes = _SPARE_RETRY_BYTES
+        self._next_try = 0
+        full.close()
 
 
 def open_journal(
@@ -154,30 +155,35 @@ def open_journal(
 ) -> tuple[SegmentJournal, Recovered]:
     """Take the lock, recover, and begin a segment of a new epoch."""
     storage.prepare()
-    lock = storage.lock()
-    try:
+    with ExitStack() as undo:
+        lock = storage.lock()
+        undo.callback(lock.release)
         recovered = recover(storage, clock())
         inherit_spare(storage, segment_bytes)
-        if SPARE_NAME not in storage.names():
-            make_spare(storage, segment_bytes)
-        log_id = recovered.log_id or uuid.uuid4()
-        header = SegmentHeader(
-            log_id=log_id,
-            node_id=node_id,
-            epoch=recovered.epoch + 1,
-            first=recovered.head + 1,
-            chain=recovered.chain or segment.first_chain(log_id),
-            allocated=segment_bytes,
-            created_at=clock(),
-        )
-        writer = begin_segment(storage, header)
-        journal = SegmentJournal(storage, lock, writer, _open_tip(storage), clock)
+        writer = begin_segment(storage, _next_epoch(recovered, node_id, segment_bytes, clock()))
+        undo.callback(writer.close)
+        tip = _open_tip(storage)
+        undo.callback(tip.close)
+        journal = SegmentJournal(storage, lock, writer, tip, clock)
         journal.write_tip()
         journal.prepare()
-    except BaseException:
-        lock.release()
-        raise
+        undo.pop_all()
     return journal, recovered
+
+
+def _next_epoch(
+    recovered: Recovered, node_id: str, segment_bytes: int, created_at: int
+) -> SegmentHeader:
+    log_id = recovered.log_id or uuid.uuid4()
+    return SegmentHeader(
+        log_id=log_id,
+        node_id=node_id,
+        epoch=recovered.epoch + 1,
+        first=recovered.head + 1,
+        chain=recovered.chain or segment.first_chain(log_id),
+        allocated=segment_bytes,
+        created_at=created_at,
+    )
 
 
 def _open_tip(storage: Storage) -> File:

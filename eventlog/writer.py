@@ -104,10 +104,11 @@ def make_spare(storage: Storage, size: int) -> None:
 
 
 def inherit_spare(storage: Storage, size: int) -> None:
-    """Keep the spare of an earlier life if it can be used; remove it otherwise."""
+    """Have a spare: that of an earlier life where it can be used, a new one otherwise."""
     try:
         file = storage.open(SPARE_NAME)
     except FileNotFoundError:
+        make_spare(storage, size)
         return
     try:
         usable = file.size() == size and _is_zero_after_header(file, size)
@@ -115,6 +116,7 @@ def inherit_spare(storage: Storage, size: int) -> None:
         file.close()
     if not usable:
         storage.unlink(SPARE_NAME)
+        make_spare(storage, size)
 
 
 def _is_zero_after_header(file: File, size: int) -> bool:
