@@ -16,14 +16,15 @@ import logging
 import re
 import socket
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
-import trio_asyncio  # type: ignore[import-untyped]
+import trio_asyncio
 from chronovisor_api import v1
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
@@ -41,14 +42,22 @@ from supervisor.api.ports import Supervisor
 from supervisor.api.uploads import CHUNK_BYTES
 from supervisor.config import Address
 
-MESSAGE_BYTES = CHUNK_BYTES + 64 * 1024
-"""The largest message is a chunk of an upload; its other fields are small."""
-SILENCE_SECONDS = 60.0
-"""A client that sends nothing of a message it owes, or takes nothing, for so long is not there."""
 STOP_SECONDS = 5.0
 """What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
 
 _logger = logging.getLogger(__name__)
+
+
+class CallBounds(msgspec.Struct, frozen=True):
+    """What one call may take of the daemon."""
+
+    message_bytes: int = CHUNK_BYTES + 64 * 1024
+    """The largest message is a chunk of an upload; its other fields are small."""
+    silence_s: float = 60.0
+    """A client that sends nothing of a message it owes, or takes nothing, so long is not there."""
+
+
+BOUNDS = CallBounds()
 
 
 async def serve_grpc(
@@ -57,6 +66,7 @@ async def serve_grpc(
     unix: Path,
     tcp: Address,
     token: str,
+    bounds: CallBounds = BOUNDS,
     task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve gRPC on a Unix socket and on TCP until cancelled; report the TCP address in use.
@@ -68,26 +78,19 @@ async def serve_grpc(
         async with trio_asyncio.open_loop() as loop:
             # The loop's own handler would end the daemon for what one client did.
             loop.set_exception_handler(_log_loop_error)
-            await _serve(supervisor, unix_listener, tcp_listener, token, task_status)
+            health = ServiceStatus()
+            handlers = _handlers(supervisor, health, bounds)
+            by_token = authenticate_tcp(token)
+            servers = [
+                await trio_asyncio.aio_as_trio(_start)(handlers, unix_listener, _by_uid),
+                await trio_asyncio.aio_as_trio(_start)(handlers, tcp_listener, lambda _: by_token),
+            ]
+            task_status.started(address_of(tcp_listener))
+            await _until_cancelled(servers, health)
 
 
-async def _serve(
-    supervisor: Supervisor,
-    unix: socket.socket,
-    tcp: socket.socket,
-    token: str,
-    task_status: trio.TaskStatus[Address],
-) -> None:
-    address = address_of(tcp)
-    health = ServiceStatus()
-    handlers = _handlers(supervisor, health)
-    by_token = authenticate_tcp(token)
-    servers = [
-        await trio_asyncio.aio_as_trio(_start)(handlers, unix, _by_uid),
-        await trio_asyncio.aio_as_trio(_start)(handlers, tcp, lambda _connection: by_token),
-    ]
+async def _until_cancelled(servers: Sequence[GrpcServer], health: ServiceStatus) -> None:
     health.set(True)
-    task_status.started(address)
     try:
         await trio.sleep_forever()
     finally:
@@ -108,9 +111,10 @@ def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
 class _Call:
     """One call with bounds: what handlers use in place of grpclib's own stream."""
 
-    def __init__(self, stream: "Stream[Any, Any]", receives: type[Any]) -> None:
+    def __init__(self, stream: "Stream[Any, Any]", receives: type[Any], bounds: CallBounds) -> None:
         self._stream = stream
         self._receives = receives
+        self._bounds = bounds
         self.send_trailing_metadata = stream.send_trailing_metadata
 
     async def recv_message(self) -> Any | None:
@@ -118,15 +122,15 @@ class _Call:
         # grpclib would take 4 GiB into memory, and answer UNKNOWN to a message that is broken.
         data = self._stream._stream.recv_data
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(self._bounds.silence_s):
                 prefix = await data(5)
                 if not prefix:
                     return None
                 compressed, size = struct.unpack(">BI", prefix)
-                _check_frame(compressed, size)
+                self._check_frame(compressed, size)
                 body = await data(size)
         except TimeoutError:
-            silence = f"no message came for {SILENCE_SECONDS:.0f} s"
+            silence = f"no message came for {self._bounds.silence_s:.0f} s"
             raise GRPCError(Status.DEADLINE_EXCEEDED, silence) from None
         except AssertionError:
             raise GRPCError(Status.INVALID_ARGUMENT, "the last message is cut short") from None
@@ -144,13 +148,13 @@ class _Call:
     async def send_message(self, message: Any) -> None:
         """Send one message, as soon as the client takes it. Raises GRPCError if it does not."""
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(self._bounds.silence_s):
                 await self._stream.send_message(message)
         except TimeoutError:
             connection = self._stream._stream.connection
             if not connection.write_ready.is_set():
                 connection._transport.abort()  # not even a status would get through
-            silence = f"the client took nothing for {SILENCE_SECONDS:.0f} s"
+            silence = f"the client took nothing for {self._bounds.silence_s:.0f} s"
             raise GRPCError(Status.ABORTED, silence) from None
 
     def _decode(self, body: bytes) -> Any:
@@ -160,28 +164,29 @@ class _Call:
             name = self._receives.__name__
             raise GRPCError(Status.INVALID_ARGUMENT, f"these bytes are no {name}") from None
 
-
-def _check_frame(compressed: int, size: int) -> None:
-    if compressed:
-        raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not taken")
-    if size > MESSAGE_BYTES:
-        takes = f"a message of {size} bytes; at most {MESSAGE_BYTES} are taken"
-        raise GRPCError(Status.RESOURCE_EXHAUSTED, takes)
+    def _check_frame(self, compressed: int, size: int) -> None:
+        if compressed:
+            raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not taken")
+        if size > self._bounds.message_bytes:
+            takes = f"a message of {size} bytes; at most {self._bounds.message_bytes} are taken"
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, takes)
 
 
 Serve = Callable[[_Call], Awaitable[None]]
 
 
-def _handlers(supervisor: Supervisor, health: ServiceStatus) -> Mapping[str, Handler]:
+def _handlers(
+    supervisor: Supervisor, health: ServiceStatus, bounds: CallBounds
+) -> Mapping[str, Handler]:
     contract = v1.SupervisorBase()
     service = SupervisorService(supervisor)
     handlers = {}
     for path, handler in contract.__mapping__().items():
         method = getattr(service, _snake_case(path.rpartition("/")[2]))
         serve = partial(_CROSSINGS[handler.cardinality], method)
-        handlers[path] = _bounded(path, handler, serve)
+        handlers[path] = _bounded(path, handler, serve, bounds)
     for path, handler in Health({contract: [health]}).__mapping__().items():
-        handlers[path] = _bounded(path, handler, handler.func)
+        handlers[path] = _bounded(path, handler, handler.func, bounds)
     return handlers
 
 
@@ -189,14 +194,14 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _bounded(path: str, handler: Handler, serve: Serve) -> Handler:
+def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> Handler:
     """Return the handler with a deadline and a status for whatever may happen in it."""
 
     async def handle(stream: "Stream[Any, Any]") -> None:
         deadline = asyncio.timeout(admitted.get().timeout_s)
         try:
             async with deadline:
-                await serve(_Call(stream, handler.request_type))
+                await serve(_Call(stream, handler.request_type, bounds))
         except Exception as error:
             if deadline.expired():
                 raise GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed") from None

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from supervisor.api.refusals import denied_for
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 TOKEN_BYTES = 32
@@ -99,12 +100,12 @@ def authenticate_bearer(headers: Mapping[str, str], token: str) -> str:
     """
     given = _BEARER.fullmatch(headers.get("authorization", ""))
     if given is None:
-        raise CommandDenied(
-            DenyReason.UNAUTHENTICATED, "authorization: got no bearer token; TCP needs one"
+        raise denied_for(
+            DenyReason.UNAUTHENTICATED, "authorization", "got no bearer token; TCP needs one"
         )
     if not secrets.compare_digest(given[1].encode(), token.encode()):
-        raise CommandDenied(
-            DenyReason.UNAUTHENTICATED, "authorization: the token is not the one of this daemon"
+        raise denied_for(
+            DenyReason.UNAUTHENTICATED, "authorization", "the token is not the one of this daemon"
         )
     return TCP_PRINCIPAL
 
@@ -112,18 +113,15 @@ def authenticate_bearer(headers: Mapping[str, str], token: str) -> str:
 def check_host(host: str) -> None:
     """Refuse a request that was sent to another name than this machine's loopback has."""
     if not _LOOPBACK.fullmatch(host):
-        raise CommandDenied(
-            DenyReason.PERMISSION_DENIED,
-            f"host: got {host[:100]!r}; this listener answers to localhost, 127.0.0.1 and [::1]",
-        )
+        takes = f"got {host[:100]!r}; this listener answers to localhost, 127.0.0.1 and [::1]"
+        raise denied_for(DenyReason.PERMISSION_DENIED, "host", takes)
 
 
 def check_origin(origin: str | None, host: str) -> None:
     """Refuse a request that a web page of another origin made (RFC 6454, section 7)."""
     if origin is not None and origin.lower() != f"http://{host.lower()}":
-        raise CommandDenied(
-            DenyReason.PERMISSION_DENIED, f"origin: {origin[:100]!r} may not connect here"
-        )
+        refused = f"{origin[:100]!r} may not connect here"
+        raise denied_for(DenyReason.PERMISSION_DENIED, "origin", refused)
 
 
 def traceparent(headers: Mapping[str, str]) -> str:

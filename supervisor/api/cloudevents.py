@@ -14,21 +14,19 @@ SUBPROTOCOL = "cloudevents.json"
 _NS = 1_000_000_000
 
 
-class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Context attributes and data. Extensions are omitted where the log knows nothing to say.
 
     ``sequence`` is the position, zero-padded so that its order as text is the order in the log.
     """
 
+    specversion: str
     id: str
     source: str
     type: str
+    subject: str = ""
     time: str
     sequence: str
-    data: object
-    specversion: str
-    datacontenttype: str
-    subject: str = ""
     streamversion: int = 0
     causationid: str = ""
     correlationid: str = ""
@@ -36,6 +34,8 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     tenant: str = ""
     principal: str = ""
     epoch: int = 0
+    datacontenttype: str
+    data: object
 
 
 def cloud_event(record: Record, *, log_id: str, node_id: str) -> CloudEvent:

@@ -11,6 +11,7 @@ from chronovisor_api import v1
 from eventlog import CaughtUp
 from supervisor.api import files, listing, subscription, uploads, wire
 from supervisor.api.ports import Supervisor
+from supervisor.api.refusals import refuse, required
 from supervisor.api.subscription import Subscription
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
@@ -36,8 +37,8 @@ class SupervisorService:
         self, request: v1.SubmitComputationRequest, caller: Caller
     ) -> v1.SubmitComputationResponse:
         """Accept a computation."""
-        wire.refuse(check_idempotency_key(request.idempotency_key))
-        wire.refuse(() if request.vm_id is None else check_vm_id(request.vm_id))
+        refuse(check_idempotency_key(request.idempotency_key))
+        refuse(() if request.vm_id is None else check_vm_id(request.vm_id))
         manifest, key = wire.to_manifest(request.manifest), request.idempotency_key
         submitted = await self._supervisor.submit(
             manifest, key=key, vm_id=request.vm_id, caller=caller
@@ -47,7 +48,7 @@ class SupervisorService:
 
     async def get_vm(self, request: v1.GetVmRequest, caller: Caller) -> v1.Vm:
         """Read one VM."""
-        return wire.from_state(self._supervisor.get(wire.required("vm_id", request.vm_id)))
+        return wire.from_state(self._supervisor.get(required("vm_id", request.vm_id)))
 
     async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> v1.ListVmsResponse:
         """Read a page of VMs."""
@@ -56,7 +57,7 @@ class SupervisorService:
     async def stop_vm(self, request: v1.StopVmRequest, caller: Caller) -> v1.Vm:
         """End a VM in good order."""
         if request.grace_ms is not None:
-            wire.refuse(check_stop_grace(request.grace_ms))
+            refuse(check_stop_grace(request.grace_ms))
         return await self._command(request.vm_id, Stop(request.grace_ms), caller)
 
     async def kill_vm(self, request: v1.KillVmRequest, caller: Caller) -> v1.Vm:
@@ -80,7 +81,7 @@ class SupervisorService:
         return await self._command(request.vm_id, Reset(), caller)
 
     async def _command(self, vm_id: str, command: Command, caller: Caller) -> v1.Vm:
-        wire.required("vm_id", vm_id)
+        required("vm_id", vm_id)
         return wire.from_state(await self._supervisor.command(vm_id, command, caller))
 
     async def watch_events(
@@ -103,7 +104,7 @@ class SupervisorService:
         self, request: v1.FetchResultRequest, caller: Caller
     ) -> AsyncIterator[v1.FetchResultResponse]:
         """Download a result."""
-        path, result = self._supervisor.open_result(wire.required("vm_id", request.vm_id))
+        path, result = self._supervisor.open_result(required("vm_id", request.vm_id))
         whole = v1.Result(sha256=result.sha256, size=result.size)
         yield v1.FetchResultResponse(result=whole)
         async for chunk in files.read_exactly(path, result.size):
@@ -113,7 +114,7 @@ class SupervisorService:
         self, request: v1.FetchConsoleRequest, caller: Caller
     ) -> AsyncIterator[v1.FetchConsoleResponse]:
         """Read a log of a guest."""
-        vm_id, follow = wire.required("vm_id", request.vm_id), request.follow
+        vm_id, follow = required("vm_id", request.vm_id), request.follow
         locate = wire.console(request.log, self._supervisor)
 
         def is_final() -> bool:

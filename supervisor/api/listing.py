@@ -6,6 +6,7 @@ from itertools import islice
 from chronovisor_api import v1
 
 from supervisor.api import wire
+from supervisor.api.refusals import denied
 from supervisor.vm.commands import DenyReason, FieldViolation
 from supervisor.vm.rules import check_vm_id
 from supervisor.vm.state import Phase, VmState
@@ -51,4 +52,4 @@ def _check(request: v1.ListVmsRequest) -> None:
     if request.page_token and check_vm_id(request.page_token):
         faults.append(FieldViolation("page_token", "is not one that this service gave"))
     if faults:
-        raise wire.denied(DenyReason.INVALID_ARGUMENT, faults)
+        raise denied(DenyReason.INVALID_ARGUMENT, faults)

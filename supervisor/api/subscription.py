@@ -7,7 +7,8 @@ import msgspec
 from eventlog import CaughtUp, Record
 from supervisor.api.cloudevents import TYPE_PREFIX
 from supervisor.api.ports import Log
-from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.api.refusals import denied_for, refuse
+from supervisor.vm.commands import DenyReason
 from supervisor.vm.rules import check_vm_id
 
 TYPES = 64
@@ -38,20 +39,17 @@ def tags(types: Iterable[str]) -> frozenset[str]:
 def check(subscription: Subscription, log: Log) -> None:
     """Refuse a cursor that does not belong to ``log``, and a filter that is nonsense."""
     if subscription.log_id is not None and subscription.log_id != log.log_id:
-        detail = f"log_id: got {subscription.log_id[:64]!r}; this log is {log.log_id!r}"
-        raise CommandDenied(DenyReason.CURSOR_OF_ANOTHER_LOG, detail)
+        got = f"got {subscription.log_id[:64]!r}; this log is {log.log_id!r}"
+        raise denied_for(DenyReason.CURSOR_OF_ANOTHER_LOG, "log_id", got)
     if subscription.after > log.head:
-        detail = f"after: got {subscription.after}; the log ends at {log.head}"
-        raise CommandDenied(DenyReason.POSITION_IN_FUTURE, detail)
-    violations = check_vm_id(subscription.vm_id) if subscription.vm_id is not None else ()
-    if len(subscription.types) > TYPES or any(
-        len(name) > TYPE_CHARACTERS for name in subscription.types
-    ):
-        takes = f"at most {TYPES} types of at most {TYPE_CHARACTERS} characters"
-        violations = (*violations, FieldViolation("types", f"got more; it takes {takes}"))
-    if violations:
-        detail = "; ".join(f"{wrong.field}: {wrong.description}" for wrong in violations)
-        raise CommandDenied(DenyReason.INVALID_ARGUMENT, detail, violations)
+        got = f"got {subscription.after}; the log ends at {log.head}"
+        raise denied_for(DenyReason.POSITION_IN_FUTURE, "after", got)
+    if subscription.vm_id is not None:
+        refuse(check_vm_id(subscription.vm_id))
+    longest = max(map(len, subscription.types), default=0)
+    if len(subscription.types) > TYPES or longest > TYPE_CHARACTERS:
+        takes = f"it takes at most {TYPES} types of at most {TYPE_CHARACTERS} characters"
+        raise denied_for(DenyReason.INVALID_ARGUMENT, "type", takes)
 
 
 async def follow(log: Log, subscription: Subscription) -> AsyncIterator[Record | CaughtUp]:

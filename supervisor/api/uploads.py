@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 from chronovisor_api import v1
 
-from supervisor.api import wire
-from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.api.refusals import denied_for, refuse
+from supervisor.vm.commands import DenyReason
 from supervisor.vm.rules import check_digest
 
 CHUNK_BYTES = 1024 * 1024
@@ -34,24 +34,28 @@ class Upload:
                 break
             yield _checked(message.chunk)
         if self._size is not None and received != self._size:
-            detail = f"expect.size: got {received} bytes or more in place of {self._size}"
-            raise CommandDenied(DenyReason.ARTIFACT_MISMATCH, detail)
+            got = f"got {received} bytes or more in place of {self._size}"
+            raise denied_for(DenyReason.ARTIFACT_MISMATCH, "expect.size", got)
 
 
 async def begin(messages: AsyncIterator[v1.UploadArtifactRequest]) -> Upload:
     """Take the first message of an upload. Raises CommandDenied."""
     first = await anext(messages, None)
     if first is None:
-        fault = FieldViolation("chunk", "the upload ended before its first message")
-        raise wire.denied(DenyReason.INVALID_ARGUMENT, [fault])
+        raise denied_for(
+            DenyReason.INVALID_ARGUMENT, "chunk", "the upload ended before its first message"
+        )
     upload = Upload(first, messages)
     if upload.sha256 is not None:
-        wire.refuse(tuple(check_digest("expect.sha256", upload.sha256)))
+        refuse(tuple(check_digest("expect.sha256", upload.sha256)))
     return upload
 
 
 def _checked(chunk: bytes) -> bytes:
     if len(chunk) > CHUNK_BYTES:
-        fault = FieldViolation("chunk", f"got {len(chunk)} bytes; it takes at most {CHUNK_BYTES}")
-        raise wire.denied(DenyReason.INVALID_ARGUMENT, [fault])
+        raise denied_for(
+            DenyReason.INVALID_ARGUMENT,
+            "chunk",
+            f"got {len(chunk)} bytes; it takes at most {CHUNK_BYTES}",
+        )
     return chunk

@@ -11,13 +11,11 @@ from chronovisor_api import v1
 from eventlog import CaughtUp, Record
 from supervisor.api.cloudevents import payload
 from supervisor.api.ports import Supervisor
+from supervisor.api.refusals import denied, refuse
 from supervisor.vm import rules, spec
-from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.vm.commands import DenyReason, FieldViolation
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.state import Launch, VmState
-
-VIOLATIONS_SHOWN = 8
-"""What a person reads of a manifest's faults in one message; the rest is counted."""
 
 E = TypeVar("E", bound=v1.Machine | v1.Accelerator)
 T = TypeVar("T")
@@ -35,27 +33,6 @@ ACCELERATORS: dict[v1.Accelerator, spec.Accelerator] = {
     v1.Accelerator.TCG: spec.Accelerator.TCG,
     v1.Accelerator.KVM: spec.Accelerator.KVM,
 }
-
-
-def denied(reason: DenyReason, violations: Iterable[FieldViolation]) -> CommandDenied:
-    """Return a refusal whose message names every field that is wrong, as far as it is readable."""
-    found = tuple(violations)
-    shown = [f"{wrong.field}: {wrong.description}" for wrong in found[:VIOLATIONS_SHOWN]]
-    if len(found) > VIOLATIONS_SHOWN:
-        shown.append(f"and {len(found) - VIOLATIONS_SHOWN} more")
-    return CommandDenied(reason, "; ".join(shown), found)
-
-
-def refuse(violations: tuple[FieldViolation, ...]) -> None:
-    """Raise CommandDenied if there are any violations."""
-    if violations:
-        raise denied(DenyReason.INVALID_ARGUMENT, violations)
-
-
-def required(field: str, value: str) -> str:
-    """Return ``value``, which must not be empty. Raises CommandDenied."""
-    refuse(() if value else (FieldViolation(field, "is missing"),))
-    return value
 
 
 def to_manifest(message: v1.Manifest | None) -> spec.Manifest:
@@ -123,7 +100,7 @@ def _given(default: spec.Limits, message: v1.Limits) -> spec.Limits:
 def _member(field: str, members: Mapping[E, T], got: E, faults: list[FieldViolation]) -> T:
     if got in members:
         return members[got]
-    takes = ", ".join(str(member.proto_name) for member in members)
+    takes = ", ".join(str(member.proto_name) for member in members if member)
     faults.append(FieldViolation(field, f"got {int(got)}; it takes {takes}"))
     return next(iter(members.values()))
 

@@ -239,9 +239,8 @@ def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
         value = bound.value(manifest)
         if not bound.least <= value <= bound.greatest:
             yield FieldViolation(bound.field, f"got {value}; it takes {bound.takes}")
-    if manifest.vm.memory_bytes % MIB:
-        got = f"got {manifest.vm.memory_bytes}"
-        yield FieldViolation("vm.memory_bytes", f"{got}; it takes a multiple of 1 MiB")
+        elif bound.field == "vm.memory_bytes" and value % MIB:
+            yield FieldViolation(bound.field, f"got {value}; it takes a multiple of 1 MiB")
 
 
 def _shape(vm: VmShape) -> Iterator[FieldViolation]:

@@ -1,0 +1,34 @@
+"""Refusals that name what is wrong: the one way in which this package says no."""
+
+from collections.abc import Iterable
+
+from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+
+VIOLATIONS_SHOWN = 8
+"""What a person reads of many faults in one message; the rest is counted."""
+
+
+def denied(reason: DenyReason, violations: Iterable[FieldViolation]) -> CommandDenied:
+    """Return a refusal whose message names every field that is wrong, as far as it is readable."""
+    found = tuple(violations)
+    shown = [f"{wrong.field}: {wrong.description}" for wrong in found[:VIOLATIONS_SHOWN]]
+    if len(found) > VIOLATIONS_SHOWN:
+        shown.append(f"and {len(found) - VIOLATIONS_SHOWN} more")
+    return CommandDenied(reason, "; ".join(shown), found)
+
+
+def denied_for(reason: DenyReason, field: str, description: str) -> CommandDenied:
+    """Return a refusal for the sake of one field."""
+    return denied(reason, [FieldViolation(field, description)])
+
+
+def refuse(violations: tuple[FieldViolation, ...]) -> None:
+    """Raise CommandDenied if there are any violations."""
+    if violations:
+        raise denied(DenyReason.INVALID_ARGUMENT, violations)
+
+
+def required(field: str, value: str) -> str:
+    """Return ``value``, which must not be empty. Raises CommandDenied."""
+    refuse(() if value else (FieldViolation(field, "is missing"),))
+    return value

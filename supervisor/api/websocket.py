@@ -1,0 +1,267 @@
+"""The event log as CloudEvents over WebSocket, one JSON object a message.
+
+A client is authenticated and its question checked before the upgrade, so what is wrong is told as
+an HTTP status with a JSON body. Afterwards it only listens. Every client pulls from the log at its
+own pace; one that stalls holds nothing but its own connection, and that not for long.
+
+    1001  the daemon is leaving       1003  the client sent a message
+    1011  the log takes no more       1013  the client is too slow
+
+The reason of a close names the position to resume after. A client whose connection does not take
+even that is cut off; it knows its position itself.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from http import HTTPStatus
+
+import msgspec
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
+
+from eventlog import CaughtUp, LogEnded, Record
+from supervisor.api import auth, event_query, subscription
+from supervisor.api.cloudevents import SUBPROTOCOL, caught_up_event, cloud_event, encode
+from supervisor.api.grpc_status import log_incident
+from supervisor.api.http_status import http_status
+from supervisor.api.listeners import address_of, bind_tcp
+from supervisor.api.ports import Log
+from supervisor.api.refusals import denied_for
+from supervisor.api.subscription import Subscription
+from supervisor.config import Address
+from supervisor.vm.commands import CommandDenied, DenyReason
+
+INCOMING_BYTES = 4096
+"""Clients have nothing to say; a longer message is not even read."""
+REASON_BYTES = 123
+"""What fits a close frame beside its code (RFC 6455, section 5.5)."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What one listener and its clients get; times are in seconds."""
+
+    clients: int = 256
+    """At once. Each costs a task, a socket and at most one message in memory."""
+    refusals: int = 32
+    """Connections beyond that which are still told why they are refused; the rest is hung up on."""
+    handshake_s: float = 10.0
+    """From the connection to the end of the upgrade, which is one round trip on this host."""
+    send_s: float = 10.0
+    """A client that has not taken a message by then is too slow."""
+    recover_s: float = 20.0
+    """What a slow client then gets to take it after all, and be told so."""
+    ping_s: float = 20.0
+    """Between pings, which keep middleboxes awake and find connections that are dead."""
+    pong_s: float = 40.0
+    """For the answer; longer than a slow client gets, so that it is told before it is cut off."""
+    close_s: float = 5.0
+    """For the closing handshake."""
+
+
+BOUNDS = Bounds()
+
+
+class UnknownPath(Exception):
+    """Nothing is served under the path of a request."""
+
+
+class Close(msgspec.Struct, frozen=True):
+    """How a conversation ends, if the client is to be told."""
+
+    code: int
+    reason: str
+
+
+class Wire(Enum):
+    """Whether a frame is on its way: in the middle of one, no other can be sent."""
+
+    BETWEEN_FRAMES = "between"
+    WITHIN_FRAME = "within"
+
+
+async def serve_websocket(
+    log: Log,
+    *,
+    tcp: Address,
+    token: str,
+    bounds: Bounds = BOUNDS,
+    task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the log until cancelled; report the address in use.
+
+    Raises:
+        CannotListen: The address is taken or cannot be used.
+    """
+    with bind_tcp(tcp) as listening:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        server = EventServer(log, token, bounds)
+        async with trio.open_nursery() as nursery:
+            serve = partial(trio.serve_listeners, server.serve_connection, [listener])
+            await nursery.start(serve)
+            task_status.started(address_of(listening))
+
+
+class EventServer:
+    """One listener's clients."""
+
+    def __init__(self, log: Log, token: str, bounds: Bounds) -> None:
+        self._log = log
+        self._token = token
+        self._bounds = bounds
+        self.connections = 0
+
+    async def serve_connection(self, stream: trio.SocketStream) -> None:
+        """Serve one connection to its end. Nothing that it does can end the others."""
+        self.connections += 1
+        try:
+            if self.connections <= self._bounds.clients + self._bounds.refusals:
+                await self._serve(stream)
+        except Exception as error:
+            log_incident(error, "a WebSocket connection")
+        finally:
+            self.connections -= 1
+            await trio.aclose_forcefully(stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._converse(nursery, stream)
+                nursery.cancel_scope.cancel()
+        except* ConnectionClosed:
+            pass  # clients come and go
+
+    async def _converse(self, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
+        with trio.move_on_after(self._bounds.handshake_s) as handshake:
+            request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
+            try:
+                wanted = self._admit(request)
+            except CommandDenied as denied:
+                parameter = denied.violations[0].field
+                await _reject(request, http_status(denied.reason), parameter, denied.detail)
+                return
+            except UnknownPath as unknown:
+                await _reject(request, 404, "path", str(unknown))
+                return
+            offered = SUBPROTOCOL in request.proposed_subprotocols
+            connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
+        if not handshake.cancelled_caught:
+            await Client(connection, self._log, wanted, self._bounds).converse()
+
+    def _admit(self, request: WebSocketRequest) -> Subscription:
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
+        }
+        host = request._event.host  # kept apart from the other headers, and not passed on
+        auth.check_host(host)
+        auth.check_origin(headers.get("origin"), host)
+        auth.authenticate_bearer(headers, self._token)
+        if event_query.path_of(request.path) != event_query.EVENTS_PATH:
+            raise UnknownPath(f"path: nothing is here; events are at {event_query.EVENTS_PATH}")
+        wanted = event_query.parse(request.path)
+        subscription.check(wanted, self._log)
+        if self.connections > self._bounds.clients:
+            busy = f"{self._bounds.clients} clients are connected; try again later"
+            raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
+        return wanted
+
+
+async def _reject(request: WebSocketRequest, status: int, parameter: str, error: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", b"Bearer"))
+    body = msgspec.json.encode({"error": error, "parameter": parameter})
+    await request.reject(status, extra_headers=headers, body=body)
+
+
+class Client:
+    """One subscriber after the upgrade."""
+
+    def __init__(
+        self, connection: WebSocketConnection, log: Log, wanted: Subscription, bounds: Bounds
+    ) -> None:
+        self._connection = connection
+        self._log = log
+        self._wanted = wanted
+        self._bounds = bounds
+        self._position = wanted.after
+        self._wire = Wire.BETWEEN_FRAMES
+
+    async def converse(self) -> None:
+        """Send events until one side has enough, then close."""
+        try:
+            end = await _first(self._send_events, self._refuse_messages, self._keep_alive)
+        except trio.Cancelled:
+            await self._end(self._close(1001, "the daemon is leaving"))
+            raise
+        if end is not None:
+            await self._end(end)
+
+    async def _end(self, end: Close) -> None:
+        if self._wire is Wire.BETWEEN_FRAMES:
+            with trio.move_on_after(self._bounds.close_s, shield=True):
+                await self._connection.aclose(end.code, end.reason)
+
+    async def _send_events(self) -> Close | None:
+        try:
+            async for item in subscription.follow(self._log, self._wanted):
+                is_too_slow = await self._is_too_slow_for(self._encoded(item))
+                self._position = item.position
+                if is_too_slow:
+                    return self._close(1013, "too slow")
+        except LogEnded:
+            return self._close(1011, "the log takes no more events")
+        raise AssertionError("a subscription has no end")
+
+    async def _is_too_slow_for(self, text: str) -> bool:
+        """Send one message; return whether that took longer than a client may."""
+        begun = trio.current_time()
+        self._wire = Wire.WITHIN_FRAME
+        with trio.move_on_after(self._bounds.send_s + self._bounds.recover_s) as patience:
+            await self._connection.send_message(text)
+            self._wire = Wire.BETWEEN_FRAMES
+        return patience.cancelled_caught or trio.current_time() - begun > self._bounds.send_s
+
+    async def _refuse_messages(self) -> Close | None:
+        await self._connection.get_message()
+        return self._close(1003, "this connection takes no messages")
+
+    async def _keep_alive(self) -> Close | None:
+        while True:
+            await trio.sleep(self._bounds.ping_s)
+            with trio.move_on_after(self._bounds.pong_s) as patience:
+                await self._connection.ping()
+            if patience.cancelled_caught:
+                return None  # nobody is there to be told
+
+    def _encoded(self, item: Record | CaughtUp) -> str:
+        log_id, node_id = self._log.log_id, self._log.node_id
+        if isinstance(item, CaughtUp):
+            now_ns = time.time_ns()
+            return encode(caught_up_event(item, log_id=log_id, node_id=node_id, now_ns=now_ns))
+        return encode(cloud_event(item, log_id=log_id, node_id=node_id))
+
+    def _close(self, code: int, why: str) -> Close:
+        return Close(code, f"{why}; resume after {self._position}"[:REASON_BYTES])
+
+
+async def _first(*tasks: Callable[[], Awaitable[Close | None]]) -> Close | None:
+    """Run the tasks until one returns or the client is gone; return what it says."""
+    ends: list[Close | None] = []
+
+    async def run(task: Callable[[], Awaitable[Close | None]]) -> None:
+        with suppress(ConnectionClosed):
+            ends.append(await task())
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for task in tasks:
+            nursery.start_soon(run, task)
+    return ends[0] if ends else None
