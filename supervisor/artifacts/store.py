@@ -95,7 +95,7 @@ class Upload:
         self._size = 0
         self._path = store.directory / INCOMING / os.urandom(16).hex()
         with _full_disk_named():
-            self._file = self._path.open("xb", opener=_private)
+            self._file = open(self._path, "xb", opener=_private)  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> "Upload":
         return self

@@ -1,0 +1,55 @@
+"""What is read from the machine once, when the daemon starts."""
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+QEMU = "qemu-system-x86_64"
+KVM = Path("/dev/kvm")
+CPUINFO = Path("/proc/cpuinfo")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class HostFacts(msgspec.Struct, frozen=True):
+    """The machine that QEMU runs on.
+
+    ``qemu`` is empty when it is not installed; ``kvm_obstacle`` says in words why KVM cannot be
+    used, and is empty when it can.
+    """
+
+    boot_id: str
+    qemu: str
+    kvm_obstacle: str
+
+
+def read_facts() -> HostFacts:
+    """Read this machine's facts."""
+    return HostFacts(
+        boot_id=BOOT_ID.read_text().strip(),
+        qemu=shutil.which(QEMU) or "",
+        kvm_obstacle=kvm_obstacle(KVM, CPUINFO.read_text()),
+    )
+
+
+def kvm_obstacle(device: Path, cpuinfo: str) -> str:
+    """Return why KVM cannot work here, or nothing.
+
+    The device alone proves little: containers are often given one on a CPU without the extensions.
+    """
+    if not device.exists():
+        return f"there is no {device}"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"{device} may not be opened: add the daemon's user to the group kvm"
+    if not {"vmx", "svm"} & _cpu_flags(cpuinfo):
+        return "the CPU offers neither vmx nor svm"
+    return ""
+
+
+def _cpu_flags(cpuinfo: str) -> set[str]:
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "flags":
+            return set(value.split())
+    return set()

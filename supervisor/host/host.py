@@ -1,0 +1,150 @@
+"""Performs the effects of one VM: one match, one line per effect."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+import trio
+
+from supervisor.artifacts.catalogue import Catalogue
+from supervisor.artifacts.digest_cache import DigestCache
+from supervisor.artifacts.store import ArtifactStore
+from supervisor.host import agent_protocol, cleanup
+from supervisor.host.adoption import Found, find_process
+from supervisor.host.facts import HostFacts
+from supervisor.host.images import Images
+from supervisor.host.prepare import LaunchPreparation
+from supervisor.host.report import Report
+from supervisor.host.results_disk import collect
+from supervisor.host.session import Session
+from supervisor.host.spawn import explain, spawn
+from supervisor.host.timers import Timers, wall_clock_ms
+from supervisor.vm import effects as fx
+from supervisor.vm import observations as ob
+from supervisor.vm.effects import Effect
+
+NOT_CONNECTED = "not connected to QEMU"
+
+
+class VmHost:
+    """The world of one VM, under ``directory``, which is private to the daemon's user."""
+
+    def __init__(
+        self,
+        vm_id: str,
+        directory: Path,
+        *,
+        artifacts: ArtifactStore,
+        catalogue: Catalogue,
+        digests: DigestCache,
+        machine: HostFacts,
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._directory = directory
+        self._artifacts = artifacts
+        self._machine = machine
+        self._timers = Timers(now_ms)
+        self._sessions: dict[int, Session] = {}
+        self._preparation = LaunchPreparation(
+            vm_id,
+            directory,
+            artifacts=artifacts,
+            images=Images(artifacts, catalogue, digests),
+            machine=machine,
+        )
+
+    async def perform(self, effect: Effect, report: Report) -> None:
+        """Do what ``effect`` says; what comes of it is reported.
+
+        SpawnQemu and the first Reattach last until QEMU is gone. Cancelling leaves it running.
+        """
+        match effect:
+            case fx.PrepareLaunch():
+                await report(await trio.to_thread.run_sync(self._preparation.prepare, effect))
+            case fx.SpawnQemu():
+                await self._spawn(effect, report)
+            case fx.Reattach():
+                await self._reattach(effect, report)
+            case fx.ExecuteQmp():
+                await self._execute(effect, report)
+            case fx.QueryRunState():
+                await self._query_run_state(effect, report)
+            case fx.StartComputation(launch=launch):
+                await self._tell_agent(launch, agent_protocol.start(launch))
+            case fx.StopComputation(launch=launch):
+                await self._tell_agent(launch, agent_protocol.stop(launch))
+            case fx.AcknowledgeAgent(launch=launch, seq=seq):
+                await self._tell_agent(launch, agent_protocol.acknowledge(launch, seq))
+            case fx.ArmTimer():
+                await self._time(effect, report)
+            case fx.SignalProcess():
+                self._signal(effect)
+            case fx.CollectResult():
+                await report(await trio.to_thread.run_sync(collect, effect, self._artifacts))
+            case fx.ReleaseLaunch():
+                self._timers.release(effect.launch)
+                await trio.to_thread.run_sync(cleanup.release, Path(effect.directory))
+            case fx.RemoveFiles():
+                await trio.to_thread.run_sync(cleanup.remove, self._directory)
+                await report(ob.FilesRemoved(effect.launch))
+            case _:
+                assert_never(effect)
+
+    async def _spawn(self, order: fx.SpawnQemu, report: Report) -> None:
+        try:
+            process = spawn(Path(order.directory), order.argv, self._machine.boot_id)
+        except OSError as error:
+            await report(ob.SpawnFailed(order.launch, explain(error, order.argv[0])))
+            return
+        with self._session(Session(order, process)) as session:
+            await report(ob.QemuSpawned(order.launch, process.identity))
+            await session.attend(report, session.contact.begin)
+
+    async def _reattach(self, order: fx.Reattach, report: Report) -> None:
+        if (attended := self._sessions.get(order.launch)) is not None:
+            attended.resume_contact(report)
+            return
+        found = await find_process(order, self._machine.boot_id)
+        if not isinstance(found, Found):
+            await report(found)
+            return
+        with self._session(Session(order, found.process)) as session:
+            await session.attend(report, partial(session.contact.resume, evidence=found.evidence))
+
+    @contextmanager
+    def _session(self, session: Session) -> Iterator[Session]:
+        """Let other effects of the launch find its live session meanwhile."""
+        self._sessions[session.launch] = session
+        try:
+            yield session
+        finally:
+            del self._sessions[session.launch]
+            session.process.close()
+
+    async def _execute(self, order: fx.ExecuteQmp, report: Report) -> None:
+        if (session := self._sessions.get(order.launch)) is not None:
+            await session.contact.execute(order.command, report)
+        else:
+            await report(ob.QmpCommandFailed(order.launch, order.command.value, NOT_CONNECTED))
+
+    async def _query_run_state(self, order: fx.QueryRunState, report: Report) -> None:
+        if (session := self._sessions.get(order.launch)) is not None:
+            await session.contact.query_run_state(report)
+        else:
+            await report(ob.QmpCommandFailed(order.launch, "query-status", NOT_CONNECTED))
+
+    async def _tell_agent(self, launch: int, line: bytes) -> None:
+        # Without a session the guest is gone; without an answer it repeats itself.
+        if (session := self._sessions.get(launch)) is not None:
+            await session.agent.send(line)
+
+    async def _time(self, order: fx.ArmTimer, report: Report) -> None:
+        if await self._timers.wait(order.launch, order.kind, order.deadline_ms):
+            await report(ob.TimerFired(order.launch, order.kind, order.deadline_ms))
+
+    def _signal(self, order: fx.SignalProcess) -> None:
+        # Only a process that is proven to be the launch's has a session.
+        if (session := self._sessions.get(order.launch)) is not None:
+            session.process.send(order.signal)

@@ -1,0 +1,95 @@
+"""QMP's words and the core's words: the only place that knows both.
+
+Events that have no word in the core are dropped here. Names and reasons are those of QEMU's
+``qapi/run-state.json`` and ``qapi/misc.json``.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from supervisor.qmp.connection import GuestEvent
+from supervisor.vm import observations as ob
+from supervisor.vm.effects import QmpCommand
+from supervisor.vm.observations import Observation, RunState, ShutdownCause
+
+COMMAND_DEADLINE_S = 10.0
+"""QEMU answers within milliseconds; a host that swaps may need seconds."""
+GREETING_DEADLINE_S = 15.0
+"""QEMU greets 25 ms after its start, and much later on a host with slow disks and many starts."""
+
+Data = Mapping[str, object]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One QMP command with its arguments."""
+
+    name: str
+    arguments: Mapping[str, object] = {}
+
+
+REBOOT_IS_SHUTDOWN = Step("set-action", {"reboot": "shutdown"})
+"""What -no-reboot means: a reboot by the guest becomes SHUTDOWN with the reason guest-reset."""
+
+COMMANDS: dict[QmpCommand, tuple[Step, ...]] = {
+    QmpCommand.CONT: (Step("cont"),),
+    QmpCommand.STOP: (Step("stop"),),
+    QmpCommand.POWERDOWN: (Step("system_powerdown"),),
+    # QEMU settles at once whether a request to reset is one to shut down, so the action may be
+    # put back as soon as the request is answered.
+    QmpCommand.RESET: (
+        Step("set-action", {"reboot": "reset"}),
+        Step("system_reset"),
+        REBOOT_IS_SHUTDOWN,
+    ),
+    QmpCommand.QUIT: (Step("quit"),),
+}
+
+SHUTDOWN_CAUSES = {
+    "guest-shutdown": ShutdownCause.GUEST_SHUTDOWN,
+    "guest-reset": ShutdownCause.GUEST_RESET,
+    "guest-panic": ShutdownCause.GUEST_PANIC,
+    "host-qmp-quit": ShutdownCause.HOST_QUIT,
+    "host-signal": ShutdownCause.HOST_SIGNAL,
+}
+
+RUN_STATES = {
+    "prelaunch": RunState.PRELAUNCH,
+    "running": RunState.RUNNING,
+    "suspended": RunState.RUNNING,
+    "shutdown": RunState.SHUTDOWN,
+    "guest-panicked": RunState.PANICKED,
+    "internal-error": RunState.ERROR,
+    "io-error": RunState.ERROR,
+}
+
+
+def _shut_down(launch: int, data: Data) -> Observation:
+    cause = SHUTDOWN_CAUSES.get(str(data.get("reason")), ShutdownCause.UNKNOWN)
+    return ob.GuestShutDown(launch, cause)
+
+
+TRANSLATIONS: dict[str, Callable[[int, Data], Observation]] = {
+    "STOP": lambda launch, data: ob.GuestStopped(launch),
+    "RESUME": lambda launch, data: ob.GuestResumed(launch),
+    "RESET": lambda launch, data: ob.GuestWasReset(launch, data.get("guest") is True),
+    "SHUTDOWN": _shut_down,
+    "GUEST_PANICKED": lambda launch, data: ob.GuestPanicked(launch),
+}
+
+
+def translate(launch: int, event: GuestEvent) -> Observation | None:
+    """Return what a QMP event means to the core, or None when it means nothing."""
+    translation = TRANSLATIONS.get(event.name)
+    return translation(launch, event.data) if translation else None
+
+
+def run_state(answer: object) -> RunState:
+    """Return the meaning of ``query-status``; states that freeze the CPUs count as paused."""
+    status = answer.get("status") if isinstance(answer, dict) else None
+    return RUN_STATES.get(str(status), RunState.PAUSED)
+
+
+def machine_uuid(answer: object) -> str:
+    """Return the UUID in the answer to ``query-uuid``."""
+    return str(answer.get("UUID")) if isinstance(answer, dict) else ""

@@ -1,0 +1,93 @@
+"""The files of a launch, made before there is an intent to launch."""
+
+import errno
+import shutil
+from pathlib import Path
+
+from supervisor.artifacts.errors import ArtifactError
+from supervisor.artifacts.store import ArtifactStore
+from supervisor.host.adoption import lock_is_held
+from supervisor.host.facts import HostFacts
+from supervisor.host.images import Images, NotBootable
+from supervisor.host.inputs_disk import write_inputs
+from supervisor.host.results_disk import make_results_disk
+from supervisor.vm import layout
+from supervisor.vm.effects import PrepareLaunch
+from supervisor.vm.observations import LaunchImpossible, LaunchPrepared
+from supervisor.vm.spec import Accelerator
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Impossible(Exception):
+    """A launch cannot be prepared; the message says what to do."""
+
+
+class LaunchPreparation:
+    """Makes the launch directories of one VM."""
+
+    def __init__(
+        self,
+        vm_id: str,
+        directory: Path,
+        *,
+        artifacts: ArtifactStore,
+        images: Images,
+        machine: HostFacts,
+    ) -> None:
+        self._vm_id = vm_id
+        self._directory = directory
+        self._artifacts = artifacts
+        self._images = images
+        self._machine = machine
+
+    def prepare(self, order: PrepareLaunch) -> LaunchPrepared | LaunchImpossible:
+        """Make everything that a launch needs, from nothing. Blocks."""
+        try:
+            return self._prepare(order)
+        except (Impossible, ArtifactError, NotBootable) as error:
+            return LaunchImpossible(order.launch, str(error))
+        except OSError as error:
+            return LaunchImpossible(order.launch, _explain(error, self._directory))
+
+    def _prepare(self, order: PrepareLaunch) -> LaunchPrepared:
+        manifest = order.manifest
+        accel = choose_accelerator(manifest.vm.accel, self._machine)
+        if not self._machine.qemu:
+            raise Impossible("QEMU is not installed: install the package qemu-system-x86")
+        directory = self._fresh_directory(order.launch)
+        inputs = write_inputs(
+            directory / layout.INPUTS_DISK,
+            manifest,
+            vm_id=self._vm_id,
+            launch=order.launch,
+            artifacts=self._artifacts,
+        )
+        make_results_disk(directory / layout.RESULTS_DISK, manifest.limits.result_bytes)
+        images = self._images.resolve(manifest.vm, self._machine.qemu, inputs)
+        return LaunchPrepared(order.launch, str(directory), images, accel)
+
+    def _fresh_directory(self, launch: int) -> Path:
+        directory = self._directory / layout.launch_directory(launch)
+        if lock_is_held(directory):
+            raise Impossible(f"a QEMU of launch {launch} is still running in {directory}")
+        if directory.exists():
+            shutil.rmtree(directory)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700)
+        return directory
+
+
+def choose_accelerator(wanted: Accelerator, machine: HostFacts) -> str:
+    """Return QEMU's name of the accelerator. Raises Impossible when it cannot work here."""
+    if wanted is Accelerator.KVM and machine.kvm_obstacle:
+        raise Impossible(f"KVM cannot be used: {machine.kvm_obstacle}; accel auto or tcg would do")
+    if wanted is Accelerator.TCG or machine.kvm_obstacle:
+        return Accelerator.TCG.value
+    return Accelerator.KVM.value
+
+
+def _explain(error: OSError, directory: Path) -> str:
+    if error.errno in FULL:
+        return f"the disk that holds {directory} is full: make room and submit again"
+    return f"the files of the launch cannot be made: {error}"

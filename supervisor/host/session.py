@@ -1,0 +1,62 @@
+"""Attending one live QEMU until it is gone; cancelled before that, QEMU is left alone."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from supervisor.host.agent import AgentChannel
+from supervisor.host.contact import Contact
+from supervisor.host.last_words import exit_evidence
+from supervisor.host.logs import bound_logs
+from supervisor.host.process import Process
+from supervisor.host.report import Report
+from supervisor.vm.effects import Reattach, SpawnQemu
+from supervisor.vm.observations import GuestWasReset, Observation, ProcessExited
+
+DRAIN_DEADLINE_S = 10.0
+"""Their last words lie in socket buffers of some 200 KiB, and are read before the end is told."""
+
+
+class Session:
+    """A process that is proven to be the launch's, and everything that it says."""
+
+    def __init__(self, order: SpawnQemu | Reattach, process: Process) -> None:
+        self.launch = order.launch
+        self.process = process
+        self._directory = Path(order.directory)
+        self._log_bytes = order.log_bytes
+        self._exited = trio.Event()
+        self._speakers: trio.Nursery | None = None
+        self.contact = Contact(
+            order.launch, self._directory, order.uuid, process.identity, self._exited
+        )
+        self.agent = AgentChannel(order.launch, self._directory, order.log_bytes, self._exited)
+
+    async def attend(
+        self, report: Report, first_contact: Callable[[Report], Awaitable[None]]
+    ) -> None:
+        """Report what QEMU and its guest say, and last of all its end -> ..., ProcessExited."""
+        async with trio.open_nursery() as speakers:
+            self._speakers = speakers
+            speakers.start_soon(first_contact, self._heard(report))
+            speakers.start_soon(self.agent.attend, report)
+            speakers.start_soon(bound_logs, self._directory, self._log_bytes, self._exited)
+            status = await self.process.wait_exited()
+            self._exited.set()
+            speakers.cancel_scope.deadline = trio.current_time() + DRAIN_DEADLINE_S
+        await report(ProcessExited(self.launch, exit_evidence(status, self._directory)))
+
+    def resume_contact(self, report: Report) -> None:
+        """Try QMP again -> Reattached | ProcessSilent; the process was never out of sight."""
+        if self._speakers is not None and not self._exited.is_set():
+            evidence = ("pidfd watched since it was proven",)
+            self._speakers.start_soon(self.contact.resume, self._heard(report), evidence)
+
+    def _heard(self, report: Report) -> Report:
+        async def hear(observation: Observation) -> None:
+            if isinstance(observation, GuestWasReset):
+                self.agent.expect_fragment()
+            await report(observation)
+
+        return hear
