@@ -1,0 +1,72 @@
+"""The peer, and two ways to run the command line against it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from click.testing import CliRunner, Result
+
+from supervisor.cli.program import cli
+from tests.cli.peer import Peer, serving
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Run(Protocol):
+    def __call__(self, *arguments: str) -> Result: ...
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """A directory whose sockets have short paths."""
+    with tempfile.TemporaryDirectory(prefix="cv-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def peer(state_dir: Path) -> Iterator[Peer]:
+    with serving(state_dir) as peer:
+        yield peer
+
+
+@pytest.fixture
+def run(state_dir: Path) -> Run:
+    """Run a command in this process against the daemon of ``state_dir``."""
+
+    def run(*arguments: str) -> Result:
+        environment = {"COLUMNS": "80", "TERM": "dumb"}
+        return CliRunner().invoke(
+            cli, ["--state-dir", str(state_dir), *arguments], env=environment, prog_name="cv"
+        )
+
+    return run
+
+
+def spawn(*arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+    """Start the program as a process of its own."""
+    paths = [str(REPOSITORY), str(REPOSITORY / "protos"), str(REPOSITORY / "tools" / "guest")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "supervisor", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    """A manifest with an algorithm and a dataset beside it."""
+    (tmp_path / "iris.py").write_text("#!/usr/bin/env python3\nprint(1)\n")
+    (tmp_path / "iris.csv").write_text("1,2\n")
+    file = tmp_path / "iris.toml"
+    file.write_text(
+        'name = "iris"\nalgorithm = {path = "iris.py"}\n'
+        'datasets = [{name = "iris.csv", path = "iris.csv"}]\nlabels = {team = "blue"}\n'
+    )
+    return file

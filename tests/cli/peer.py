@@ -1,0 +1,244 @@
+"""A daemon in memory behind a real socket: what the command line talks to in these tests.
+
+A computation ends at once, in the way that its name says; what the daemon is asked is kept.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chronovisor_api import v1
+from grpclib import GRPCError, Status
+from grpclib.server import Server
+
+START = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+RESULT = b"the archive" * 9000
+CONSOLE = b"Linux version 6.1\r\n\x1b[31mred\x1b[0m\n"
+CHUNK_BYTES = 65536
+
+
+@dataclass
+class MemorySupervisor(v1.SupervisorBase):
+    """The service, over plain dictionaries."""
+
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    vms: dict[str, v1.Vm] = field(default_factory=dict)
+    log: list[v1.Event] = field(default_factory=list)
+    submissions: list[v1.SubmitComputationRequest] = field(default_factory=list)
+    orders: list[object] = field(default_factory=list)
+    refusal: tuple[Status, str] | None = None
+    promised_sha256: str = hashlib.sha256(RESULT).hexdigest()
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def upload_artifact(
+        self, messages: AsyncIterator[v1.UploadArtifactRequest]
+    ) -> v1.UploadArtifactResponse:
+        received = [message async for message in messages]
+        content = b"".join(message.chunk for message in received)
+        digest = hashlib.sha256(content).hexdigest()
+        expect = received[0].expect
+        if expect is None or (expect.sha256, expect.size) != (digest, len(content)):
+            raise GRPCError(Status.INVALID_ARGUMENT, "not what was announced")
+        self.artifacts[digest] = content
+        return v1.UploadArtifactResponse(sha256=digest, size=len(content))
+
+    async def submit_computation(
+        self, message: v1.SubmitComputationRequest
+    ) -> v1.SubmitComputationResponse:
+        self._refuse()
+        known = [past.idempotency_key for past in self.submissions]
+        self.submissions.append(message)
+        if message.idempotency_key in known:
+            vm = list(self.vms.values())[known.index(message.idempotency_key)]
+            return v1.SubmitComputationResponse(vm=vm, reused=True)
+        vm = self.add(message.manifest or v1.Manifest(), message.vm_id)
+        return v1.SubmitComputationResponse(vm=vm)
+
+    async def get_vm(self, message: v1.GetVmRequest) -> v1.Vm:
+        return self._vm(message.vm_id)
+
+    async def list_vms(self, message: v1.ListVmsRequest) -> v1.ListVmsResponse:
+        chosen = [
+            vm
+            for vm in self.vms.values()
+            if message.labels.items() <= vm.labels.items()
+            and vm.phase in (message.phases or list(v1.Phase))
+        ]
+        start = int(message.page_token or 0)
+        page = chosen[start : start + 2]  # small pages, whatever was asked for
+        more = str(start + 2) if start + 2 < len(chosen) else ""
+        return v1.ListVmsResponse(vms=page, next_page_token=more)
+
+    async def stop_vm(self, message: v1.StopVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def kill_vm(self, message: v1.KillVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def pause_vm(self, message: v1.PauseVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def resume_vm(self, message: v1.ResumeVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def reset_vm(self, message: v1.ResetVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def delete_vm(self, message: v1.DeleteVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def watch_events(
+        self, message: v1.WatchEventsRequest
+    ) -> AsyncIterator[v1.WatchEventsResponse]:
+        stream = f"vm/{message.vm_id}" if message.vm_id else None
+        for event in self.log:
+            wanted = stream in (None, event.stream) and event.type in (
+                message.types or [event.type]
+            )
+            if event.position > message.after and wanted:
+                yield v1.WatchEventsResponse(event=event)
+        marker = v1.CaughtUp(log_id="log-1", position=len(self.log))
+        yield v1.WatchEventsResponse(caught_up=marker)
+        await self.stalled.wait()
+
+    async def fetch_result(
+        self, message: v1.FetchResultRequest
+    ) -> AsyncIterator[v1.FetchResultResponse]:
+        self._vm(message.vm_id)
+        yield v1.FetchResultResponse(
+            result=v1.Result(sha256=self.promised_sha256, size=len(RESULT))
+        )
+        for start in range(0, len(RESULT), CHUNK_BYTES):
+            yield v1.FetchResultResponse(chunk=RESULT[start : start + CHUNK_BYTES])
+
+    async def fetch_console(
+        self, message: v1.FetchConsoleRequest
+    ) -> AsyncIterator[v1.FetchConsoleResponse]:
+        self._vm(message.vm_id)
+        guest = message.log is v1.ConsoleLog.GUEST
+        yield v1.FetchConsoleResponse(chunk=b"printed by the guest\n" if guest else CONSOLE)
+
+    def add(self, manifest: v1.Manifest, vm_id: str | None = None) -> v1.Vm:
+        """Take a computation and let it end."""
+        vm = v1.Vm(
+            vm_id=vm_id or f"vm-{len(self.vms) + 1}",
+            name=manifest.name,
+            labels=manifest.labels,
+            principal="uid:0",
+            launch=1,
+            created_at=START,
+            started_at=START,
+            ended_at=START + datetime.timedelta(seconds=2),
+        )
+        self.vms[vm.vm_id] = vm
+        self.record(vm, "vm.submitted.v1", '{"manifest":{"name":"iris"}}', 0)
+        self.record(vm, "vm.guest-started.v1", '{"launch":1,"ttl_deadline_ms":1767323045000}', 1)
+        self.record(vm, "vm.progress-reported.v1", '{"fraction":0.5,"message":"half"}', 1.5)
+        if manifest.name == "failing":
+            vm.phase, vm.outcome, vm.exit_code = v1.Phase.FAILED, v1.Outcome.COMPUTATION_FAILED, 3
+            self.record(vm, "vm.failed.v1", '{"outcome":"computation-failed","detail":"oh"}', 2)
+        else:
+            vm.phase, vm.outcome, vm.exit_code = v1.Phase.STOPPED, v1.Outcome.COMPLETED, 0
+            vm.result = v1.Result(sha256=self.promised_sha256, size=len(RESULT))
+            self.record(vm, "vm.stopped.v1", '{"outcome":"completed","detail":""}', 2)
+        return vm
+
+    def record(self, vm: v1.Vm, tag: str, data_json: str, seconds: float) -> None:
+        """Append an event of a VM, so many seconds after the start."""
+        self.log.append(
+            v1.Event(
+                log_id="log-1",
+                node_id="node-1",
+                position=len(self.log) + 1,
+                stream=f"vm/{vm.vm_id}",
+                version=1,
+                type=tag,
+                time=START + datetime.timedelta(seconds=seconds),
+                data_json=data_json,
+            )
+        )
+
+    def _vm(self, vm_id: str) -> v1.Vm:
+        self._refuse()
+        if vm_id not in self.vms:
+            raise GRPCError(Status.NOT_FOUND, f"there is no VM {vm_id!r}")
+        return self.vms[vm_id]
+
+    def _obey(self, order: object, vm_id: str) -> v1.Vm:
+        self.orders.append(order)
+        return self._vm(vm_id)
+
+    def _refuse(self) -> None:
+        if self.refusal is not None:
+            raise GRPCError(*self.refusal)
+
+
+@dataclass
+class Peer:
+    """A served :class:`MemorySupervisor`; ``state_dir`` is what the command line is told."""
+
+    state_dir: Path
+    supervisor: MemorySupervisor
+
+
+@contextlib.contextmanager
+def serving(state_dir: Path, broken_connections: int = 0) -> Iterator[Peer]:
+    """Serve in a thread; the first ``broken_connections`` are cut when they have said something."""
+    served: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    supervisor, is_served = MemorySupervisor(), threading.Event()
+
+    async def serve() -> None:
+        ended = asyncio.Event()
+        server = Server([supervisor])
+        await server.start(path=str(state_dir / "behind.sock"))
+        front = await asyncio.start_unix_server(
+            _Front(state_dir / "behind.sock", broken_connections).pass_on, state_dir / "grpc.sock"
+        )
+        served.append((asyncio.get_running_loop(), ended))
+        is_served.set()
+        await ended.wait()
+        supervisor.stalled.set()
+        front.close()
+        server.close()
+        await server.wait_closed()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert is_served.wait(10)
+    try:
+        yield Peer(state_dir, supervisor)
+    finally:
+        loop, ended = served[0]
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+
+
+class _Front:
+    """Passes bytes on between a client and the server behind, after it has cut some clients."""
+
+    def __init__(self, behind: Path, to_cut: int) -> None:
+        self._behind, self._to_cut = behind, to_cut
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._to_cut:
+            self._to_cut -= 1
+            await reader.read(CHUNK_BYTES)
+            writer.close()
+            return
+        there = await asyncio.open_unix_connection(self._behind)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(CHUNK_BYTES):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
