@@ -34,8 +34,7 @@ def decide_agent(state: VmState, seen: AgentObservation, now_ms: int) -> Decisio
         case ob.AgentFinished():
             return _finished(state, seen, now_ms)
         case ob.AgentBrokeProtocol():
-            broke = ev.AgentBrokeProtocol(seen.launch, seen.detail)
-            return end_guest(state, ev.Outcome.AGENT_BROKE_PROTOCOL, now_ms).after(broke)
+            return _broke_protocol(state, seen, now_ms)
     assert_never(seen)
 
 
@@ -70,6 +69,13 @@ def _finished(state: VmState, seen: ob.AgentFinished, now_ms: int) -> Decision:
     )
     ending = end_guest(state, _outcome(seen), now_ms).after(finished)
     return Decision(ending.events, (acknowledge, *ending.effects))
+
+
+def _broke_protocol(state: VmState, seen: ob.AgentBrokeProtocol, now_ms: int) -> Decision:
+    ending = end_guest(state, ev.Outcome.AGENT_BROKE_PROTOCOL, now_ms)
+    if not ending.events:
+        return NOTHING  # it may go on as long as it lives, and the log must not grow with it
+    return ending.after(ev.AgentBrokeProtocol(seen.launch, seen.detail))
 
 
 def _outcome(seen: ob.AgentFinished) -> ev.Outcome:

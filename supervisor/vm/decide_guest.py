@@ -6,7 +6,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.contact import lose_contact
-from supervisor.vm.decision import NOTHING, Decision, escalate, order_stop, take_step
+from supervisor.vm.decision import NOTHING, Decision, escalate, order_stop, repeat_step
 from supervisor.vm.state import Desired, Phase, VmState
 
 GuestObservation = (
@@ -74,15 +74,15 @@ def end_guest(state: VmState, outcome: ev.Outcome, now_ms: int) -> Decision:
 def fold_run_state(state: VmState, run_state: ob.RunState, now_ms: int) -> Decision:
     """Catch up with what ``query-status`` says after events may have been missed."""
     if state.ending:
-        step, deadline = state.ending.step, state.deadlines[ob.TimerKind.STOP]
-        return Decision(effects=take_step(state, step, deadline))
+        down = run_state in (ob.RunState.SHUTDOWN, ob.RunState.PANICKED, ob.RunState.ERROR)
+        if down and state.ending.step is ev.StopStep.ASK_GUEST:
+            return escalate(state, ev.StopStep.QUIT, now_ms)
+        return Decision(effects=repeat_step(state))
     match run_state:
-        case ob.RunState.PRELAUNCH:
-            return Decision(effects=(fx.ExecuteQmp(state.launch_number, fx.QmpCommand.CONT),))
         case ob.RunState.RUNNING:
             return _resumed(state, now_ms)
-        case ob.RunState.PAUSED:
-            return _stopped(state)
+        case ob.RunState.PRELAUNCH | ob.RunState.PAUSED:  # a reset while paused is PRELAUNCH too
+            return _found_frozen(state, run_state)
         case ob.RunState.SHUTDOWN:
             return end_guest(state, ev.Outcome.GUEST_POWERED_OFF, now_ms)
         case ob.RunState.PANICKED:
@@ -100,12 +100,24 @@ def _ready(state: VmState, seen: ob.QmpReady) -> Decision:
 
 def _command_failed(state: VmState, seen: ob.QmpCommandFailed, now_ms: int) -> Decision:
     failed = ev.QmpCommandFailed(seen.launch, seen.command, seen.detail)
-    if state.ending and state.ending.step is ev.StopStep.QUIT:
+    quit_failed = seen.command == fx.QmpCommand.QUIT.value
+    if quit_failed and state.ending and state.ending.step is ev.StopStep.QUIT:
         return escalate(state, ev.StopStep.TERMINATE, now_ms).after(failed)
     if state.phase is Phase.LAUNCHING and seen.command == fx.QmpCommand.CONT.value:
         outcome = ev.Outcome.QEMU_FAILED_TO_START
         return order_stop(state, outcome, ev.StopStep.QUIT, now_ms).after(failed)
     return Decision((failed,))
+
+
+def _found_frozen(state: VmState, run_state: ob.RunState) -> Decision:
+    cont = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.CONT)
+    match state.phase:
+        case Phase.LAUNCHING if run_state is ob.RunState.PRELAUNCH:
+            return Decision(effects=(cont,))
+        case Phase.PAUSED if state.desired is Desired.RUNNING:
+            return Decision(effects=(cont,))  # ordered before the daemon died, not yet obeyed
+        case _:
+            return _stopped(state)
 
 
 def _stopped(state: VmState) -> Decision:
@@ -115,16 +127,17 @@ def _stopped(state: VmState) -> Decision:
 
 
 def _resumed(state: VmState, now_ms: int) -> Decision:
+    stop = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.STOP)
     match state.phase:
         case Phase.LAUNCHING:
             deadline = now_ms + state.manifest.limits.ttl_ms
             timer = fx.ArmTimer(state.launch_number, ob.TimerKind.TTL, deadline)
             return Decision((ev.GuestStarted(state.launch_number, deadline),), (timer,))
         case Phase.PAUSED:
-            return Decision((ev.GuestResumed(state.launch_number),))
+            again = (stop,) if state.desired is Desired.PAUSED else ()
+            return Decision((ev.GuestResumed(state.launch_number),), again)
         case Phase.RUNNING if state.desired is Desired.PAUSED:
-            # Ordered before the daemon died, not yet obeyed.
-            return Decision(effects=(fx.ExecuteQmp(state.launch_number, fx.QmpCommand.STOP),))
+            return Decision(effects=(stop,))  # ordered before the daemon died, not yet obeyed
         case _:
             return NOTHING
 

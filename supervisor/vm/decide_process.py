@@ -14,7 +14,7 @@ from supervisor.vm.decision import (
     escalate,
     gentlest_step,
     order_stop,
-    take_step,
+    repeat_step,
 )
 from supervisor.vm.ending import after_exit, after_result, finish
 from supervisor.vm.launching import intend, prepare
@@ -65,7 +65,8 @@ def _alive(
     match seen:
         case ob.QemuSpawned():
             spawned = ev.QemuSpawned(seen.launch, seen.process)
-            return Decision((spawned,), _step_again(state))
+            # A stop that was ordered before there was a process is tried now that there is one.
+            return Decision((spawned,), repeat_step(state))
         case ob.SpawnFailed():
             return _spawn_failed(state, seen)
         case ob.ProcessExited():
@@ -77,7 +78,7 @@ def _alive(
         case ob.NeverSpawned():
             return _never_spawned(state)
         case ob.HostRebooted():
-            return finish(state, ev.Outcome.LOST_BY_REBOOT, "the host rebooted meanwhile")
+            return _host_rebooted(state)
         case ob.TimerFired():
             return _timer(state, seen, now_ms)
     assert_never(seen)
@@ -86,8 +87,11 @@ def _alive(
 def _prepared(
     state: VmState, seen: ob.LaunchPrepared | ob.LaunchImpossible, now_ms: int
 ) -> Decision:
+    if state.phase is Phase.STOPPED and isinstance(seen, ob.LaunchPrepared):
+        # By the client, while the files were being made.
+        return Decision(effects=(fx.ReleaseLaunch(seen.launch, seen.directory),))
     if state.phase is not Phase.DEFINED:
-        return NOTHING  # ended by the client while its files were being made
+        return NOTHING
     if isinstance(seen, ob.LaunchPrepared):
         return intend(state, seen, now_ms)
     failed = ev.VmFailed(seen.launch, ev.Outcome.QEMU_FAILED_TO_START, seen.detail)
@@ -106,7 +110,15 @@ def _spawn_failed(state: VmState, seen: ob.SpawnFailed) -> Decision:
     return finish(state, outcome, seen.detail)
 
 
+def _host_rebooted(state: VmState) -> Decision:
+    if state.ending:  # it was to end, it has ended, and its result may lie on the disk
+        return after_exit(state, ob.ExitEvidence())
+    return finish(state, ev.Outcome.LOST_BY_REBOOT, "the host rebooted meanwhile")
+
+
 def _never_spawned(state: VmState) -> Decision:
+    if state.current.process is not None or state.phase in (Phase.RUNNING, Phase.PAUSED):
+        return after_exit(state, ob.ExitEvidence())  # it was seen alive, so it is gone
     if state.ending:
         return finish(state, state.ending.outcome, "ended before QEMU was started")
     abandoned = ev.LaunchAbandoned(state.launch_number)
@@ -128,10 +140,3 @@ def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
         case ob.TimerKind.STOP:
             step = state.ending.step if state.ending else ev.StopStep.QUIT
             return escalate(state, NEXT_STEP[step], now_ms)
-
-
-def _step_again(state: VmState) -> tuple[fx.Effect, ...]:
-    """A stop that was ordered before there was a process is tried now that there is one."""
-    if state.ending is None:
-        return ()
-    return take_step(state, state.ending.step, state.deadlines[ob.TimerKind.STOP])

@@ -73,6 +73,13 @@ def take_step(state: VmState, step: ev.StopStep, deadline_ms: int) -> tuple[fx.E
             return (fx.SignalProcess(launch, fx.ProcessSignal.KILL), timer)
 
 
+def repeat_step(state: VmState) -> tuple[fx.Effect, ...]:
+    """Return the effects of the rung that was taken last; none where no stop is under way."""
+    if state.ending is None:
+        return ()
+    return take_step(state, state.ending.step, state.deadlines[TimerKind.STOP])
+
+
 def gentlest_step(state: VmState) -> ev.StopStep:
     """Return the rung to begin with: a guest that cannot hear is not asked."""
     hears = state.phase is Phase.RUNNING and state.current.agent is not AgentStage.ABSENT

@@ -19,6 +19,9 @@ IN_GOOD_ORDER = frozenset(
 )
 """Outcomes that somebody ordered or wished for; all others end in phase FAILED."""
 
+TOLD_BY_RESULT = frozenset({ev.Outcome.COMPLETED, ev.Outcome.GUEST_POWERED_OFF})
+"""Where the exit code on the disk decides: the agent's last words were lost, or may be a lie."""
+
 EXPLANATIONS = {
     ev.Outcome.COMPLETED: "the computation finished",
     ev.Outcome.COMPUTATION_FAILED: "the computation failed",
@@ -54,18 +57,20 @@ def after_exit(state: VmState, evidence: ob.ExitEvidence) -> Decision:
 
 def after_result(state: VmState, seen: ob.ResultCollected | ob.ResultRefused) -> Decision:
     """The results disk was read: the VM ends."""
-    if state.phase is not Phase.STOPPING or state.ending is None:
-        return NOTHING
+    exited = state.phase is Phase.STOPPING and state.current.exit_evidence is not None
+    if not exited or state.ending is None:
+        return NOTHING  # while QEMU lives, its disk says nothing
     outcome = state.ending.outcome
     if isinstance(seen, ob.ResultCollected):
         recorded = ev.ResultRecorded(seen.launch, seen.sha256, seen.size, seen.exit_code)
-        if outcome is ev.Outcome.GUEST_POWERED_OFF:  # its last words were lost, its disk was not
+        if outcome in TOLD_BY_RESULT:
             outcome = ev.Outcome.COMPUTATION_FAILED if seen.exit_code else ev.Outcome.COMPLETED
-        return finish(state, outcome, _finished_detail(state, outcome)).after(recorded)
+        detail = _finished_detail(state, outcome, seen.exit_code)
+        return finish(state, outcome, detail).after(recorded)
     refused = ev.ResultRefused(seen.launch, seen.detail)
     if outcome is ev.Outcome.COMPLETED:
         return finish(state, ev.Outcome.RESULT_REFUSED, seen.detail).after(refused)
-    return finish(state, outcome, _finished_detail(state, outcome)).after(refused)
+    return finish(state, outcome, _last_detail(state, outcome)).after(refused)
 
 
 def finish(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
@@ -88,16 +93,21 @@ def _result_expected(state: VmState) -> bool:
 def _detail(state: VmState, evidence: ob.ExitEvidence) -> str:
     if state.ending and state.ending.outcome is ev.Outcome.QEMU_FAILED_TO_START:
         return _how_it_exited(evidence)
-    return _finished_detail(state, state.ending.outcome) if state.ending else ""
+    return _last_detail(state, state.ending.outcome) if state.ending else ""
 
 
-def _finished_detail(state: VmState, outcome: ev.Outcome) -> str:
+def _last_detail(state: VmState, outcome: ev.Outcome) -> str:
     finished = state.current.finished
     if finished is None:
         return EXPLANATIONS[outcome]
-    if finished.message:
+    return _finished_detail(state, outcome, finished.exit_code)
+
+
+def _finished_detail(state: VmState, outcome: ev.Outcome, exit_code: int) -> str:
+    finished = state.current.finished
+    if finished is not None and finished.message:
         return finished.message
-    return f"{EXPLANATIONS[outcome]} with exit code {finished.exit_code}"
+    return f"{EXPLANATIONS[outcome]} with exit code {exit_code}"
 
 
 def _how_it_exited(evidence: ob.ExitEvidence) -> str:

@@ -1,0 +1,88 @@
+"""One state for each place in a VM's life, each reached by real messages and real events."""
+
+from supervisor.vm import observations as ob
+from supervisor.vm.commands import Command, Delete, Kill, Pause, Stop
+from supervisor.vm.decide import decide
+from supervisor.vm.events import ComputationSubmitted
+from supervisor.vm.evolve import define, fold
+from supervisor.vm.observations import Observation
+from supervisor.vm.spec import Algorithm, Dataset, Limits, Manifest
+from supervisor.vm.state import VmState
+
+NOW = 1_700_000_000_000
+LATER = NOW + 1000
+
+SHA256 = "ab" * 32
+DIRECTORY = "/state/vms/iris/launch-1"
+PROCESS = ob.ProcessIdentity(pid=4711, start_ticks=99, boot_id="boot")
+EVIDENCE = ("launch lock held", "query-uuid")
+EXIT = ob.ExitEvidence(exit_code=0)
+CRASH = ob.ExitEvidence(signal=11, stderr="qemu: out of luck\n")
+
+MANIFEST = Manifest(
+    name="iris",
+    algorithm=Algorithm(SHA256),
+    datasets=(Dataset("iris.csv", SHA256),),
+    limits=Limits(ttl_ms=60_000, launch_deadline_ms=30_000, stop_grace_ms=7_000),
+)
+IMAGES = ob.LaunchImages(
+    qemu=ob.Image("/usr/bin/qemu-system-x86_64", SHA256, 1),
+    kernel=ob.Image("/images/vmlinuz", SHA256, 2, "reference-kernel"),
+    initrd=ob.Image("/images/initrd", SHA256, 3),
+    initrd_layers=(ob.Image("/images/initrd", SHA256, 3, "reference-base"),),
+    inputs=ob.Image(f"{DIRECTORY}/inputs.tar", SHA256, 4),
+)
+
+
+def defined(manifest: Manifest = MANIFEST) -> VmState:
+    """A VM whose submission is durable and nothing more."""
+    submitted = ComputationSubmitted(manifest, SHA256)
+    return define(submitted, NOW, vm_id="iris", tenant="local", principal="uid:1000")
+
+
+def after(state: VmState, *messages: Command | Observation, now_ms: int = NOW) -> VmState:
+    """Decide and fold ``messages`` one after another."""
+    for message in messages:
+        state = fold(state, decide(state, message, now_ms).events, now_ms)
+    return state
+
+
+PREPARED = ob.LaunchPrepared(1, DIRECTORY, IMAGES, "tcg")
+SPAWNED = ob.QemuSpawned(1, PROCESS)
+QMP_READY = ob.QmpReady(1, "7.2.0")
+RESUMED = ob.GuestResumed(1)
+FROZEN = ob.GuestStopped(1)
+AGENT_READY = ob.AgentReady(1, seq=1)
+AGENT_STARTED = ob.AgentStarted(1, seq=2)
+FINISHED = ob.AgentFinished(1, seq=3, exit_code=0, length=2048)
+EXITED = ob.ProcessExited(1, EXIT)
+COLLECTED = ob.ResultCollected(1, SHA256, 2048, exit_code=0)
+
+COMPUTING = after(defined(), PREPARED, SPAWNED, QMP_READY, RESUMED, AGENT_READY, AGENT_STARTED)
+QUITTING = after(COMPUTING, FINISHED)
+STOPPED = after(QUITTING, EXITED, COLLECTED)
+
+STATES: dict[str, VmState] = {
+    "defined": defined(),
+    "launching": after(defined(), PREPARED),
+    "spawned": after(defined(), PREPARED, SPAWNED, QMP_READY),
+    "booting": after(defined(), PREPARED, SPAWNED, QMP_READY, RESUMED),
+    "computing": COMPUTING,
+    "paused": after(COMPUTING, Pause(), FROZEN),
+    "asked": after(COMPUTING, Stop()),
+    "quitting": QUITTING,
+    "killing": after(COMPUTING, Kill()),
+    "collecting": after(QUITTING, EXITED),
+    "stopped": STOPPED,
+    "failed": after(COMPUTING, ob.ProcessExited(1, CRASH)),
+    "deleting": after(STOPPED, Delete()),
+    "deleted": after(STOPPED, Delete(), ob.FilesRemoved(1)),
+}
+"""Where a VM may be, finer than its phase where that decides:
+
+launching   intended, no process yet        asked       ordered to stop: the guest was asked to end
+spawned     QMP answers, CPUs do not run    quitting    finished: QEMU was told to quit
+booting     CPUs run, no word of the agent  killing     ordered to die: SIGKILL was sent
+computing   the agent said "started"        collecting  QEMU is gone, the result is being read
+paused      frozen as ordered               deleting    ended, and its files are being removed
+"""
