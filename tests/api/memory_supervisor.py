@@ -1,7 +1,7 @@
 """A small supervisor in memory over a real log: what the API's ports are tested with."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -104,6 +104,10 @@ class MemorySupervisor:
     def guest_log(self, vm_id: str) -> Path:
         return self._directory / f"{self.get(vm_id).vm_id}.guest"
 
+    def stored(self) -> Sequence[Path]:
+        """Return the artifacts that are there."""
+        return [path for path in self._directory.iterdir() if len(path.name) == 64]
+
     def finish(self, vm_id: str, archive: bytes) -> None:
         """End a VM with this result."""
         digest = hashlib.sha256(archive).hexdigest()
@@ -118,7 +122,7 @@ class MemorySupervisor:
         for _ in range(count):
             await self.log.append([self.event(stream, "vm.said.v1", {"text": "x" * size})])
 
-    def event(self, stream: str, tag: str, facts: dict[str, object]) -> NewEvent:
+    def event(self, stream: str, tag: str, facts: Mapping[str, object]) -> NewEvent:
         """Return an event with every field of the envelope set."""
         return NewEvent(
             stream=stream,

@@ -1,0 +1,101 @@
+"""A real log, a small supervisor over it, and both servers on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from chronovisor_api import connect, v1
+from grpclib.client import Channel
+
+from eventlog import open_log
+from supervisor.api.asyncio_bridge import CallBounds, serve_grpc
+from supervisor.api.websocket import Bounds, serve_websocket
+from supervisor.config import Address
+from tests.api.memory_supervisor import MemorySupervisor
+
+TOKEN = "token-of-this-test-0123456789"
+PATIENCE = 20
+"""Seconds after which a test hangs; everything here takes milliseconds."""
+ANY_PORT = Address("127.0.0.1", 0)
+
+T = TypeVar("T")
+
+
+@pytest.fixture(name="anyone_waits", autouse=True)
+async def _anyone_waits() -> AsyncIterator[None]:
+    with trio.fail_after(PATIENCE):
+        yield
+
+
+@pytest.fixture(name="supervisor")
+async def _supervisor(tmp_path: Path) -> AsyncIterator[MemorySupervisor]:
+    async with open_log(tmp_path / "log") as log:
+        yield MemorySupervisor(log, tmp_path)
+
+
+class Served(msgspec.Struct, frozen=True):
+    """Where a gRPC server listens."""
+
+    unix: Path
+    tcp: Address
+
+    async def ask(self, body: Callable[[v1.SupervisorStub], Awaitable[T]]) -> T:
+        """Run a client on the Unix socket."""
+        return await ask(
+            f"unix:{self.unix}", None, lambda channel: body(v1.SupervisorStub(channel))
+        )
+
+    async def ask_tcp(
+        self, token: str | None, body: Callable[[v1.SupervisorStub], Awaitable[T]]
+    ) -> T:
+        """Run a client over TCP."""
+        return await ask(str(self.tcp), token, lambda channel: body(v1.SupervisorStub(channel)))
+
+
+async def ask(target: str, token: str | None, body: Callable[[Channel], Awaitable[T]]) -> T:
+    """Run an asyncio client in a thread of its own, as a client's process would."""
+
+    async def client() -> T:
+        async with asyncio.timeout(PATIENCE), connect(target, token) as channel:
+            return await body(channel)
+
+    return await trio.to_thread.run_sync(lambda: asyncio.run(client()))
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` holds; the test's deadline is the limit."""
+    while not condition():
+        await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+@pytest.fixture(name="served")
+async def _served(supervisor: MemorySupervisor, tmp_path: Path, nursery: trio.Nursery) -> Served:
+    return await start_grpc(nursery, supervisor, tmp_path, CallBounds())
+
+
+async def start_grpc(
+    nursery: trio.Nursery, supervisor: MemorySupervisor, directory: Path, bounds: CallBounds
+) -> Served:
+    """Start a gRPC server in the test's nursery."""
+    unix = directory / "grpc.sock"
+    serve = partial(serve_grpc, supervisor, unix=unix, tcp=ANY_PORT, token=TOKEN, bounds=bounds)
+    return Served(unix, await nursery.start(serve))
+
+
+StartWebsocket = Callable[[Bounds], Awaitable[Address]]
+
+
+@pytest.fixture(name="start_websocket")
+def _start_websocket(supervisor: MemorySupervisor, nursery: trio.Nursery) -> StartWebsocket:
+    async def start(bounds: Bounds) -> Address:
+        serve = partial(serve_websocket, supervisor.log, tcp=ANY_PORT, token=TOKEN, bounds=bounds)
+        address: Address = await nursery.start(serve)
+        return address
+
+    return start
