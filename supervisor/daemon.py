@@ -148,7 +148,7 @@ class Daemon:
             )
         )
         websocket = await self._nursery.start(
-            partial(serve_websocket, service, tcp=self._config.websocket, token=token)
+            partial(serve_websocket, self._log, tcp=self._config.websocket, token=token)
         )
         return Ready(
             version=version("chronovisor"),

@@ -12,7 +12,7 @@ LINE_BYTES = 4096
 """The longest line, with its newline."""
 VERSION = 1
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
