@@ -58,25 +58,24 @@ FINISHED = ob.AgentFinished(1, seq=3, exit_code=0, length=2048)
 EXITED = ob.ProcessExited(1, EXIT)
 COLLECTED = ob.ResultCollected(1, SHA256, 2048, exit_code=0)
 
-COMPUTING = after(defined(), PREPARED, SPAWNED, QMP_READY, RESUMED, AGENT_READY, AGENT_STARTED)
-QUITTING = after(COMPUTING, FINISHED)
-STOPPED = after(QUITTING, EXITED, COLLECTED)
+TO_COMPUTING = (PREPARED, SPAWNED, QMP_READY, RESUMED, AGENT_READY, AGENT_STARTED)
+TO_STOPPED = (*TO_COMPUTING, FINISHED, EXITED, COLLECTED)
 
-STATES: dict[str, VmState] = {
-    "defined": defined(),
-    "launching": after(defined(), PREPARED),
-    "spawned": after(defined(), PREPARED, SPAWNED, QMP_READY),
-    "booting": after(defined(), PREPARED, SPAWNED, QMP_READY, RESUMED),
-    "computing": COMPUTING,
-    "paused": after(COMPUTING, Pause(), FROZEN),
-    "asked": after(COMPUTING, Stop()),
-    "quitting": QUITTING,
-    "killing": after(COMPUTING, Kill()),
-    "collecting": after(QUITTING, EXITED),
-    "stopped": STOPPED,
-    "failed": after(COMPUTING, ob.ProcessExited(1, CRASH)),
-    "deleting": after(STOPPED, Delete()),
-    "deleted": after(STOPPED, Delete(), ob.FilesRemoved(1)),
+STORIES: dict[str, tuple[Command | Observation, ...]] = {
+    "defined": (),
+    "launching": (PREPARED,),
+    "spawned": (PREPARED, SPAWNED, QMP_READY),
+    "booting": (PREPARED, SPAWNED, QMP_READY, RESUMED),
+    "computing": TO_COMPUTING,
+    "paused": (*TO_COMPUTING, Pause(), FROZEN),
+    "asked": (*TO_COMPUTING, Stop()),
+    "quitting": (*TO_COMPUTING, FINISHED),
+    "killing": (*TO_COMPUTING, Kill()),
+    "collecting": (*TO_COMPUTING, FINISHED, EXITED),
+    "stopped": TO_STOPPED,
+    "failed": (*TO_COMPUTING, ob.ProcessExited(1, CRASH)),
+    "deleting": (*TO_STOPPED, Delete()),
+    "deleted": (*TO_STOPPED, Delete(), ob.FilesRemoved(1)),
 }
 """Where a VM may be, finer than its phase where that decides:
 
@@ -86,3 +85,8 @@ booting     CPUs run, no word of the agent  killing     ordered to die: SIGKILL 
 computing   the agent said "started"        collecting  QEMU is gone, the result is being read
 paused      frozen as ordered               deleting    ended, and its files are being removed
 """
+
+STATES: dict[str, VmState] = {name: after(defined(), *story) for name, story in STORIES.items()}
+
+COMPUTING = STATES["computing"]
+QUITTING = STATES["quitting"]

@@ -1,0 +1,144 @@
+"""What holds in every life, whatever happens in whatever order, however often the daemon dies."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.vm import effects as fx
+from supervisor.vm.observations import Observation, TimerKind
+from supervisor.vm.recover import recover
+from supervisor.vm.state import ENDED, TRANSITIONS, Desired, Phase
+from tests.strategies import commands, observations
+from tests.vm.life import Happening, Life, Restart
+from tests.vm.states import STORIES
+from tests.vm.tables import addressed
+
+Heard = tuple[Happening, bool, int]
+"""What happens, whether it is of the current launch, and how many ms later."""
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """A life that begins with one of the stories and goes on at random."""
+    life = Life()
+    for message in STORIES[draw(st.sampled_from(list(STORIES)))]:
+        life.meet(message)
+    for happening, current, elapsed_ms in draw(st.lists(heard, max_size=20)):
+        life.now_ms += elapsed_ms
+        aimed = current and not isinstance(happening, Restart)
+        life.meet(addressed(life.state, happening) if aimed else happening)  # type: ignore[arg-type]
+    return life
+
+
+heard: st.SearchStrategy[Heard] = st.tuples(
+    st.one_of(observations, observations, commands, st.just(Restart())),
+    st.sampled_from([True, True, True, False]),
+    st.integers(-5000, 100_000),  # clocks are set back, too
+)
+
+
+@given(lives())
+def test_replaying_the_log_gives_the_live_state(life: Life) -> None:
+    assert life.replayed() == life.state
+    assert life.state.version == len(life.records)
+
+
+@given(lives())
+def test_phases_change_only_as_the_table_says(life: Life) -> None:
+    for step in life.steps:
+        stays = step.after.phase is step.before.phase
+        assert stays or step.after.phase in TRANSITIONS[step.before.phase]
+
+
+@given(lives())
+def test_an_end_is_final(life: Life) -> None:
+    for step in life.steps:
+        if step.before.phase in ENDED:
+            assert step.after.phase in (step.before.phase, Phase.DELETED)
+            assert step.after.outcome is step.before.outcome
+
+
+@given(lives())
+def test_nothing_is_written_or_done_after_a_deletion(life: Life) -> None:
+    for step in life.steps:
+        if step.before.phase is Phase.DELETED:
+            assert step.decision.events == ()
+            assert step.decision.effects == ()
+
+
+@given(lives())
+def test_a_stop_stays_a_stop(life: Life) -> None:
+    for step in life.steps:
+        if step.before.ending is not None:
+            assert step.after.phase in {Phase.STOPPING, *ENDED}
+            assert step.after.desired in (Desired.ENDED, Desired.DELETED)
+
+
+@given(lives())
+def test_whatever_may_run_has_a_deadline(life: Life) -> None:
+    needed = {
+        Phase.LAUNCHING: TimerKind.LAUNCH,
+        Phase.RUNNING: TimerKind.TTL,
+        Phase.PAUSED: TimerKind.TTL,
+        Phase.STOPPING: TimerKind.STOP,
+    }
+    for step in life.steps:
+        state = step.after
+        if state.has_process:
+            assert needed[state.phase] in state.deadlines
+        else:
+            assert state.deadlines == {}
+
+
+@given(lives())
+def test_every_deadline_has_its_timer_after_it_was_set_and_after_a_restart(life: Life) -> None:
+    for step in life.steps:
+        restarted = isinstance(step.happening, Restart)
+        known = set() if restarted else set(step.before.deadlines.items())
+        armed = {
+            (effect.kind, effect.deadline_ms)
+            for effect in step.decision.effects
+            if isinstance(effect, fx.ArmTimer) and effect.launch == step.after.launch_number
+        }
+        assert set(step.after.deadlines.items()) - known <= armed
+
+
+@given(lives())
+def test_what_another_launch_says_changes_nothing(life: Life) -> None:
+    for step in life.steps:
+        seen = step.happening
+        if not isinstance(seen, Observation) or seen == addressed(step.before, seen):
+            continue
+        if seen.launch == step.before.launch_number:
+            continue  # a timer that was armed again
+        assert step.decision.effects == ()
+        assert step.after.phase is step.before.phase
+        assert step.after.launch == step.before.launch
+        assert step.after.deadlines == step.before.deadlines
+
+
+@given(lives())
+def test_a_launch_is_spawned_at_most_once(life: Life) -> None:
+    spawned = [effect.launch for effect in life.effects if isinstance(effect, fx.SpawnQemu)]
+    assert len(spawned) == len(set(spawned))
+
+
+@given(lives())
+def test_a_launch_is_intended_before_it_is_spawned(life: Life) -> None:
+    for step in life.steps:
+        for effect in step.decision.effects:
+            if isinstance(effect, fx.SpawnQemu):
+                assert step.after.phase is Phase.LAUNCHING
+                assert step.after.launch_number == effect.launch
+
+
+@given(lives())
+def test_recovery_asks_the_same_questions_however_often_it_is_repeated(life: Life) -> None:
+    first = recover(life.state)
+    life.meet(Restart())
+    assert recover(life.state) == first
+    assert (first == ()) == (life.state.phase is Phase.DELETED or _ended_unlaunched(life))
+
+
+def _ended_unlaunched(life: Life) -> bool:
+    ended = life.state.phase in ENDED and life.state.desired is not Desired.DELETED
+    return ended and life.state.launch is None
