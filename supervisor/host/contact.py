@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 
+import msgspec
 import trio
 
 from supervisor.host.monitor import (
-    COMMAND_DEADLINE_S,
     COMMANDS,
-    GREETING_DEADLINE_S,
     REBOOT_IS_SHUTDOWN,
     Step,
     machine_uuid,
@@ -33,11 +32,19 @@ from supervisor.vm import observations as ob
 from supervisor.vm.effects import QmpCommand
 from supervisor.vm.observations import Observation, ProcessIdentity, RunState
 
-EXIT_GRACE_S = 2.0
-"""A QEMU that exits closes its sockets first; only one that lives on has lost contact."""
-
 Welcome = Callable[[QmpClient], Awaitable[Observation]]
 Silence = Callable[[int, str], Observation]
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long QEMU is waited for, in seconds, before it is called silent."""
+
+    greeting_s: float = 15.0
+    """It greets 25 ms after its start, and much later on a host with many starts at once."""
+    command_s: float = 10.0
+    """It answers within milliseconds; a host that swaps may need seconds."""
+    exit_s: float = 2.0
+    """A QEMU that exits closes its sockets first; only one that lives on has lost contact."""
 
 
 class ContactState(Enum):
@@ -62,12 +69,14 @@ class Contact:
         uuid: str,
         process: ProcessIdentity,
         exited: trio.Event,
+        patience: Patience,
     ) -> None:
         self._launch = launch
         self._directory = directory
         self._uuid = uuid
         self._process = process
         self._exited = exited
+        self._patience = patience
         self._state = ContactState.ABSENT
         self._client: QmpClient | None = None
 
@@ -114,7 +123,7 @@ class Contact:
     async def _execute(self, step: Step) -> object:
         if self._client is None:
             raise QmpDisconnected("not connected")
-        return await _run(self._client, step)
+        return await self._run(self._client, step)
 
     async def _failed(self, command: str, error: QmpError, report: Report) -> None:
         await report(ob.QmpCommandFailed(self._launch, command, str(error)))
@@ -131,7 +140,7 @@ class Contact:
             farewell = silence(self._launch, f"QMP cannot be reached: {error}")
         finally:
             self._state = ContactState.ABSENT
-        with trio.move_on_after(EXIT_GRACE_S):
+        with trio.move_on_after(self._patience.exit_s):
             await self._exited.wait()
         if not self._exited.is_set():
             await report(farewell)
@@ -165,16 +174,16 @@ class Contact:
                 await report(observation)
 
     async def _ready(self, client: QmpClient) -> Observation:
-        version = await client.negotiate(deadline_s=GREETING_DEADLINE_S)
+        version = await client.negotiate(deadline_s=self._patience.greeting_s)
         await self._prove(client)
         return ob.QmpReady(self._launch, version)
 
     async def _reattached(self, client: QmpClient, evidence: tuple[str, ...]) -> Observation:
-        await client.negotiate(deadline_s=GREETING_DEADLINE_S)
+        await client.negotiate(deadline_s=self._patience.greeting_s)
         proof = await self._prove(client)
         # The daemon before may have died in the middle of a reset.
-        await _run(client, REBOOT_IS_SHUTDOWN)
-        state = run_state(await _run(client, Step("query-status")))
+        await self._run(client, REBOOT_IS_SHUTDOWN)
+        state = run_state(await self._run(client, Step("query-status")))
         return self._adopted(state, (*evidence, proof))
 
     async def _ask_again(self, report: Report, evidence: tuple[str, ...]) -> None:
@@ -189,11 +198,11 @@ class Contact:
         return ob.Reattached(self._launch, self._process, state, evidence)
 
     async def _prove(self, client: QmpClient) -> str:
-        uuid = machine_uuid(await _run(client, Step("query-uuid")))
+        uuid = machine_uuid(await self._run(client, Step("query-uuid")))
         if uuid != self._uuid:
             raise AnotherMachine(f"QMP answers for the machine {uuid!r:.80}, not {self._uuid}")
         return f"query-uuid {uuid}"
 
-
-async def _run(client: QmpClient, step: Step) -> object:
-    return await client.execute(step.name, step.arguments, deadline_s=COMMAND_DEADLINE_S)
+    async def _run(self, client: QmpClient, step: Step) -> object:
+        deadline_s = self._patience.command_s
+        return await client.execute(step.name, step.arguments, deadline_s=deadline_s)

@@ -13,6 +13,7 @@ from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.host import agent_protocol, cleanup
 from supervisor.host.adoption import Found, find_process
+from supervisor.host.contact import Patience
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images
 from supervisor.host.prepare import LaunchPreparation
@@ -25,6 +26,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
 from supervisor.vm.effects import Effect
 
+PATIENCE = Patience()
 NOT_CONNECTED = "not connected to QEMU"
 
 
@@ -41,10 +43,12 @@ class VmHost:
         digests: DigestCache,
         machine: HostFacts,
         now_ms: Callable[[], int] = wall_clock_ms,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._directory = directory
         self._artifacts = artifacts
         self._machine = machine
+        self._patience = patience
         self._timers = Timers(now_ms)
         self._sessions: dict[int, Session] = {}
         self._preparation = LaunchPreparation(
@@ -98,7 +102,7 @@ class VmHost:
         except OSError as error:
             await report(ob.SpawnFailed(order.launch, explain(error, order.argv[0])))
             return
-        with self._session(Session(order, process)) as session:
+        with self._session(Session(order, process, self._patience)) as session:
             await report(ob.QemuSpawned(order.launch, process.identity))
             await session.attend(report, session.contact.begin)
 
@@ -110,7 +114,7 @@ class VmHost:
         if not isinstance(found, Found):
             await report(found)
             return
-        with self._session(Session(order, found.process)) as session:
+        with self._session(Session(order, found.process, self._patience)) as session:
             await session.attend(report, partial(session.contact.resume, evidence=found.evidence))
 
     @contextmanager

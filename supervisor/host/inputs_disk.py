@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from supervisor.artifacts.store import ArtifactStore
+from supervisor.host.private_file import private_file
 from supervisor.vm.observations import Image
 from supervisor.vm.spec import Manifest
 
@@ -19,7 +20,7 @@ def write_inputs(
     path: Path, manifest: Manifest, *, vm_id: str, launch: int, artifacts: ArtifactStore
 ) -> Image:
     """Write the disk and return it with its digest. Blocks; raises UnknownArtifact or OSError."""
-    with open(path, "xb", opener=_private) as file:
+    with open(path, "xb", opener=private_file) as file:
         disk = _HashingFile(file)
         with tarfile.open(fileobj=disk, mode="w|", format=tarfile.GNU_FORMAT) as tar:
             _add_bytes(tar, "job/launch", f"{launch}\n".encode())
@@ -52,10 +53,6 @@ class _HashingFile(io.RawIOBase):
 
     def sha256(self) -> str:
         return self._hash.hexdigest()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
 
 
 def _add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -12,6 +12,7 @@ from types import TracebackType
 
 import trio
 
+from supervisor.host.private_file import private_file
 from supervisor.host.text import printable
 from supervisor.vm import layout
 
@@ -64,7 +65,8 @@ def rotate(log: Path, log_bytes: int) -> None:
         size = os.fstat(file.fileno()).st_size
         if size > half:
             file.seek(size - half)
-            older_generation(log).write_bytes(file.read(half))
+            with open(older_generation(log), "wb", opener=private_file) as older:
+                older.write(file.read(half))
             file.truncate(0)
 
 
@@ -74,7 +76,7 @@ class BoundedLog:
     def __init__(self, path: Path, log_bytes: int) -> None:
         self._path = path
         self._log_bytes = log_bytes
-        self._file = path.open("ab")
+        self._file = open(path, "ab", opener=private_file)  # noqa: SIM115 - closed by __exit__
         self._size = self._file.tell()
 
     def __enter__(self) -> "BoundedLog":

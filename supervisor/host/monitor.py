@@ -13,11 +13,6 @@ from supervisor.vm import observations as ob
 from supervisor.vm.effects import QmpCommand
 from supervisor.vm.observations import Observation, RunState, ShutdownCause
 
-COMMAND_DEADLINE_S = 10.0
-"""QEMU answers within milliseconds; a host that swaps may need seconds."""
-GREETING_DEADLINE_S = 15.0
-"""QEMU greets 25 ms after its start, and much later on a host with slow disks and many starts."""
-
 Data = Mapping[str, object]
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from supervisor.artifacts.errors import StoreFull
 from supervisor.artifacts.store import ArtifactStore
+from supervisor.host.private_file import private_file
 from supervisor.vm.effects import CollectResult
 from supervisor.vm.layout import RESULT_HEADER_BYTES, RESULTS_DISK
 from supervisor.vm.observations import ResultCollected, ResultRefused
@@ -52,7 +53,7 @@ def collect(order: CollectResult, artifacts: ArtifactStore) -> ResultCollected |
     """Copy the result into the store, as much as the header says. Blocks."""
     path = Path(order.directory) / RESULTS_DISK
     try:
-        with open(path, "rb", opener=_not_through_links) as disk:
+        with open(path, "rb", opener=private_file) as disk:
             return _collect(disk, order, artifacts)
     except (ResultInvalid, StoreFull) as error:
         return ResultRefused(order.launch, str(error))
@@ -100,7 +101,3 @@ def _copy(disk: BinaryIO, length: int, write: Callable[[bytes], None]) -> None:
             raise ResultInvalid(f"the results disk ends {left} bytes early")
         write(chunk)
         left -= len(chunk)
-
-
-def _not_through_links(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW)

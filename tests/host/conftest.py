@@ -1,0 +1,18 @@
+"""The worlds of the contract suite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.worlds import FakeWorld, RealWorld, World
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.qemu)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "fake":
+        yield FakeWorld()
+    else:
+        real = RealWorld(tmp_path)
+        yield real
+        real.clear()
