@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,7 +15,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GUEST = Path(os.environ.get("CHRONOVISOR_GUEST_DIR", ROOT / ".cache" / "guest"))
 SECONDS = 120
 """For a warm-up and one round of each kind, in software emulation, on a busy machine."""
 
@@ -39,9 +39,9 @@ def scratch() -> Iterator[Path]:
         yield Path(directory)
 
 
-def start(scratch: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(scratch: Path, catalogue: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [ROOT / "tools" / "bench" / "launch", "--catalogue", GUEST, *arguments],
+        [sys.executable, ROOT / "tools" / "bench" / "launch", "--catalogue", catalogue, *arguments],
         env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -63,8 +63,10 @@ def left(scratch: Path) -> list[str]:
     return [*map(str, scratch.iterdir()), *processes(scratch)]
 
 
-def test_one_round_prints_medians_that_follow_from_its_samples(scratch: Path) -> None:
-    with start(scratch, "--rounds", "1", "--json") as bench:
+def test_one_round_prints_medians_that_follow_from_its_samples(
+    scratch: Path, guest_dir: Path
+) -> None:
+    with start(scratch, guest_dir, "--rounds", "1", "--json") as bench:
         printed, said = bench.communicate(timeout=SECONDS)
     assert bench.returncode == 0, said
     found: dict[str, Any] = json.loads(printed)
@@ -81,8 +83,10 @@ def test_one_round_prints_medians_that_follow_from_its_samples(scratch: Path) ->
 
 
 @pytest.mark.parametrize("moment", ["warming up", "round 1"])
-def test_an_interrupt_leaves_no_process_and_no_file(scratch: Path, moment: str) -> None:
-    with start(scratch) as bench:
+def test_an_interrupt_leaves_no_process_and_no_file(
+    scratch: Path, guest_dir: Path, moment: str
+) -> None:
+    with start(scratch, guest_dir) as bench:
         assert bench.stderr is not None
         for line in bench.stderr:
             if moment in line:
@@ -97,7 +101,7 @@ def test_an_interrupt_leaves_no_process_and_no_file(scratch: Path, moment: str) 
 def test_a_directory_without_a_guest_is_refused_with_the_command_that_builds_one(
     scratch: Path,
 ) -> None:
-    with start(scratch, "--catalogue", str(scratch)) as bench:
+    with start(scratch, scratch) as bench:
         _, said = bench.communicate(timeout=SECONDS)
     assert bench.returncode == 1
     assert f"chronovisor guest build --directory {scratch}" in said
