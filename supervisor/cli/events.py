@@ -63,8 +63,9 @@ def events(
 ) -> None:
     """Print the events of the log.
 
-    A line tells time, position, VM, type, and what happened. With --json: one object a line, whose position is the N to go on after. --follow waits for a
-    daemon that goes away for up to a minute and goes on where it was.
+    A line tells time, position, VM, type, and what happened; with --json it is an object, whose
+    position is the N to go on after. --follow waits for a daemon that
+    goes away for up to a minute, and goes on where it was.
 
     \b
     Example:

@@ -1,5 +1,6 @@
 """`result` and `console`: what a VM made, and what it said."""
 
+import codecs
 import hashlib
 import os
 import sys
@@ -45,7 +46,8 @@ FILE_MODE = 0o666
 def result(access: Access, *, vm_id: str, output: Path, force: bool, as_json: bool) -> None:
     """Fetch the result of a computation.
 
-    It is a tar with the computation's files, stdout and stderr. FILE appears only when it is whole and has the digest that the log holds.
+    It is a tar with the computation's files, stdout and stderr. FILE appears only when it is whole
+    and has the digest that the log holds.
 
     \b
     Example:
@@ -127,7 +129,8 @@ def console(access: Access, *, vm_id: str, follow: bool, guest_log: bool, as_jso
     """Print what a VM wrote to its console.
 
     On a terminal control characters are replaced, because a guest could rewrite the screen with
-    them; a file or a pipe gets the bytes as they are. With --json: one object {"text"} a piece.
+    them; a file or a pipe gets the bytes as they are. With --json: objects
+    with a "text".
 
     \b
     Example:
@@ -135,15 +138,12 @@ def console(access: Access, *, vm_id: str, follow: bool, guest_log: bool, as_jso
     """
     which = v1.ConsoleLog.GUEST if guest_log else v1.ConsoleLog.SERIAL
     request = v1.FetchConsoleRequest(vm_id=vm_id, log=which, follow=follow)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     with reach(access) as daemon:
         for piece in daemon.stream(daemon.stub.fetch_console, request):
-            _print_piece(piece.chunk, as_json=as_json)
-
-
-def _print_piece(chunk: bytes, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"text": chunk.decode(errors="replace")})
-    elif writes_to_terminal():
-        click.echo(neutralised(chunk.decode(errors="replace")), nl=False)
-    else:
-        click.echo(chunk, nl=False)
+            if as_json:
+                print_json({"text": decoder.decode(piece.chunk)})
+            elif writes_to_terminal():
+                click.echo(neutralised(decoder.decode(piece.chunk)), nl=False)
+            else:
+                click.echo(piece.chunk, nl=False)

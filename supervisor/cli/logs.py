@@ -56,7 +56,8 @@ def cat(access: Access, *, after: int, stream: str | None, as_json: bool) -> Non
 def verify(access: Access, *, as_json: bool) -> None:
     """Check every byte of the log.
 
-    That is checksums, the chain of digests, and gapless positions. Exits 6 and names file, byte and event when something is damaged or missing.
+    That is checksums, the chain of digests, and gapless positions. Exits 6 and names file, byte and
+    event when something is damaged or missing.
 
     \b
     Example:

@@ -10,12 +10,17 @@ from contextlib import contextmanager
 
 import click
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 KIB = 1024
+GAP = 2
+"""Columns of rich tables without a box stand two blanks apart."""
+
+ELASTIC_WIDTH_MIN = 8
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -35,7 +40,11 @@ def printable(text: str) -> str:
 
 
 def neutralised(text: str) -> str:
-    """Return ``text`` with its lines kept and every other control character replaced."""
+    """Return ``text`` with its lines kept and every other control character replaced.
+
+    Carriage returns go: a serial console ends its lines with them, and alone they overwrite.
+    """
+    text = text.replace("\r", "")
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)
 
 
@@ -57,14 +66,26 @@ def stderr_console() -> Console:
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table with a heading, as wide as the terminal at most."""
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, elastic: int | None = None
+) -> None:
+    """Print a table with a heading.
+
+    The ``elastic`` column is cut to what the terminal leaves it. The others never are, because what
+    they hold is copied into other commands.
+    """
+    console, cells = stdout_console(), [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    if elastic is not None:
+        others = sum(widths) - widths[elastic] + GAP * (len(widths) - 1)
+        widths[elastic] = min(widths[elastic], max(ELASTIC_WIDTH_MIN, console.width - others))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    stdout_console().print(table)
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.width = max(console.width, sum(widths) + GAP * (len(widths) - 1))
+    console.print(table)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

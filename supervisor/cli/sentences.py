@@ -53,11 +53,11 @@ def _reset(facts: Facts) -> str:
 
 
 def _ended(word: str) -> Callable[[Facts], str]:
-    def sentence(facts: Facts) -> str:
+    def told(facts: Facts) -> str:
         detail = f": {facts['detail']}" if facts.get("detail") else ""
         return f"{word}, {facts['outcome']}{detail}"
 
-    return sentence
+    return told
 
 
 SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
@@ -105,14 +105,12 @@ _BY_TAG = {tag: SENTENCES[kind] for kind, tag in (vm.TAGS | admission.TAGS).item
 
 def sentence(event: Json) -> str:
     """Return what happened, in words."""
-    facts, template = _facts(event["data"]), _BY_TAG.get(event["type"])
-    if template is None:
-        data = json.dumps(event["data"], ensure_ascii=False)
-        text = data if len(data) <= DATA_CHARACTERS_MAX else data[:DATA_CHARACTERS_MAX] + "..."
-    elif isinstance(template, str):
-        text = template.format_map(facts)
-    else:
-        text = template(facts)
+    data, template = event["data"], _BY_TAG.get(event["type"], _raw)
+    try:
+        facts = _facts(data)
+        text = template.format_map(facts) if isinstance(template, str) else template(facts)
+    except (TypeError, ValueError, LookupError, OverflowError, OSError):
+        text = _raw(data)  # another version gave this type other data
     return printable(text)
 
 
@@ -153,6 +151,11 @@ def local_time(instant: str) -> datetime.datetime:
 def _subject(stream: str) -> str:
     kind, _, name = stream.partition("/")
     return printable(name[:DIGEST_CHARACTERS] if kind == "artifact" else name or kind)
+
+
+def _raw(data: Mapping[str, Any]) -> str:
+    text = json.dumps(data, ensure_ascii=False)
+    return text if len(text) <= DATA_CHARACTERS_MAX else f"{text[:DATA_CHARACTERS_MAX]}..."
 
 
 def _facts(data: Mapping[str, Any]) -> Facts:

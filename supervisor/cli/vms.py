@@ -20,6 +20,9 @@ from supervisor.cli.sentences import timeline as timeline_of
 from supervisor.cli.watching import history
 
 PAGE_SIZE = 500
+PROGRESS_WIDTH = 24
+"""In a list; `show` has all of it."""
+
 PHASES = {word(phase): phase for phase in v1.Phase if phase is not v1.Phase.UNSPECIFIED}
 
 
@@ -64,7 +67,7 @@ def list_vms(
             (vm.vm_id, vm.name, word(vm.phase) or "", _progress_or_end(vm), _age(vm, now))
             for vm in found
         ]
-        print_rows(("VM", "NAME", "PHASE", "OUTCOME", "AGE"), rows)
+        print_rows(("VM", "NAME", "PHASE", "OUTCOME", "AGE"), rows, elastic=1)
 
 
 @click.command()
@@ -130,7 +133,7 @@ def _progress(vm: v1.Vm) -> str:
 
 
 def _progress_or_end(vm: v1.Vm) -> str:
-    return word(vm.outcome) or _progress(vm)
+    return word(vm.outcome) or _progress(vm)[:PROGRESS_WIDTH]
 
 
 def _moment(time: datetime.datetime | None) -> str:

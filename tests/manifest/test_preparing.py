@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
+from supervisor.manifest.schema import CORE_NAMES, LimitsSection, VmSection
+from supervisor.vm.rules import BOUNDS
 from supervisor.vm.spec import ByDigest, ByName
 
 PYTHON = b"#!/usr/bin/env python3\nprint(1)\n"
@@ -127,6 +129,50 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert complaints(tmp_path, 'name = "n"\nalgorithm = {path = "a"}\n') == [
         "m.toml: algorithm: a: permission denied"
     ]
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ('vm = {memory = "1"}', "vm.memory: got 1; it takes 64 MiB to 4 TiB"),
+        ('vm = {memory = "10T"}', "vm.memory: got 10995116277760; it takes 64 MiB to 4 TiB"),
+        ("vm = {cpus = 0}", "vm.cpus: got 0; it takes 1 to 64"),
+        ("vm = {initrd = []}", "vm.initrd: got 0 entries"),
+        ('vm = {kernel = "/etc/shadow"}', "vm.kernel.name: got '/etc/shadow'; it takes a name of"),
+        ('limits = {ttl = "1ms"}', "limits.ttl: got 1; it takes 1 second to 30 days"),
+        ('limits = {launch_deadline = "2h"}', "limits.launch_deadline: got 7200000"),
+        ('limits = {stop_grace = "11m"}', "limits.stop_grace: got 660000"),
+        ('limits = {result_size = "1"}', "limits.result_size: got 1; it takes 1 KiB"),
+        ('limits = {log_size = "2G"}', "limits.log_size: got 2147483648; it takes 4 KiB"),
+        ('labels = {"a b" = "c"}', "labels: got 'a b'"),
+        ('datasets = [{name = "a/b", path = "a"}]', "datasets[0].name: got 'a/b'; it takes a file"),
+    ],
+)
+def test_a_value_out_of_bounds_is_told_under_the_name_that_people_wrote(
+    tmp_path: Path, section: str, complaint: str
+) -> None:
+    (tmp_path / "a").write_bytes(SHELL)
+    (line,) = complaints(tmp_path, f'name = "n"\nalgorithm = {{path = "a"}}\n{section}\n')
+
+    assert line.startswith(f"m.toml: {complaint}")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\nb", ""])
+def test_a_name_that_is_not_one_line_of_text_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").write_bytes(SHELL)
+    (line,) = complaints(tmp_path, f'name = "{name}"\nalgorithm = {{path = "a"}}\n')
+
+    assert line.startswith("m.toml: name: got ")
+
+
+def test_every_name_of_the_core_is_translated() -> None:
+    cores = {bound.field for bound in BOUNDS}
+
+    assert cores - set(CORE_NAMES) == {"vm.cpus"}
+    for core, written in CORE_NAMES.items():
+        assert core in cores
+        section, field = written.split(".")
+        assert field in (VmSection if section == "vm" else LimitsSection).__struct_fields__
 
 
 def test_progress_counts_every_byte_that_is_read(tmp_path: Path) -> None:

@@ -172,7 +172,8 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         ),
         (
             MINIMAL + "[limits]\nttl = 10",
-            'limits.ttl: got 10; it takes a duration such as "500ms", "2 s", "10m", "1h30m" or "2d"',
+            'limits.ttl: got 10; it takes a duration such as "500ms", "2 s", "10m", "1h30m" '
+            'or "2d"',
         ),
         (
             MINIMAL + '[vm]\nkernel = {path = "x", name = "y"}',

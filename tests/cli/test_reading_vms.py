@@ -1,0 +1,147 @@
+"""`list`, `show`, `events`: what is printed for people and for programs."""
+
+import json
+
+import pytest
+from chronovisor_api import v1
+
+from tests.cli.conftest import Run, spawn
+from tests.cli.peer import Peer
+
+
+def filled(peer: Peer, *names: str) -> None:
+    for name in names:
+        peer.supervisor.add(v1.Manifest(name=name, labels={"team": name}))
+
+
+def test_a_list_has_every_page_and_fits_80_columns(peer: Peer, run: Run) -> None:
+    filled(peer, "a", "b" * 128, "c", "failing", "e")
+    lines = run("list").stdout.splitlines()
+
+    assert lines[0].split() == ["VM", "NAME", "PHASE", "OUTCOME", "AGE"]
+    assert [line.split()[0] for line in lines[1:]] == [f"vm-{n}" for n in range(1, 6)]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_list_in_json_is_one_object(peer: Peer, run: Run) -> None:
+    filled(peer, "a", "failing", "c")
+    vms = json.loads(run("list", "--json").stdout)["vms"]
+
+    assert [(vm["vm_id"], vm["phase"]) for vm in vms] == [
+        ("vm-1", "stopped"),
+        ("vm-2", "failed"),
+        ("vm-3", "stopped"),
+    ]
+    assert vms[0]["created_at"] == "2026-01-02T03:04:05.000000Z"
+
+
+def test_a_list_is_narrowed_by_labels_and_phases(peer: Peer, run: Run) -> None:
+    filled(peer, "a", "failing", "c")
+
+    labelled = json.loads(run("list", "--label", "team=c", "--json").stdout)["vms"]
+    failed = json.loads(run("list", "--phase", "failed", "--json").stdout)["vms"]
+
+    assert [vm["vm_id"] for vm in labelled] == ["vm-3"]
+    assert [vm["vm_id"] for vm in failed] == ["vm-2"]
+
+
+def test_names_are_text_and_never_markup_or_control_sequences(peer: Peer, run: Run) -> None:
+    filled(peer, "[bold]x[/bold] \x1b[31m")
+
+    assert "[bold]x[/bold] \ufffd[31m" in run("list").stdout
+
+
+def test_show_tells_the_facts_of_a_vm(peer: Peer, run: Run) -> None:
+    filled(peer, "failing")
+    output = run("show", "vm-1").stdout
+
+    assert "computation-failed" in output
+    assert "team=failing" in output
+    assert max(map(len, output.splitlines())) <= 80
+
+
+def test_a_timeline_counts_from_the_submission(peer: Peer, run: Run) -> None:
+    filled(peer, "other", "iris")
+    lines = run("show", "vm-2", "--timeline").stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["0.000", "1.000", "1.500", "2.000"]
+    assert lines[2].split("s  ")[1].split() == ["progress-reported", "50%", "half"]
+
+
+def test_a_timeline_in_json_is_the_vm_with_its_events(peer: Peer, run: Run) -> None:
+    filled(peer, "iris")
+    answer = json.loads(run("show", "vm-1", "--timeline", "--json").stdout)
+
+    assert answer["vm_id"] == "vm-1"
+    assert [event["version"] for event in answer["events"]] == [1, 1, 1, 1]
+
+
+def test_events_are_printed_one_a_line_with_the_position(peer: Peer, run: Run) -> None:
+    filled(peer, "iris")
+    lines = run("events").stdout.splitlines()
+
+    assert [line.split()[2] for line in lines] == ["1", "2", "3", "4"]
+    assert lines[3].split()[3:] == ["vm-1", "stopped", "ended,", "completed"]
+
+
+def test_events_in_json_hold_the_data_as_an_object(peer: Peer, run: Run) -> None:
+    filled(peer, "iris")
+    events = [json.loads(line) for line in run("events", "--json").stdout.splitlines()]
+
+    assert [event["position"] for event in events] == [1, 2, 3, 4]
+    assert events[2]["data"] == {"fraction": 0.5, "message": "half"}
+    assert (events[2]["log_id"], events[2]["type"]) == ("log-1", "vm.progress-reported.v1")
+
+
+def test_events_are_narrowed_by_position_vm_and_type(peer: Peer, run: Run) -> None:
+    filled(peer, "a", "b")
+
+    def positions(*arguments: str) -> list[int]:
+        lines = run("events", "--json", *arguments).stdout.splitlines()
+        return [json.loads(line)["position"] for line in lines]
+
+    assert positions("--after", "6") == [7, 8]
+    assert positions("--vm", "vm-2") == [5, 6, 7, 8]
+    assert positions("--type", "stopped", "--type", "vm.submitted.v1") == [1, 4, 5, 8]
+
+
+def test_a_type_that_does_not_exist_is_refused_with_the_nearest(peer: Peer, run: Run) -> None:
+    result = run("events", "--type", "stoped")
+
+    assert result.exit_code == 2
+    assert "there is no type 'stoped'; did you mean 'stopped'?" in result.stderr
+
+
+def test_a_reader_that_goes_away_ends_a_stream_silently(peer: Peer) -> None:
+    filled(peer, *["iris"] * 2000)
+    with spawn("events", "--json", "--state-dir", str(peer.state_dir)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["position"] == 1
+        process.stdout.close()
+
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 141
+
+
+@pytest.mark.parametrize("order", ["kill", "pause", "resume", "reset", "delete", "stop"])
+def test_an_order_reaches_the_vm_and_its_phase_is_told(peer: Peer, run: Run, order: str) -> None:
+    filled(peer, "iris")
+
+    assert run(order, "vm-1").stdout == "vm-1 is stopped\n"
+    assert json.loads(run(order, "vm-1", "--json").stdout)["vm_id"] == "vm-1"
+    assert {type(one).__name__ for one in peer.supervisor.orders} == {f"{order.title()}VmRequest"}
+
+
+def test_a_grace_is_given_as_people_write_it(peer: Peer, run: Run) -> None:
+    filled(peer, "iris")
+    run("stop", "vm-1", "--grace", "1m30s")
+    run("stop", "vm-1")
+    wrong = run("stop", "vm-1", "--grace", "10")
+
+    assert peer.supervisor.orders == [
+        v1.StopVmRequest(vm_id="vm-1", grace_ms=90_000),
+        v1.StopVmRequest(vm_id="vm-1"),
+    ]
+    assert wrong.exit_code == 2
+    assert "got '10'; it takes a duration" in wrong.stderr
