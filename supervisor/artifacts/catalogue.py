@@ -11,6 +11,7 @@ import msgspec
 from supervisor.artifacts.errors import DamagedCatalogue, UnknownImage
 
 FILE = "catalogue.json"
+NO_FILES = frozenset({"", ".", ".."})
 MAX_BYTES = 1024 * 1024
 """Room for thousands of entries; a larger file is not a catalogue."""
 
@@ -52,7 +53,7 @@ class Catalogue:
         entry = self._read().get(name)
         if entry is None:
             raise UnknownImage(name, str(self.directory))
-        if Path(entry.file).name != entry.file:
+        if entry.file in NO_FILES or "/" in entry.file:
             raise DamagedCatalogue(
                 f"{self.directory / FILE}: {name!r} must name a file of its own directory, "
                 f"not {entry.file!r}"

@@ -1,0 +1,60 @@
+"""The operator's catalogue: names to files, with errors that say what to do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from supervisor.artifacts.catalogue import Catalogue
+from supervisor.artifacts.errors import DamagedCatalogue, UnknownImage
+
+ENTRY = {"file": "vmlinuz", "sha256": "a" * 64, "size": 7, "kind": "kernel"}
+
+
+def write(directory: Path, content: object) -> Catalogue:
+    (directory / "catalogue.json").write_text(json.dumps(content))
+    return Catalogue(directory)
+
+
+def test_a_name_is_a_file_beside_the_catalogue(tmp_path: Path) -> None:
+    image = write(tmp_path, {"format": 1, "entries": {"reference-kernel": ENTRY}}).look_up(
+        "reference-kernel"
+    )
+    assert image.path == tmp_path / "vmlinuz"
+    assert (image.sha256, image.size, image.kind) == ("a" * 64, 7, "kernel")
+
+
+def test_a_catalogue_that_changes_is_read_anew(tmp_path: Path) -> None:
+    catalogue = write(tmp_path, {"format": 1, "entries": {}})
+    with pytest.raises(UnknownImage):
+        catalogue.look_up("mine")
+    write(tmp_path, {"format": 1, "entries": {"mine": ENTRY}})
+    assert catalogue.look_up("mine").name == "mine"
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["without the name", "without a catalogue"])
+def test_an_unknown_name_says_what_makes_the_reference_ones(
+    tmp_path: Path,
+    exists: bool,  # noqa: FBT001
+) -> None:
+    catalogue = write(tmp_path, {"format": 1, "entries": {}}) if exists else Catalogue(tmp_path)
+    with pytest.raises(UnknownImage, match=r"'reference-base'.*chronovisor guest build"):
+        catalogue.look_up("reference-base")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "not a catalogue",
+        {"format": 2, "entries": {}},
+        {"format": 1},
+        {"format": 1, "entries": {"mine": {"file": "vmlinuz"}}},
+        {"format": 1, "entries": {"mine": {**ENTRY, "file": "../../etc/shadow"}}},
+        {"format": 1, "entries": {"mine": {**ENTRY, "file": "/etc/shadow"}}},
+        {"format": 1, "entries": {"mine": {**ENTRY, "file": ""}}},
+        {"format": 1, "entries": {"mine": {**ENTRY, "file": ".."}}},
+    ],
+)
+def test_a_damaged_catalogue_is_refused(tmp_path: Path, content: object) -> None:
+    with pytest.raises(DamagedCatalogue, match=r"catalogue\.json"):
+        write(tmp_path, content).look_up("mine")

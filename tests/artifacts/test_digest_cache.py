@@ -1,0 +1,44 @@
+"""Digests by file version: read once, and again whenever the file may be another."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from supervisor.artifacts.digest_cache import DigestCache
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_change_of_the_same_size_and_mtime_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"first")
+    cache = DigestCache()
+    assert cache.sha256(path) == sha256(b"first")
+    status = path.stat()
+    path.write_bytes(b"other")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert cache.sha256(path) == sha256(b"other")
+
+
+def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(1024 * 1024))
+    cache = DigestCache()
+    cache.sha256(path)
+    before = bytes_read()
+    cache.sha256(path)
+    assert bytes_read() - before < 1024 * 1024
+
+
+def test_the_cache_is_bounded(tmp_path: Path) -> None:
+    cache = DigestCache(limit=2)
+    for name in ("one", "two", "three", "one"):
+        (tmp_path / name).write_bytes(name.encode())
+        assert cache.sha256(tmp_path / name) == sha256(name.encode())
+
+
+def bytes_read() -> int:
+    """Return what this process has read so far (proc(5), io, rchar)."""
+    return int(Path("/proc/self/io").read_text().split()[1])
