@@ -30,13 +30,10 @@ COMMANDS: dict[QmpCommand, tuple[Step, ...]] = {
     QmpCommand.CONT: (Step("cont"),),
     QmpCommand.STOP: (Step("stop"),),
     QmpCommand.POWERDOWN: (Step("system_powerdown"),),
-    # QEMU settles at once whether a request to reset is one to shut down, so the action may be
-    # put back as soon as the request is answered.
-    QmpCommand.RESET: (
-        Step("set-action", {"reboot": "reset"}),
-        Step("system_reset"),
-        REBOOT_IS_SHUTDOWN,
-    ),
+    # The firmware may reset once more on its own before it boots (SeaBIOS does, to get its ROM
+    # back), so the action is put back only when the guest is up again.
+    QmpCommand.RESET: (Step("set-action", {"reboot": "reset"}), Step("system_reset")),
+    QmpCommand.FORBID_REBOOT: (REBOOT_IS_SHUTDOWN,),
     QmpCommand.QUIT: (Step("quit"),),
 }
 

@@ -42,9 +42,14 @@ def _ready(state: VmState) -> Decision:
     if state.ending:
         return NOTHING
     start = fx.StartComputation(state.launch_number)
-    if state.current.agent is AgentStage.ABSENT:
-        return Decision((ev.AgentReady(state.launch_number),), (start,))
-    return Decision(effects=(start,))
+    if state.current.agent is not AgentStage.ABSENT:
+        return Decision(effects=(start,))
+    ready = ev.AgentReady(state.launch_number)
+    if not state.current.resets:
+        return Decision((ready,), (start,))
+    # The reset that was ordered is over: from now on a reboot is the guest's own again.
+    forbid = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.FORBID_REBOOT)
+    return Decision((ready,), (forbid, start))
 
 
 def _started(state: VmState, seen: ob.AgentStarted) -> Decision:

@@ -15,6 +15,7 @@ class QmpCommand(Enum):
     STOP = "stop"
     POWERDOWN = "system_powerdown"
     RESET = "system_reset"
+    FORBID_REBOOT = "set-action"
     QUIT = "quit"
 
 

@@ -170,7 +170,8 @@ def _apply_guest(
         case ev.GuestResumed():
             return _with(state, phase=Phase.RUNNING)
         case ev.GuestReset():
-            again = _with_launch(state, agent=AgentStage.ABSENT, finished=None)
+            resets = state.current.resets + 1
+            again = _with_launch(state, agent=AgentStage.ABSENT, finished=None, resets=resets)
             deadlines = again.deadlines | {TimerKind.LAUNCH: event.deadline_ms}
             return _with(again, deadlines=deadlines, progress=None)
         case ev.ResetOrdered() | ev.GuestPanicked() | ev.GuestShutDown():
