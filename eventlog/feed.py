@@ -58,13 +58,20 @@ class Feed:
         self._waiting.unpark_all()
 
     def check(self, after: int) -> None:
-        """Raises PositionInFuture for a cursor beyond the end."""
-        if not 0 <= after <= self.head:
+        """Raises PositionInFuture for a cursor beyond the end, ValueError for a negative one."""
+        if after < 0:
+            raise ValueError(f"position {after} is negative")
+        if after > self.head:
             raise PositionInFuture(after, self.head)
+
+    @property
+    def oldest(self) -> int:
+        """Position of the oldest event in memory, or of the next where there is none."""
+        return self._tail[0].first if self._tail else self.head + 1
 
     async def take(self, after: int, upto: int) -> Sequence[Record]:
         """Some events after `after`, which is below the head. A checkpoint."""
-        if self._tail and after + 1 >= self._tail[0].first:
+        if after + 1 >= self.oldest:
             found = self._from_tail(after)
             await trio.lowlevel.checkpoint()
             return found

@@ -96,6 +96,9 @@ def _keep(storage: Storage, name: str, torn: bytes) -> None:
     try:
         file.pwrite(torn, 0)
         file.fsync()
+    except BaseException:
+        storage.unlink(kept_as)
+        raise
     finally:
         file.close()
     storage.fsync_dir()

@@ -14,8 +14,8 @@ from typing import Protocol
 from eventlog.errors import LogFenced, LogLocked, LogNotWritable
 
 LOCK_NAME = "lock"
-_PID_DIGITS = 20
-"""A pid in the lock file is shorter than this; more is not a pid."""
+_PID_BYTES = 20
+"""The pid in the lock file, padded with blanks; the longest has 7 digits."""
 
 
 class File(Protocol):
@@ -166,11 +166,11 @@ class DiskStorage:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(fd, _PID_DIGITS, 0)
+            holder = os.pread(fd, _PID_BYTES, 0)
             os.close(fd)
             raise LogLocked(self._directory, _pid(holder)) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        # In place and of one length: a full disk must not keep a writer from starting.
+        os.pwrite(fd, f"{os.getpid():<{_PID_BYTES - 1}}\n".encode(), 0)
         return DiskLock(self._directory, fd)
 
     def names(self) -> list[str]:

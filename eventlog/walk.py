@@ -83,7 +83,8 @@ class SegmentWalk:
         """Pass over the rest and tell how the segment ends. Raises CorruptLog."""
         for _ in self:
             pass
-        return self._tail or judge(self._file, self.header, self.place, self.frames)
+        assert self._tail is not None
+        return self._tail
 
     def next_frame(self) -> Frame | None:
         """The frame at `place`, or None where there is no sound one. Passes no judgement."""

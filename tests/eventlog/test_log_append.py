@@ -186,7 +186,7 @@ async def test_many_producers_share_few_syncs(gated: EventLog, gate: Gate) -> No
         assert gated.head == 0
         gate.open()
     assert gated.head == 200
-    assert gate.passed("fdatasync") <= 3
+    assert 1 <= gate.passed("fdatasync") <= 3
 
 
 async def test_a_queued_append_cannot_be_cancelled(gated: EventLog, gate: Gate) -> None:

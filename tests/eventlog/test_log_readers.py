@@ -1,8 +1,10 @@
 """Reading: from any position, without a gap, whatever the writer and other readers do."""
 
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -13,12 +15,15 @@ from eventlog import (
     LogClosed,
     LogOptions,
     PositionInFuture,
+    Record,
+    Spare,
     Subscription,
-    feed,
     open_log,
     read_log,
     verify_log,
 )
+from eventlog.feed import TAIL_BYTES, TAIL_COMMITS, Feed
+from eventlog.journal import Part
 from tests.eventlog.samples import event
 
 OPTIONS = LogOptions(segment_bytes=4096)
@@ -84,7 +89,7 @@ async def test_a_cursor_of_the_future_is_refused(log: EventLog) -> None:
 
 
 async def test_a_negative_cursor_is_refused(log: EventLog) -> None:
-    with pytest.raises(PositionInFuture):
+    with pytest.raises(ValueError, match="negative"):
         log.subscribe(-1)
 
 
@@ -188,5 +193,32 @@ async def test_an_offline_reader_works_beside_the_writer(tmp_path: Path) -> None
             await trio.to_thread.run_sync(lambda: list(verify_log(directory)))
 
 
-def test_the_tail_bound_exceeds_the_largest_commit() -> None:
-    assert feed.TAIL_BYTES >= 2 * 1024 * 1024
+async def test_the_tail_in_memory_is_bounded_by_commits_and_by_bytes(log: EventLog) -> None:
+    records = await log.append([event("e")])
+    many = Feed(_NoJournal(), head=0)
+    for n in range(TAIL_COMMITS + 10):
+        many.publish([msgspec.structs.replace(records[0], position=n + 1)], size=1)
+    assert many.oldest == 11
+    large = Feed(_NoJournal(), head=0)
+    for n in range(5):
+        large.publish([msgspec.structs.replace(records[0], position=n + 1)], size=TAIL_BYTES // 2)
+    assert large.oldest == 4
+
+
+class _NoJournal:
+    """Where nothing is ever read from files."""
+
+    log_id = uuid.UUID(int=0)
+    epoch = 1
+    max_batch_bytes = 0
+    max_batch_events = 0
+    spare = Spare.HELD
+
+    def commit(self, parts: Sequence[Part]) -> None: ...
+
+    def prepare(self) -> None: ...
+
+    def read(self, after: int, upto: int) -> Sequence[Record]:
+        raise AssertionError(f"events after {after} are not in memory")
+
+    def close(self) -> None: ...
