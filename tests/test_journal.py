@@ -8,7 +8,15 @@ from typing import get_args
 import msgspec
 import pytest
 
-from eventlog import EventLog, NewEvent, Record, WrongExpectedVersion, open_log, read_log
+from eventlog import (
+    EventLog,
+    LogOptions,
+    NewEvent,
+    Record,
+    WrongExpectedVersion,
+    open_log,
+    read_log,
+)
 from supervisor.admission import events as admission
 from supervisor.cause import Cause
 from supervisor.journal import (
@@ -30,13 +38,14 @@ from supervisor.vm.state import VmState
 from tests.vm.life import Life
 from tests.vm.states import MANIFEST, SHA256, STORIES
 
+SMALL = LogOptions(segment_bytes=1024 * 1024)
 CAUSE = Cause("request", "request", "uid:1000", "00-trace")
 
 
 @asynccontextmanager
 async def log_with(directory: Path, vm_ids: list[str]) -> AsyncIterator[EventLog]:
     """A log in which these VMs were submitted."""
-    async with open_log(directory) as log:
+    async with open_log(directory, SMALL) as log:
         for vm_id in vm_ids:
             submitted = vm.ComputationSubmitted(MANIFEST, SHA256)
             await log.append([encode(submitted, vm_stream(vm_id), "local", CAUSE)])
@@ -101,7 +110,7 @@ async def test_the_envelope_says_who_and_why(tmp_path: Path) -> None:
 
 
 async def test_an_event_of_a_newer_version_is_named(tmp_path: Path) -> None:
-    async with open_log(tmp_path) as log:
+    async with open_log(tmp_path, SMALL) as log:
         stranger = NewEvent("vm/iris", "vm.teleported.v1", b"\x80", "id")
         (record,) = await log.append([stranger])
     with pytest.raises(UnknownEventError, match=r"'vm\.teleported\.v1' at position 1,.*newer"):
@@ -112,7 +121,7 @@ async def test_an_event_of_a_newer_version_is_named(tmp_path: Path) -> None:
 
 async def test_the_host_stream_rebuilds_what_admission_knows(tmp_path: Path) -> None:
     admitted = admission.ComputationAdmitted("iris", "key-1", SHA256)
-    async with open_log(tmp_path) as log:
+    async with open_log(tmp_path, SMALL) as log:
         await log.append([encode(admitted, HOST_STREAM, "local", CAUSE)])
     state = replay(read_log(tmp_path)).admission
     found = state.find("local", "key-1")

@@ -8,7 +8,6 @@ many submissions share one fsync.
 
 import base64
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -25,15 +24,11 @@ from supervisor.cause import cause_of
 from supervisor.journal import HOST_STREAM, encode, vm_stream
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.events import ComputationSubmitted
-from supervisor.vm.rules import check
+from supervisor.vm.rules import check, check_idempotency_key, check_vm_id
 from supervisor.vm.spec import Manifest
 
 IN_FLIGHT_MAX = 256
 """Submissions between decision and fsync; more would only queue behind the same disk."""
-KEY_MAX_BYTES = 256
-"""An idempotency key is a UUID or the like, not a document."""
-VM_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
-"""Safe as a file name, in a URL and in QEMU's -name."""
 
 
 class Intake(Enum):
@@ -71,16 +66,13 @@ class Admission:
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
     ) -> Taken:
-        """Take a computation, once per idempotency key; an empty key makes a VM each time.
-
-        Raises CommandDenied.
-        """
-        self._check_words(key, vm_id)
+        """Take a computation, once per idempotency key. Raises CommandDenied."""
+        _check_words(manifest, key, vm_id)
         digest = request_digest(manifest, vm_id)
-        key = key or f"unnamed-{_random_id()}"
         if earlier := await self._earlier(caller.tenant, key):
             return _repeated(earlier, digest, key)
-        self._check_request(manifest, vm_id)
+        self._check_room(vm_id)
+        self._check_inputs(manifest)
         chosen = vm_id or _random_id()
         with self._reserved(caller.tenant, key, chosen):
             admitted = ComputationAdmitted(chosen, key, digest)
@@ -90,7 +82,7 @@ class Admission:
         return Taken(chosen, reused=False)
 
     async def _earlier(self, tenant: str, key: str) -> Admitted | None:
-        while waiting := self._in_flight.get((tenant, key)):
+        while (waiting := self._in_flight.get((tenant, key))) is not None:
             await waiting.wait()
         return self._state.find(tenant, key)
 
@@ -117,26 +109,27 @@ class Admission:
         ]
         return await self._log.append(events, expected={stream: 0})
 
-    def _check_words(self, key: str, vm_id: str | None) -> None:
-        if len(key.encode()) > KEY_MAX_BYTES:
-            takes = f"got {len(key.encode())} bytes, takes at most {KEY_MAX_BYTES}"
-            raise _invalid("idempotency_key", takes)
-        if vm_id is not None and not VM_ID.fullmatch(vm_id):
-            takes = "takes 1 to 40 of a-z, 0-9 and '-', not beginning or ending with '-'"
-            raise _invalid("vm_id", f"got {vm_id!r:.80}, {takes}")
-
-    def _check_request(self, manifest: Manifest, vm_id: str | None) -> None:
+    def _check_room(self, vm_id: str | None) -> None:
         if self.intake is Intake.CLOSED:
             raise CommandDenied(DenyReason.SHUTTING_DOWN, "the daemon is shutting down; try later")
-        if violations := check(manifest):
-            detail = "; ".join(f"{each.field}: {each.description}" for each in violations)
-            raise CommandDenied(DenyReason.INVALID_MANIFEST, detail, tuple(violations))
         if vm_id in self._state.vm_ids or vm_id in self._ids_in_flight:
             raise CommandDenied(DenyReason.VM_EXISTS, f"there is a VM {vm_id!r}; choose another id")
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             detail = f"{IN_FLIGHT_MAX} submissions are waiting for the disk; try again"
             raise CommandDenied(DenyReason.MAILBOX_FULL, detail)
-        self._check_inputs(manifest)
+
+
+def _check_words(manifest: Manifest, key: str, vm_id: str | None) -> None:
+    """Refuse what is wrong whatever else was admitted; only a sound manifest has a digest."""
+    named = check_idempotency_key(key) + (() if vm_id is None else check_vm_id(vm_id))
+    _refuse(DenyReason.INVALID_ARGUMENT, named)
+    _refuse(DenyReason.INVALID_MANIFEST, check(manifest))
+
+
+def _refuse(reason: DenyReason, violations: tuple[FieldViolation, ...]) -> None:
+    if violations:
+        detail = "; ".join(f"{each.field}: {each.description}" for each in violations)
+        raise CommandDenied(reason, detail, violations)
 
 
 def _repeated(earlier: Admitted, digest: str, key: str) -> Taken:
@@ -144,11 +137,6 @@ def _repeated(earlier: Admitted, digest: str, key: str) -> Taken:
         detail = f"idempotency key {key!r} was used for another request; choose a new key"
         raise CommandDenied(DenyReason.IDEMPOTENCY_KEY_REUSED, detail)
     return Taken(earlier.vm_id, reused=True)
-
-
-def _invalid(field: str, description: str) -> CommandDenied:
-    violation = FieldViolation(field, description)
-    return CommandDenied(DenyReason.INVALID_ARGUMENT, f"{field}: {description}", (violation,))
 
 
 def _random_id() -> str:

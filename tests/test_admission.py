@@ -1,0 +1,367 @@
+"""Taking computations: once per key, in one append, with every refusal named."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked
+
+from eventlog import EventLog, LogOptions, Record, open_log, read_log
+from supervisor.admission.digest import manifest_digest, request_digest
+from supervisor.admission.inputs import check_inputs
+from supervisor.admission.intake import IN_FLIGHT_MAX, Admission, Intake, Taken
+from supervisor.admission.state import AdmissionState
+from supervisor.artifacts.catalogue import Catalogue
+from supervisor.artifacts.store import ArtifactStore
+from supervisor.caller import Caller
+from supervisor.journal import decode, replay
+from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.events import ComputationSubmitted
+from supervisor.vm.rules import check_vm_id
+from supervisor.vm.spec import Algorithm, ByDigest, Dataset, Manifest, VmShape
+from supervisor.vm.state import Phase
+from tests.vm.states import MANIFEST, SHA256
+
+CALLER = Caller("uid:1000", "local", command_id="request-1")
+STRANGER = Caller("uid:1001", "another tenant", command_id="request-2")
+SMALL = LogOptions(segment_bytes=1024 * 1024)
+OTHER = msgspec.structs.replace(MANIFEST, name="other")
+
+
+class Office:
+    """Admission on a real log, with inputs that are all there and VMs that only get counted."""
+
+    def __init__(self, log: EventLog, state: AdmissionState) -> None:
+        self.log = log
+        self.started: list[Record] = []
+        self.admission = Admission(state, log, lambda manifest: None, self.started.append)
+
+    async def submit(
+        self,
+        manifest: Manifest = MANIFEST,
+        *,
+        key: str = "key-1",
+        vm_id: str | None = None,
+        caller: Caller = CALLER,
+    ) -> Taken:
+        return await self.admission.submit(manifest, key=key, vm_id=vm_id, caller=caller)
+
+    async def refused(
+        self, manifest: Manifest = MANIFEST, *, key: str = "key-1", vm_id: str | None = None
+    ) -> CommandDenied:
+        """Submit what will not be taken; check that it leaves nothing behind."""
+        head = self.log.head
+        with pytest.raises(CommandDenied) as denied:
+            await self.submit(manifest, key=key, vm_id=vm_id)
+        assert self.log.head == head
+        return denied.value
+
+
+@asynccontextmanager
+async def office(directory: Path) -> AsyncIterator[Office]:
+    """One life of the daemon, as far as admission knows."""
+    async with open_log(directory, SMALL) as log:
+        yield Office(log, replay(read_log(directory)).admission)
+
+
+async def test_a_computation_is_taken_in_one_append(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        taken = await desk.submit()
+        admitted, submitted = [record async for record in desk.log.read()]
+    assert taken.reused is False
+    assert admitted.recorded_at == submitted.recorded_at
+    assert (admitted.stream, submitted.stream) == ("host", f"vm/{taken.vm_id}")
+    assert admitted.causation_id == submitted.causation_id == "request-1"
+    assert desk.started == [submitted]
+    event = decode(submitted)
+    assert event == ComputationSubmitted(MANIFEST, manifest_digest(MANIFEST))
+    vm = replay(read_log(tmp_path)).vms[taken.vm_id]
+    assert (vm.phase, vm.tenant, vm.principal) == (Phase.DEFINED, "local", "uid:1000")
+
+
+async def test_the_same_request_again_is_the_same_vm(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        first = await desk.submit()
+        again = await desk.submit()
+    assert (again.vm_id, again.reused) == (first.vm_id, True)
+    assert len(desk.started) == 1
+
+
+async def test_a_hurried_client_that_sends_its_request_fifty_times_has_one_vm(
+    tmp_path: Path,
+) -> None:
+    answers: list[Taken] = []
+
+    async with office(tmp_path) as desk:
+
+        async def submit() -> None:
+            answers.append(await desk.submit())
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(submit)
+    assert len({taken.vm_id for taken in answers}) == 1
+    assert sorted(taken.reused for taken in answers) == [False] + [True] * 49
+    assert len(desk.started) == 1
+
+
+async def test_a_key_that_was_used_for_another_request_is_refused(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        await desk.submit(vm_id="iris")
+        for manifest, vm_id in ((OTHER, "iris"), (MANIFEST, None), (MANIFEST, "iris-2")):
+            denied = await desk.refused(manifest, vm_id=vm_id)
+            assert denied.reason is DenyReason.IDEMPOTENCY_KEY_REUSED
+
+
+async def test_another_request_with_a_key_that_is_on_its_way_is_refused(tmp_path: Path) -> None:
+    denials: list[CommandDenied] = []
+
+    async with office(tmp_path) as desk:
+
+        async def submit(manifest: Manifest) -> None:
+            try:
+                await desk.submit(manifest)
+            except CommandDenied as denied:
+                denials.append(denied)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(submit, MANIFEST)
+            nursery.start_soon(submit, OTHER)
+    assert [denied.reason for denied in denials] == [DenyReason.IDEMPOTENCY_KEY_REUSED]
+    assert len(desk.started) == 1
+
+
+async def test_keys_and_ids_are_remembered_over_a_restart(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        first = await desk.submit(vm_id="iris")
+    async with office(tmp_path) as desk:
+        assert await desk.submit(vm_id="iris") == Taken(first.vm_id, reused=True)
+        assert (await desk.refused(OTHER)).reason is DenyReason.IDEMPOTENCY_KEY_REUSED
+        assert (await desk.refused(key="new", vm_id="iris")).reason is DenyReason.VM_EXISTS
+        assert desk.started == []
+
+
+async def test_tenants_do_not_share_keys_but_they_share_ids(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        mine = await desk.submit(vm_id="iris")
+        with pytest.raises(CommandDenied) as denied:
+            await desk.submit(vm_id="iris", caller=STRANGER)
+        assert denied.value.reason is DenyReason.VM_EXISTS
+        theirs = await desk.submit(caller=STRANGER)
+    assert mine.vm_id != theirs.vm_id
+    assert theirs.reused is False
+
+
+async def test_two_keys_that_want_one_id_at_once_do_not_both_get_it(tmp_path: Path) -> None:
+    reasons: list[DenyReason] = []
+
+    async with office(tmp_path) as desk:
+
+        async def submit(key: str) -> None:
+            try:
+                await desk.submit(key=key, vm_id="iris")
+            except CommandDenied as denied:
+                reasons.append(denied.reason)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(submit, f"key-{number}")
+    assert reasons == [DenyReason.VM_EXISTS] * 4
+    assert len(desk.started) == 1
+
+
+async def test_a_client_that_gives_up_while_the_disk_works_still_has_its_vm(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as desk:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.submit)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert (await desk.submit()).reused is True
+    assert len(desk.started) == 1
+    assert len(replay(read_log(tmp_path)).vms) == 1
+
+
+async def test_only_so_many_submissions_wait_for_the_disk(tmp_path: Path) -> None:
+    reasons: list[DenyReason] = []
+
+    async with office(tmp_path) as desk:
+
+        async def submit(number: int) -> None:
+            try:
+                await desk.submit(key=f"key-{number}")
+            except CommandDenied as denied:
+                reasons.append(denied.reason)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(IN_FLIGHT_MAX + 1):
+                nursery.start_soon(submit, number)
+    assert reasons == [DenyReason.MAILBOX_FULL]
+
+
+async def test_a_closed_intake_takes_nothing_new_and_still_answers_for_what_it_took(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as desk:
+        first = await desk.submit()
+        desk.admission.intake = Intake.CLOSED
+        assert await desk.submit() == Taken(first.vm_id, reused=True)
+        assert (await desk.refused(key="new")).reason is DenyReason.SHUTTING_DOWN
+
+
+@pytest.mark.parametrize(
+    "vm_id", ["", "Iris", "-iris", "iris-", "a/b", "..", "iris\n", "é", "a" * 64, "a b", "a_b"]
+)
+async def test_an_id_that_is_no_dns_label_is_refused(tmp_path: Path, vm_id: str) -> None:
+    async with office(tmp_path) as desk:
+        denied = await desk.refused(vm_id=vm_id)
+    assert denied.reason is DenyReason.INVALID_ARGUMENT
+    assert [violation.field for violation in denied.violations] == ["vm_id"]
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "é", "k" * 129])
+async def test_a_key_that_is_no_short_line_of_ascii_is_refused(tmp_path: Path, key: str) -> None:
+    async with office(tmp_path) as desk:
+        denied = await desk.refused(key=key)
+    assert denied.reason is DenyReason.INVALID_ARGUMENT
+    assert [violation.field for violation in denied.violations] == ["idempotency_key"]
+
+
+async def test_the_longest_id_is_taken(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        assert (await desk.submit(vm_id="a" * 63)).vm_id == "a" * 63
+
+
+async def test_an_id_that_nobody_chose_is_a_valid_one(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        taken = {(await desk.submit(key=f"key-{number}")).vm_id for number in range(20)}
+    assert len(taken) == 20
+    assert not any(check_vm_id(vm_id) for vm_id in taken)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": "a/b"}, "name"),
+        ({"algorithm": Algorithm("no digest")}, "algorithm.sha256"),
+        ({"datasets": (Dataset("..", SHA256),)}, "datasets[0].name"),
+        ({"vm": VmShape(memory_bytes=1)}, "vm.memory_bytes"),
+        ({"vm": VmShape(memory_bytes=10 * 1024**4)}, "vm.memory_bytes"),
+        ({"vm": VmShape(memory_bytes=2**60)}, "vm.memory_bytes"),  # no number of JSON's
+        ({"description": "\ud800"}, "description"),
+    ],
+)
+async def test_what_is_wrong_with_a_manifest_is_named(
+    tmp_path: Path, changes: dict[str, object], field: str
+) -> None:
+    manifest = msgspec.structs.replace(MANIFEST, **changes)
+    async with office(tmp_path) as desk:
+        denied = await desk.refused(manifest)
+    assert denied.reason is DenyReason.INVALID_MANIFEST
+    assert field in [violation.field for violation in denied.violations]
+    assert field in denied.detail
+
+
+Check = Callable[[Manifest], None]
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    """The check of inputs, with one artifact in the store and nothing in the catalogue."""
+    store = ArtifactStore(tmp_path / "artifacts")
+    with store.receive(1024) as upload:
+        upload.write(b"#!/bin/sh\n")
+        upload.commit()
+    catalogue = Catalogue(tmp_path / "catalogue")
+    return partial(check_inputs, store=store, catalogue=catalogue)
+
+
+PRESENT = hashlib.sha256(b"#!/bin/sh\n").hexdigest()
+FROM_STORE = VmShape(kernel=ByDigest(PRESENT), initrd=(ByDigest(PRESENT),))
+
+
+def test_inputs_that_are_there_are_no_reason_to_refuse(check: Check) -> None:
+    check(Manifest("iris", Algorithm(PRESENT), vm=FROM_STORE))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason", "field"),
+    [
+        (
+            Manifest("iris", Algorithm(SHA256), vm=FROM_STORE),
+            DenyReason.ARTIFACT_UNKNOWN,
+            "algorithm.sha256",
+        ),
+        (
+            Manifest("iris", Algorithm(PRESENT), datasets=(Dataset("a", SHA256),), vm=FROM_STORE),
+            DenyReason.ARTIFACT_UNKNOWN,
+            "datasets[0].sha256",
+        ),
+        (Manifest("iris", Algorithm(PRESENT)), DenyReason.IMAGE_UNKNOWN, "vm.kernel"),
+        (
+            Manifest("iris", Algorithm(PRESENT), vm=VmShape(kernel=ByDigest(SHA256))),
+            DenyReason.ARTIFACT_UNKNOWN,
+            "vm.kernel",
+        ),
+        (
+            Manifest(
+                "iris",
+                Algorithm(PRESENT),
+                vm=msgspec.structs.replace(FROM_STORE, firmware=ByDigest(SHA256)),
+            ),
+            DenyReason.ARTIFACT_UNKNOWN,
+            "vm.firmware",
+        ),
+    ],
+)
+def test_an_input_that_is_missing_is_named(
+    check: Check, manifest: Manifest, reason: DenyReason, field: str
+) -> None:
+    with pytest.raises(CommandDenied) as denied:
+        check(manifest)
+    assert denied.value.reason is reason
+    assert [violation.field for violation in denied.value.violations] == [field]
+
+
+async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
+    tmp_path: Path,
+) -> None:
+    denial: list[CommandDenied] = [CommandDenied(DenyReason.ARTIFACT_UNKNOWN, "not yet")]
+
+    def check_inputs_once(manifest: Manifest) -> None:
+        if denial:
+            raise denial.pop()
+
+    async with open_log(tmp_path, SMALL) as log:
+        admission = Admission(AdmissionState(), log, check_inputs_once, lambda record: None)
+        submit = partial(admission.submit, MANIFEST, key="key-1", vm_id=None, caller=CALLER)
+        with pytest.raises(CommandDenied):
+            await submit()
+        assert (await submit()).reused is False
+
+
+names = st.text("abc-é", min_size=1, max_size=4)
+
+
+@given(names, names, st.none() | names, st.none() | names)
+def test_requests_have_equal_digests_only_if_they_are_equal(
+    one: str, other: str, first: str | None, second: str | None
+) -> None:
+    left = msgspec.structs.replace(MANIFEST, name=one)
+    right = msgspec.structs.replace(MANIFEST, name=other)
+    same = (one, first) == (other, second)
+    assert (request_digest(left, first) == request_digest(right, second)) is same
+
+
+def test_the_order_of_labels_does_not_change_the_digest() -> None:
+    forth = msgspec.structs.replace(MANIFEST, labels={"a": "1", "b": "2"})
+    back = msgspec.structs.replace(MANIFEST, labels={"b": "2", "a": "1"})
+    assert manifest_digest(forth) == manifest_digest(back)
