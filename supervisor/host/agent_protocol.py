@@ -21,11 +21,11 @@ class AgentProtocolError(Exception):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """What every line has; it decides whether the line is for us."""
+    """What decides whether a line is for us; one that lacks a part of it is not."""
 
-    v: int
-    type: str
-    launch: int
+    v: int = 0
+    type: str = ""
+    launch: int = -1
 
 
 class Ready(msgspec.Struct, frozen=True):

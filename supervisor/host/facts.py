@@ -28,7 +28,7 @@ def read_facts() -> HostFacts:
     """Read this machine's facts."""
     return HostFacts(
         boot_id=BOOT_ID.read_text().strip(),
-        qemu=shutil.which(QEMU) or "",
+        qemu=os.path.abspath(qemu) if (qemu := shutil.which(QEMU)) else "",
         kvm_obstacle=kvm_obstacle(KVM, CPUINFO.read_text()),
     )
 

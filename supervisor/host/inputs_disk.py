@@ -22,7 +22,9 @@ def write_inputs(
     """Write the disk and return it with its digest. Blocks; raises UnknownArtifact or OSError."""
     with open(path, "xb", opener=private_file) as file:
         disk = _HashingFile(file)
-        with tarfile.open(fileobj=disk, mode="w|", format=tarfile.GNU_FORMAT) as tar:
+        with tarfile.open(
+            fileobj=disk, mode="w|", format=tarfile.GNU_FORMAT, encoding="utf-8"
+        ) as tar:
             _add_bytes(tar, "job/launch", f"{launch}\n".encode())
             _add_bytes(tar, "job/vm_id", f"{vm_id}\n".encode())
             for number, argument in enumerate(manifest.algorithm.arguments):

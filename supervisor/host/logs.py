@@ -39,14 +39,19 @@ def guest_log_path(directory: Path, launch: int) -> Path:
 
 
 def tail(log: Path, limit_bytes: int = TAIL_BYTES) -> str:
-    """Return the end of a log as printable text; nothing when there is no log."""
+    """Return the end of a log, over both generations, as printable text."""
+    ends = _end_of(older_generation(log), limit_bytes) + _end_of(log, limit_bytes)
+    text = ends[-limit_bytes:].decode(errors="replace")
+    return printable(text.replace("\r\n", "\n")).strip()
+
+
+def _end_of(log: Path, limit_bytes: int) -> bytes:
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - limit_bytes))
-            text = file.read(limit_bytes).decode(errors="replace")
+            return file.read(limit_bytes)
     except OSError:
-        return ""
-    return printable(text.replace("\r\n", "\n")).strip()
+        return b""
 
 
 async def bound_logs(directory: Path, log_bytes: int, exited: trio.Event) -> None:
@@ -59,24 +64,34 @@ async def bound_logs(directory: Path, log_bytes: int, exited: trio.Event) -> Non
 
 
 def rotate(log: Path, log_bytes: int) -> None:
-    """Move a log that has outgrown its half to the older generation, whoever is writing it."""
-    half = log_bytes // 2
-    with suppress(FileNotFoundError), log.open("r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > half:
-            file.seek(size - half)
+    """Begin a new generation of a log that has outgrown its half, whoever is writing it."""
+    with suppress(OSError):
+        if log.stat().st_size > log_bytes // 2:
+            begin_generation(log, log_bytes // 2)
+
+
+def begin_generation(log: Path, keep_bytes: int) -> None:
+    """Empty a log; its newest part becomes the older generation. Raises OSError.
+
+    On a full disk the older generation is what is lost; the bound holds all the same.
+    """
+    with log.open("r+b") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - keep_bytes))
+        try:
             with open(older_generation(log), "wb", opener=private_file) as older:
-                older.write(file.read(half))
+                older.write(file.read(keep_bytes))
+        finally:
             file.truncate(0)
 
 
 class BoundedLog:
-    """A log that only we write; use it as a context manager. Raises OSError on a full disk."""
+    """A log that only we write; use it as a context manager."""
 
     def __init__(self, path: Path, log_bytes: int) -> None:
         self._path = path
         self._log_bytes = log_bytes
-        self._file = open(path, "ab", opener=private_file)  # noqa: SIM115 - closed by __exit__
+        # Unbuffered, so that what a full disk refuses is not tried again.
+        self._file = open(path, "ab", buffering=0, opener=private_file)  # noqa: SIM115
         self._size = self._file.tell()
 
     def __enter__(self) -> "BoundedLog":
@@ -91,11 +106,10 @@ class BoundedLog:
         self._file.close()
 
     def write(self, line: str) -> None:
-        """Append one line."""
+        """Append one line, or none on a full disk: a log must not end a computation."""
         data = printable(line).encode() + b"\n"
-        if self._size + len(data) > self._log_bytes // 2:
-            rotate(self._path, self._log_bytes)
-            self._size = 0
-        self._size += len(data)
-        self._file.write(data)
-        self._file.flush()
+        with suppress(OSError):
+            if self._size + len(data) > self._log_bytes // 2:
+                self._size = 0
+                begin_generation(self._path, self._log_bytes // 2)
+            self._size += self._file.write(data)

@@ -51,11 +51,18 @@ class LaunchPreparation:
             return LaunchImpossible(order.launch, _explain(error, self._directory))
 
     def _prepare(self, order: PrepareLaunch) -> LaunchPrepared:
-        manifest = order.manifest
-        accel = choose_accelerator(manifest.vm.accel, self._machine)
+        accel = choose_accelerator(order.manifest.vm.accel, self._machine)
         if not self._machine.qemu:
             raise Impossible("QEMU is not installed: install the package qemu-system-x86")
         directory = self._fresh_directory(order.launch)
+        try:
+            return self._fill(directory, order, accel)
+        except Exception:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+    def _fill(self, directory: Path, order: PrepareLaunch, accel: str) -> LaunchPrepared:
+        manifest = order.manifest
         inputs = write_inputs(
             directory / layout.INPUTS_DISK,
             manifest,
