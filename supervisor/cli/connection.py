@@ -107,6 +107,7 @@ def reach(access: Access) -> Iterator[Daemon]:
             yield Daemon(runner, v1.SupervisorStub(opened), access)
         finally:
             opened.close()
+            runner.run(asyncio.sleep(0))  # a transport closes in the next turn of its loop
 
 
 @contextmanager
@@ -124,12 +125,21 @@ def _failures(access: Access) -> Iterator[None]:
             f"start one with `chronovisor serve --state-dir {access.state_dir}`"
         ) from None
     except (StreamTerminatedError, ProtocolError, ConnectionError) as error:
-        raise Disconnected(
-            f"the connection to the daemon at {access.target} broke off ({error}): "
-            "look at the daemon's own output, and try again"
-        ) from None
+        raise _broken_off(access, str(error)) from None
+    except AttributeError as error:
+        # grpclib's connection loses this attribute when it is closed while a call begins.
+        if error.name != "_transport":
+            raise
+        raise _broken_off(access, "it was closed at once") from None
     except OSError as error:
         raise Unreachable(f"cannot reach {access.target}: {error.strerror or error}") from None
+
+
+def _broken_off(access: Access, why: str) -> Disconnected:
+    return Disconnected(
+        f"the connection to the daemon at {access.target} broke off ({why or 'lost'}): "
+        "look at the daemon's own output, and try again"
+    )
 
 
 def _refusal(error: GRPCError) -> Failure:

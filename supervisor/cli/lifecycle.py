@@ -18,14 +18,14 @@ from supervisor.cli.options import (
 from supervisor.cli.output import print_json, printable
 
 
-def _order(access: Access, method: str, request: object, *, as_json: bool) -> None:
+def _order(access: Access, method: str, request: object, *, as_json: bool, told: str = "") -> None:
     with reach(access) as daemon:
         call: Callable[..., Any] = getattr(daemon.stub, method)
         vm: v1.Vm = daemon.call(call, request)
     if as_json:
         print_json(vm_json(vm))
     else:
-        click.echo(f"{printable(vm.vm_id)} is {word(vm.phase)}")
+        click.echo(f"{printable(vm.vm_id)} is {told or word(vm.phase)}")
 
 
 @click.command()
@@ -52,7 +52,9 @@ def stop(access: Access, *, vm_id: str, grace: int | None, as_json: bool) -> Non
     _order(access, "stop_vm", v1.StopVmRequest(vm_id=vm_id, grace_ms=grace), as_json=as_json)
 
 
-def _plain(name: str, method: str, request: Callable[..., object], help_text: str) -> click.Command:
+def _plain(
+    name: str, method: str, request: Callable[..., object], help_text: str, told: str = ""
+) -> click.Command:
     """Return a command that takes a VM and nothing else."""
 
     @click.command(name, help=f"{help_text}\n\n\b\nExample:\n  chronovisor {name} iris-1")
@@ -61,7 +63,7 @@ def _plain(name: str, method: str, request: Callable[..., object], help_text: st
     @connection_options
     @pass_access
     def command(access: Access, *, vm_id: str, as_json: bool) -> None:
-        _order(access, method, request(vm_id=vm_id), as_json=as_json)
+        _order(access, method, request(vm_id=vm_id), as_json=as_json, told=told)
 
     return command
 
@@ -87,5 +89,6 @@ COMMANDS = (
         "delete_vm",
         v1.DeleteVmRequest,
         "Remove the files of a VM that has ended. Its events stay in the log.",
+        told="being deleted; its history stays in the log",
     ),
 )

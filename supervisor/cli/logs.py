@@ -76,7 +76,7 @@ def verify(access: Access, *, as_json: bool) -> None:
     if as_json:
         print_json({"intact": True, "events": events, "segments": segments, "bytes": size})
     else:
-        click.echo(f"the log is intact: {events} events in {segments} segments, {human_size(size)}")
+        click.echo(f"the log is intact: {events} events, {human_size(size)}, segments: {segments}")
 
 
 def _existing(directory: Path) -> Path:

@@ -21,6 +21,9 @@ GAP = 2
 """Columns of rich tables without a box stand two blanks apart."""
 
 ELASTIC_WIDTH_MIN = 8
+
+WORTH_A_LINE_BYTES = 1 << 20
+"""Where nothing can be redrawn, less is done before a line about it is read."""
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -104,7 +107,8 @@ def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that is told of bytes done; a bar on a terminal, one line elsewhere."""
     console = stderr_console()
     if not is_lively(console):
-        note(f"{label} ({human_size(total)})")
+        if total >= WORTH_A_LINE_BYTES:
+            note(f"{label} ({human_size(total)})")
         yield lambda _: None
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(True))

@@ -83,7 +83,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.GuestPanicked: "the guest's kernel panicked",
     vm.GuestShutDown: "the guest is shut down ({cause})",
     vm.AgentBrokeProtocol: "the agent broke the protocol: {detail}",
-    vm.StopOrdered: "it is to end ({outcome}): {step}, until {deadline_ms}",
+    vm.StopOrdered: "it is to end as {outcome}: {step}, until {deadline_ms}",
     vm.StopEscalated: "it has not ended: {step}, until {deadline_ms}",
     vm.QmpCommandFailed: "QEMU did not do {command}: {detail}",
     vm.ContactLost: "QEMU does not answer: {detail}",

@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -74,7 +76,11 @@ def serve(
     """
     from eventlog import EventLogError
     from supervisor import daemon
+    from supervisor.api.auth import TokenFileUnfit
+    from supervisor.api.listeners import CannotListen
+    from supervisor.journal import UnknownEventError
     from supervisor.state_directory import CannotStart
+    from supervisor.supervision import TooManyRestarts
 
     def announce(ready: daemon.Ready) -> None:
         if as_json:
@@ -83,6 +89,7 @@ def serve(
             click.echo(f"serving on unix:{ready.unix}, gRPC {ready.grpc}, events {ready.websocket}")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("grpclib").setLevel(logging.WARNING)  # INFO tells of every client that leaves
     config = Config(
         state_dir=access.state_dir,
         catalogue=catalogue or default_catalogue(os.environ, os.geteuid()),
@@ -90,16 +97,33 @@ def serve(
         websocket=ws,
         stop_vms=stop_vms,
     )
-    try:
+    expected = (
+        CannotStart,
+        CannotListen,
+        TokenFileUnfit,
+        EventLogError,
+        UnknownEventError,
+        TooManyRestarts,
+        OSError,
+    )
+    with _explained(*expected):
         daemon.main(config, announce)
-    except* (CannotStart, EventLogError, OSError) as errors:
-        raise _refusal(errors) from None
     note("the daemon has stopped")
 
 
-def _refusal(errors: BaseExceptionGroup[Exception]) -> Failure:
-    """Return the first of errors that may sit in nurseries within nurseries."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return Failure(ExitCode.HOST_TROUBLE, str(error))
+@contextmanager
+def _explained(*expected: type[Exception]) -> Iterator[None]:
+    """Turn what keeps a daemon from running into a sentence, also out of nurseries in nurseries."""
+    try:
+        yield
+    except Exception as error:
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        if isinstance(first, expected):
+            raise Failure(ExitCode.HOST_TROUBLE, str(first)) from None
+        raise
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise

@@ -1,5 +1,6 @@
 """Watching the log through the daemon, across restarts of the daemon."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,19 +34,20 @@ def follow(
     A daemon that goes away is waited for; the watch then goes on where it was, in the same log.
     """
     request = v1.WatchEventsRequest(after=after, vm_id=vm_id, types=list(types))
-    give_up: float | None = None
+    give_up = 0.0  # a daemon that never answered is not waited for
     while True:
         try:
             for message in daemon.stream(daemon.stub.watch_events, request):
-                give_up = time.monotonic() + RETURN_SECONDS
+                give_up = math.inf
                 seen = message.event or message.caught_up
                 if seen is not None:
                     request = replace(request, after=seen.position, log_id=seen.log_id)
                 if message.event is not None:
                     yield message.event
         except Unreachable:
-            if give_up is None or time.monotonic() > give_up:
+            if time.monotonic() > give_up:
                 raise
+        give_up = min(give_up, time.monotonic() + RETURN_SECONDS)
         time.sleep(RETRY_SECONDS)
 
 

@@ -31,6 +31,7 @@ class MemorySupervisor(v1.SupervisorBase):
     log: list[v1.Event] = field(default_factory=list)
     submissions: list[v1.SubmitComputationRequest] = field(default_factory=list)
     orders: list[object] = field(default_factory=list)
+    upload_limit: int = 1 << 30
     refusal: tuple[Status, str] | None = None
     promised_sha256: str = hashlib.sha256(RESULT).hexdigest()
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -38,8 +39,12 @@ class MemorySupervisor(v1.SupervisorBase):
     async def upload_artifact(
         self, messages: AsyncIterator[v1.UploadArtifactRequest]
     ) -> v1.UploadArtifactResponse:
-        received = [message async for message in messages]
-        content = b"".join(message.chunk for message in received)
+        received, content = [], b""
+        async for message in messages:
+            received.append(message)
+            content += message.chunk
+            if len(content) > self.upload_limit:
+                raise GRPCError(Status.RESOURCE_EXHAUSTED, f"at most {self.upload_limit} bytes")
         digest = hashlib.sha256(content).hexdigest()
         expect = received[0].expect
         if expect is None or (expect.sha256, expect.size) != (digest, len(content)):

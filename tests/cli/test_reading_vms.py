@@ -1,12 +1,14 @@
 """`list`, `show`, `events`: what is printed for people and for programs."""
 
 import json
+import signal
+from pathlib import Path
 
 import pytest
 from chronovisor_api import v1
 
 from tests.cli.conftest import Run, spawn
-from tests.cli.peer import Peer
+from tests.cli.peer import Peer, serving
 
 
 def filled(peer: Peer, *names: str) -> None:
@@ -124,13 +126,35 @@ def test_a_reader_that_goes_away_ends_a_stream_silently(peer: Peer) -> None:
         assert process.wait(20) == 141
 
 
-@pytest.mark.parametrize("order", ["kill", "pause", "resume", "reset", "delete", "stop"])
+def test_a_follower_outlives_its_daemon_and_misses_nothing(state_dir: Path) -> None:
+    with serving(state_dir) as peer:
+        filled(peer, "a")
+        process = spawn("events", "--follow", "--json", "--state-dir", str(state_dir))
+        assert process.stdout is not None
+        before = [json.loads(process.stdout.readline())["position"] for _ in range(4)]
+    with serving(state_dir) as peer, process:
+        filled(peer, "a", "b")
+        after = [json.loads(process.stdout.readline())["position"] for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+    assert (before, after) == ([1, 2, 3, 4], [5, 6, 7, 8])
+
+
+@pytest.mark.parametrize("order", ["kill", "pause", "resume", "reset", "stop"])
 def test_an_order_reaches_the_vm_and_its_phase_is_told(peer: Peer, run: Run, order: str) -> None:
     filled(peer, "iris")
 
     assert run(order, "vm-1").stdout == "vm-1 is stopped\n"
     assert json.loads(run(order, "vm-1", "--json").stdout)["vm_id"] == "vm-1"
     assert {type(one).__name__ for one in peer.supervisor.orders} == {f"{order.title()}VmRequest"}
+
+
+def test_a_deletion_is_told_as_an_order(peer: Peer, run: Run) -> None:
+    filled(peer, "iris")
+
+    assert run("delete", "vm-1").stdout == "vm-1 is being deleted; its history stays in the log\n"
+    assert peer.supervisor.orders == [v1.DeleteVmRequest(vm_id="vm-1")]
 
 
 def test_a_grace_is_given_as_people_write_it(peer: Peer, run: Run) -> None:

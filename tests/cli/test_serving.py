@@ -1,10 +1,15 @@
-"""`serve`: what is refused before, and at, the start of a daemon."""
+"""`serve`: what is refused before, and at, the start of a daemon; and the daemon itself."""
 
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, spawn
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:7001", "192.168.1.2:7001", "[::]:7001", "host:1"])
@@ -39,3 +44,90 @@ def test_a_state_directory_whose_path_is_too_long_for_sockets_is_told(
 
     assert result.exit_code == 7
     assert "choose a shorter --state-dir" in result.stderr
+
+
+PORTS = ("--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+
+
+@pytest.fixture
+def daemon(state_dir: Path) -> Iterator["subprocess.Popen[str]"]:
+    with spawn("serve", "--json", "--state-dir", str(state_dir), *PORTS) as process:
+        yield process
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def ready(daemon: "subprocess.Popen[str]") -> Any:
+    """What a real daemon says once it serves."""
+    assert daemon.stdout is not None
+    return json.loads(daemon.stdout.readline())
+
+
+def address(endpoint: dict[str, Any]) -> str:
+    return f"{endpoint['host']}:{endpoint['port']}"
+
+
+@pytest.mark.qemu
+def test_a_daemon_answers_on_its_socket_and_over_tcp(run: Run, ready: Any) -> None:
+    local = run("list", "--json")
+    remote = run("list", "--json", "--connect", address(ready["grpc"]))
+
+    assert (local.exit_code, local.stderr) == (0, "")
+    assert json.loads(local.stdout) == json.loads(remote.stdout) == {"vms": []}
+
+
+@pytest.mark.qemu
+def test_a_wrong_token_is_refused(run: Run, ready: Any, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("wrong")
+    where = ("--connect", address(ready["grpc"]), "--token-file", str(tmp_path / "token"))
+    result = run("list", *where)
+
+    assert result.exit_code == 4
+    assert "token" in result.stderr
+
+
+@pytest.mark.qemu
+def test_a_second_daemon_on_a_state_directory_is_refused(state_dir: Path, ready: Any) -> None:
+    with spawn("serve", "--state-dir", str(state_dir), *PORTS) as second:
+        _, stderr = second.communicate(timeout=30)
+
+    assert second.returncode == 7
+    assert "is being written by process" in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.qemu
+def test_a_port_that_is_taken_is_told(state_dir: Path, ready: Any) -> None:
+    taken = ("--grpc", address(ready["grpc"]), "--ws", "127.0.0.1:0")
+    with spawn("serve", "--state-dir", str(state_dir / "other"), *taken) as second:
+        _, stderr = second.communicate(timeout=30)
+
+    assert second.returncode == 7
+    assert address(ready["grpc"]).rpartition(":")[2] in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_daemon_in_good_order(
+    run: Run, daemon: "subprocess.Popen[str]", ready: Any, number: signal.Signals
+) -> None:
+    assert run("list").exit_code == 0
+    daemon.send_signal(number)
+    _, stderr = daemon.communicate(timeout=30)
+
+    assert daemon.returncode == 0
+    assert stderr.endswith("the daemon has stopped\n")
+    types = [json.loads(line)["type"] for line in run("log", "cat", "--json").stdout.splitlines()]
+    assert types[-1] == "host.daemon-stopped.v1"
+
+
+@pytest.mark.qemu
+def test_the_daemon_and_the_disk_tell_the_same_events(run: Run, ready: Any) -> None:
+    streamed = [json.loads(line) for line in run("events", "--json").stdout.splitlines()]
+    read = [json.loads(line) for line in run("log", "cat", "--json").stdout.splitlines()]
+
+    assert [event.pop("log_id") for event in streamed] == [ready["log_id"]] * len(read)
+    assert all(event.pop("node_id") for event in streamed)
+    assert streamed == read

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from grpclib import Status
 
 from supervisor.cli.program import cli
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, spawn
 from tests.cli.peer import RESULT, Peer, serving
 
 
@@ -127,6 +127,17 @@ def test_a_wrong_manifest_exits_2_and_sends_nothing(
     assert result.exit_code == 2
     assert f"{file}: {complaint}" in result.stderr
     assert not peer.supervisor.artifacts
+
+
+def test_an_upload_that_is_refused_half_way_tells_the_reason(peer: Peer, iris: Path) -> None:
+    (iris.parent / "iris.csv").write_bytes(b"x" * (8 << 20))
+    peer.supervisor.upload_limit = 1 << 20
+    with spawn("submit", str(iris), "--state-dir", str(peer.state_dir)) as process:
+        _, stderr = process.communicate(timeout=20)
+
+    assert process.returncode == 4
+    assert stderr.splitlines()[-1] == "Error: at most 1048576 bytes"
+    assert not peer.supervisor.submissions
 
 
 def test_what_the_daemon_says_is_shown(peer: Peer, run: Run, iris: Path) -> None:
