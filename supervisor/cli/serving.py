@@ -74,6 +74,19 @@ def serve(
     Example:
       chronovisor serve --state-dir ~/chronovisor
     """
+    config = Config(
+        state_dir=access.state_dir,
+        catalogue=catalogue or default_catalogue(os.environ, os.geteuid()),
+        grpc=grpc,
+        websocket=ws,
+        stop_vms=stop_vms,
+    )
+    _run(config, as_json=as_json)
+    note("the daemon has stopped")
+
+
+def _run(config: Config, *, as_json: bool) -> None:
+    # Only this command needs the daemon; the others start twice as fast without.
     from eventlog import EventLogError
     from supervisor import daemon
     from supervisor.api.auth import TokenFileUnfit
@@ -90,25 +103,9 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("grpclib").setLevel(logging.WARNING)  # INFO tells of every client that leaves
-    config = Config(
-        state_dir=access.state_dir,
-        catalogue=catalogue or default_catalogue(os.environ, os.geteuid()),
-        grpc=grpc,
-        websocket=ws,
-        stop_vms=stop_vms,
-    )
-    expected = (
-        CannotStart,
-        CannotListen,
-        TokenFileUnfit,
-        EventLogError,
-        UnknownEventError,
-        TooManyRestarts,
-        OSError,
-    )
-    with _explained(*expected):
+    cannot_serve = (CannotStart, CannotListen, TokenFileUnfit, UnknownEventError, TooManyRestarts)
+    with _explained(*cannot_serve, EventLogError, OSError):
         daemon.main(config, announce)
-    note("the daemon has stopped")
 
 
 @contextmanager

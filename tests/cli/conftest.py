@@ -47,15 +47,17 @@ def run(state_dir: Path) -> Run:
     return run
 
 
-def spawn(*arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+def spawn(
+    *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
     """Start the program as a process of its own."""
     paths = [str(REPOSITORY), str(REPOSITORY / "protos"), str(REPOSITORY / "tools" / "guest")]
     return subprocess.Popen(
         [sys.executable, "-m", "supervisor", *arguments],
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm"},
     )
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import pty
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,21 @@ def test_waiting_for_people_tells_the_steps_on_stderr_and_the_end_on_stdout(
     assert "vm-1: 50% half" in result.stderr
     assert "completed" in result.stdout
     assert "chronovisor result vm-1 -o vm-1.tar" in result.stderr
+
+
+def test_on_a_terminal_a_bar_is_drawn_and_wiped(peer: Peer, iris: Path) -> None:
+    ours, theirs = pty.openpty()
+    arguments = ("submit", str(iris), "--wait", "--json", "--state-dir", str(peer.state_dir))
+    with spawn(*arguments, stderr=theirs) as process:
+        stdout, _ = process.communicate(timeout=20)
+    os.close(theirs)
+    drawn = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert json.loads(stdout)["outcome"] == "completed"
+    assert "━" in drawn
+    assert "uploading iris.py" in drawn
+    assert drawn.rstrip("\r\n").endswith("\x1b[2K")  # the last line was erased
 
 
 def test_following_prints_the_events_and_then_a_summary(peer: Peer, run: Run, iris: Path) -> None:
