@@ -17,20 +17,26 @@ class Phase(Enum):
     """Where a VM is in its life."""
 
     DEFINED = "defined"
+    """Submitted; the files of its next launch are being made."""
     LAUNCHING = "launching"
+    """A launch is intended: QEMU starts, and its CPUs have not run yet."""
     RUNNING = "running"
+    """The guest's CPUs run."""
     PAUSED = "paused"
+    """The guest's CPUs are frozen; its deadlines go on."""
     STOPPING = "stopping"
+    """It is to end, and why is settled; QEMU is leaving, or its result is being read."""
     STOPPED = "stopped"
+    """It ended as somebody ordered, or with its work done."""
     FAILED = "failed"
+    """It ended in a way that nobody ordered."""
     DELETED = "deleted"
+    """Its files are gone; its history stays in the log."""
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.DEFINED: frozenset({Phase.LAUNCHING, Phase.STOPPED, Phase.FAILED}),
-    Phase.LAUNCHING: frozenset(
-        {Phase.DEFINED, Phase.RUNNING, Phase.STOPPING, Phase.STOPPED, Phase.FAILED}
-    ),
+    Phase.LAUNCHING: frozenset({Phase.DEFINED, Phase.RUNNING, Phase.STOPPING, Phase.FAILED}),
     Phase.RUNNING: frozenset({Phase.PAUSED, Phase.STOPPING, Phase.FAILED}),
     Phase.PAUSED: frozenset({Phase.RUNNING, Phase.STOPPING, Phase.FAILED}),
     Phase.STOPPING: frozenset({Phase.STOPPED, Phase.FAILED}),
