@@ -20,8 +20,8 @@ from eventlog import (
     verify_log,
 )
 from eventlog.storage import DiskStorage, Storage
-from tests.eventlog.memory_storage import FaultyStorage
-from tests.eventlog.samples import event
+from tests.eventlog.memory_storage import FaultyStorage, MemoryStorage
+from tests.eventlog.samples import event, write_life
 
 SEGMENT = 4096
 
@@ -186,3 +186,15 @@ async def test_a_disk_that_is_full_at_the_start_is_named(tmp_path: Path) -> None
             pass
     async with open_log(tmp_path / "log", LogOptions(segment_bytes=SEGMENT)) as log:
         assert log.head == 0
+
+
+def test_disk_operations_come_in_the_order_that_crashes_depend_on() -> None:
+    done: list[str] = []
+    storage = FaultyStorage(MemoryStorage(), done.append)
+    write_life(storage, [[b"x" * 1500], [b"y" * 1500], [b"z" * 1500]])
+    commit = ["pwrite", "fdatasync", "pwrite"]  # frame, sync, tip
+    spare = ["create", "allocate", "pwrite", "fsync"]
+    begin = ["pwrite", "fsync", "rename", "fsync_dir"]  # header, then name
+    seal = ["pwrite", "fdatasync", "truncate", "make_read_only", "fsync"]
+    opened = [*spare, *begin, "create", "pwrite", *spare]  # the last create makes the tip
+    assert done == [*opened, *commit, *commit, *seal, *begin, *commit, *spare]
