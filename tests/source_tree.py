@@ -36,6 +36,12 @@ class Module:
         """Every name that is imported anywhere in the file, ``package.module`` where it is one."""
         return frozenset(_imported(self.tree))
 
+    @cached_property
+    def calls(self) -> frozenset[str]:
+        """Everything that is called anywhere in the file, as it is written there."""
+        calls = (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return frozenset(ast.unparse(call.func) for call in calls)
+
     def functions(self) -> Iterator[Function]:
         """Every function and method, inner ones too."""
         return (node for node in ast.walk(self.tree) if isinstance(node, Function))
