@@ -16,7 +16,6 @@ import trio
 
 from supervisor.host.monitor import (
     COMMANDS,
-    REBOOT_IS_SHUTDOWN,
     Step,
     machine_uuid,
     run_state,
@@ -181,8 +180,6 @@ class Contact:
     async def _reattached(self, client: QmpClient, evidence: tuple[str, ...]) -> Observation:
         await client.negotiate(deadline_s=self._patience.greeting_s)
         proof = await self._prove(client)
-        # The daemon before may have died in the middle of a reset.
-        await self._run(client, REBOOT_IS_SHUTDOWN)
         state = run_state(await self._run(client, Step("query-status")))
         return self._adopted(state, (*evidence, proof))
 

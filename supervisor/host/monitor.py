@@ -23,9 +23,6 @@ class Step(msgspec.Struct, frozen=True):
     arguments: Mapping[str, object] = {}
 
 
-REBOOT_IS_SHUTDOWN = Step("set-action", {"reboot": "shutdown"})
-"""What -no-reboot means: a reboot by the guest becomes SHUTDOWN with the reason guest-reset."""
-
 COMMANDS: dict[QmpCommand, tuple[Step, ...]] = {
     QmpCommand.CONT: (Step("cont"),),
     QmpCommand.STOP: (Step("stop"),),
@@ -33,7 +30,8 @@ COMMANDS: dict[QmpCommand, tuple[Step, ...]] = {
     # The firmware may reset once more on its own before it boots (SeaBIOS does, to get its ROM
     # back), so the action is put back only when the guest is up again.
     QmpCommand.RESET: (Step("set-action", {"reboot": "reset"}), Step("system_reset")),
-    QmpCommand.FORBID_REBOOT: (REBOOT_IS_SHUTDOWN,),
+    # What -no-reboot means: a guest's own reboot becomes SHUTDOWN with the reason guest-reset.
+    QmpCommand.FORBID_REBOOT: (Step("set-action", {"reboot": "shutdown"}),),
     QmpCommand.QUIT: (Step("quit"),),
 }
 

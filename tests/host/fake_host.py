@@ -199,8 +199,10 @@ class FakeHost:
             case QmpCommand.QUIT:
                 await qemu.say(ob.GuestShutDown(order.launch, ShutdownCause.HOST_QUIT))
                 qemu.end(ExitEvidence(exit_code=0))
-            case QmpCommand.POWERDOWN:
-                pass  # a button was pressed; what the guest makes of it is for the test to say
+            case QmpCommand.POWERDOWN | QmpCommand.FORBID_REBOOT:
+                pass  # what the guest makes of it is for the test to say
+            case _:
+                assert_never(order.command)
 
     async def _answering(self, launch: int, command: str, report: Report) -> FakeQemu | None:
         if launch not in self._attended:

@@ -129,8 +129,11 @@ class RealWorld:
 
     def spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
         assert self._manifest is not None
+        return self.spawn_order_of(self._manifest, prepared)
+
+    def spawn_order_of(self, manifest: Manifest, prepared: LaunchPrepared) -> SpawnQemu:
         argv = qemu_argv(
-            self._manifest,
+            manifest,
             vm_id=VM_ID,
             launch=prepared.launch,
             directory=prepared.directory,
