@@ -82,14 +82,17 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
     """The same as :func:`main`, inside Trio."""
     directory = prepare_state_directory(config.state_dir)
     facts = read_facts()
-    async with open_log(directory.log, LogOptions(node_id=node_id(directory))) as log:
-        world = await trio.to_thread.run_sync(lambda: replay(read_log(directory.log)))
-        async with trio.open_nursery() as nursery:
-            daemon = Daemon(config, directory, facts, log, world, nursery)
-            await daemon.recover()
-            announce(await daemon.serve())
-            await daemon.wait_for_signal()
-            await daemon.leave()
+    # From the first moment on: a signal before we serve must still end us in good order.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with open_log(directory.log, LogOptions(node_id=node_id(directory))) as log:
+            world = await trio.to_thread.run_sync(lambda: replay(read_log(directory.log)))
+            async with trio.open_nursery() as nursery:
+                daemon = Daemon(config, directory, facts, log, world, nursery)
+                await daemon.recover()
+                announce(await daemon.serve())
+                number = await anext(signals)
+                logger.info("%s: leaving", signal.Signals(number).name)
+                await daemon.leave()
 
 
 class Daemon:
@@ -159,13 +162,6 @@ class Daemon:
             websocket=websocket,
             vms=sum(1 for _ in self._registry.states()),
         )
-
-    async def wait_for_signal(self) -> None:
-        """Return at the first SIGTERM or SIGINT."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                logger.info("%s: leaving", signal.Signals(number).name)
-                return
 
     async def leave(self) -> None:
         """Take no more work, stop the VMs if that was asked for, and record the end."""
