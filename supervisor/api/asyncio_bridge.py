@@ -45,6 +45,9 @@ from supervisor.config import Address
 STOP_SECONDS = 5.0
 """What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
 
+TURNS = 8
+"""Turns of the loop from an accepted connection to one that was hung up on: four in CPython."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -97,7 +100,7 @@ async def _until_cancelled(servers: Sequence[GrpcServer], health: ServiceStatus)
         health.set(False)
         with trio.move_on_after(STOP_SECONDS, shield=True):
             for server in servers:
-                await trio_asyncio.aio_as_trio(server.stop)()
+                await trio_asyncio.aio_as_trio(_stop)(server)
 
 
 def _by_uid(connection: socket.socket) -> Authenticate:
@@ -255,3 +258,11 @@ async def _start(
     server = GrpcServer(handlers, entrance)
     await server.start(sock=listener)
     return server
+
+
+async def _stop(server: GrpcServer) -> None:
+    server.hang_up()
+    # A connection that was just accepted, or aborted, takes some turns of the loop to be known.
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    await server.wait_closed()

@@ -1,7 +1,7 @@
 """Files of a VM as streams of bytes; whatever blocks runs in a thread."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import trio
@@ -16,7 +16,7 @@ class FileCut(Exception):
     """A file is shorter than the log says."""
 
 
-async def read_exactly(path: Path, size: int) -> AsyncIterator[bytes]:
+async def read_exactly(path: Path, size: int) -> AsyncGenerator[bytes, None]:
     """Yield the first ``size`` bytes of a file. Raises OSError, or FileCut if there are fewer."""
     offset = 0
     while offset < size:
@@ -29,7 +29,7 @@ async def read_exactly(path: Path, size: int) -> AsyncIterator[bytes]:
 
 async def read_growing(
     locate: Callable[[], Path], is_final: Callable[[], bool]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield what is in a file, then what is added to it, until ``is_final`` says so.
 
     ``locate`` is asked again before each look: another launch writes another file. A file that got

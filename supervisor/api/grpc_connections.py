@@ -30,6 +30,9 @@ STREAM_WINDOW_BYTES = 1024 * 1024
 CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
 """The same for all calls of a connection together."""
 
+FRAME_HEADER_BYTES = 9
+"""RFC 9113, section 4.1."""
+
 Entrance = Callable[[socket.socket], Authenticate]
 """A new connection -> how its requests prove whose they are."""
 
@@ -84,23 +87,32 @@ class _Connection(H2Protocol):
 
     def __init__(self, server: "GrpcServer", requests: _Requests) -> None:
         super().__init__(requests, server._config, server._h2_config)
-        self._counted_by = server.transports
-        self._entrance = server.entrance
+        self._server_side = server
         self._requests = requests
 
     def connection_made(self, transport: Any) -> None:
-        """Find out who it is; hang up if there are too many."""
+        """Find out who it is; hang up if there is no room."""
         super().connection_made(transport)
-        self._requests.authenticate = self._entrance(transport.get_extra_info("socket"))
+        server = self._server_side
+        self._requests.authenticate = server.entrance(transport.get_extra_info("socket"))
         self._transport = transport
-        self._counted_by.add(transport)
-        if len(self._counted_by) > CONNECTIONS:
-            _logger.warning("more than %d gRPC connections: the newest was closed", CONNECTIONS)
+        server.transports.add(transport)
+        if len(server.transports) > server.room:
+            _logger.info("there is room for %d gRPC connections: hung up on one", server.room)
             transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Serve what came; hang up on a frame that is longer than was agreed."""
+        super().data_received(data)
+        # h2 refuses such a frame only when it has all of it, which may be 16 MiB.
+        h2_connection = self.connection._connection
+        waiting = len(h2_connection.incoming_buffer._data)
+        if waiting > FRAME_HEADER_BYTES + h2_connection.max_inbound_frame_size:
+            self._transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget it."""
-        self._counted_by.discard(self._transport)
+        self._server_side.transports.discard(self._transport)
         super().connection_lost(exc)
 
 
@@ -123,6 +135,7 @@ class GrpcServer(grpclib.server.Server):
         )
         super().__init__([_Mapped(handlers)], config=config)
         self.entrance = entrance
+        self.room = CONNECTIONS
         self.transports: set[Any] = set()
 
     def _protocol_factory(self) -> H2Protocol:
@@ -133,9 +146,9 @@ class GrpcServer(grpclib.server.Server):
         self._handlers.add(requests)
         return _Connection(self, requests)
 
-    async def stop(self) -> None:
-        """Take no more connections, cancel the calls, and wait until they are gone."""
+    def hang_up(self) -> None:
+        """Take no more connections, cancel the calls, and abort the connections that are left."""
         self.close()
+        self.room = 0
         for transport in list(self.transports):
             transport.abort()
-        await self.wait_closed()

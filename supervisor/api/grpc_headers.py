@@ -22,6 +22,7 @@ Authenticate = Callable[[Mapping[str, str]], str]
 """Request headers -> principal. Raises CommandDenied."""
 
 TIMEOUT_HEADER = "grpc-timeout"
+_BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2,3}={0,2})?")
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _CONTENT_TYPES = frozenset({"application/grpc", "application/grpc+proto"})
@@ -38,6 +39,7 @@ def admit(headers: Headers, authenticate: Authenticate) -> Admitted:
     """Return what the headers of a request say. Raises GRPCError."""
     fields = dict(headers)
     _check_protocol(fields)
+    _check_binary(headers)
     timeout_s = _timeout(fields)
     try:
         principal = authenticate(fields)
@@ -75,6 +77,12 @@ def _check_protocol(fields: Mapping[str, str]) -> None:
         raise GRPCError(Status.INVALID_ARGUMENT, "content-type: it takes application/grpc")
     if fields.get("te") != "trailers":
         raise GRPCError(Status.INVALID_ARGUMENT, "te: it takes trailers")
+
+
+def _check_binary(headers: Headers) -> None:
+    for name, value in headers:
+        if name.endswith("-bin") and not _BASE64.fullmatch(value):
+            raise GRPCError(Status.INVALID_ARGUMENT, f"{name[:64]}: it takes base64")
 
 
 def _timeout(fields: Mapping[str, str]) -> float | None:

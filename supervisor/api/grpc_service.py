@@ -4,7 +4,8 @@ The methods are Trio code and know nothing of gRPC's transport; the bridge calls
 (or an iterator of them) and the caller, and sends what they return or yield.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from chronovisor_api import v1
 
@@ -12,7 +13,7 @@ from eventlog import CaughtUp
 from supervisor.api import files, listing, subscription, uploads, wire
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
-from supervisor.api.subscription import Subscription
+from supervisor.api.subscription import Matching, Subscription
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
 from supervisor.vm.rules import check_idempotency_key, check_stop_grace, check_vm_id
@@ -30,7 +31,8 @@ class SupervisorService:
     ) -> v1.UploadArtifactResponse:
         """Store a file under its digest."""
         upload = await uploads.begin(messages)
-        stored = await self._supervisor.upload(upload.chunks(), sha256=upload.sha256, caller=caller)
+        async with aclosing(upload.chunks()) as chunks:
+            stored = await self._supervisor.upload(chunks, sha256=upload.sha256, caller=caller)
         return v1.UploadArtifactResponse(sha256=stored.sha256, size=stored.size)
 
     async def submit_computation(
@@ -86,13 +88,13 @@ class SupervisorService:
 
     async def watch_events(
         self, request: v1.WatchEventsRequest, caller: Caller
-    ) -> AsyncIterator[v1.WatchEventsResponse]:
+    ) -> AsyncGenerator[v1.WatchEventsResponse, None]:
         """Replay the log, then follow it."""
         types = subscription.tags(request.types)
         wanted = Subscription(request.after, request.log_id, request.vm_id, types)
         log = self._supervisor.log
         subscription.check(wanted, log)
-        async for item in subscription.follow(log, wanted):
+        async for item in Matching(log, wanted):
             if isinstance(item, CaughtUp):
                 marker = wire.from_caught_up(item, log_id=log.log_id)
                 yield v1.WatchEventsResponse(caught_up=marker)
@@ -102,17 +104,18 @@ class SupervisorService:
 
     async def fetch_result(
         self, request: v1.FetchResultRequest, caller: Caller
-    ) -> AsyncIterator[v1.FetchResultResponse]:
+    ) -> AsyncGenerator[v1.FetchResultResponse, None]:
         """Download a result."""
         path, result = self._supervisor.open_result(required("vm_id", request.vm_id))
         whole = v1.Result(sha256=result.sha256, size=result.size)
         yield v1.FetchResultResponse(result=whole)
-        async for chunk in files.read_exactly(path, result.size):
-            yield v1.FetchResultResponse(chunk=chunk)
+        async with aclosing(files.read_exactly(path, result.size)) as chunks:
+            async for chunk in chunks:
+                yield v1.FetchResultResponse(chunk=chunk)
 
     async def fetch_console(
         self, request: v1.FetchConsoleRequest, caller: Caller
-    ) -> AsyncIterator[v1.FetchConsoleResponse]:
+    ) -> AsyncGenerator[v1.FetchConsoleResponse, None]:
         """Read a log of a guest."""
         vm_id, follow = required("vm_id", request.vm_id), request.follow
         locate = wire.console(request.log, self._supervisor)
@@ -120,5 +123,6 @@ class SupervisorService:
         def is_final() -> bool:
             return not follow or self._supervisor.get(vm_id).phase in ENDED
 
-        async for chunk in files.read_growing(lambda: locate(vm_id), is_final):
-            yield v1.FetchConsoleResponse(chunk=chunk)
+        async with aclosing(files.read_growing(lambda: locate(vm_id), is_final)) as chunks:
+            async for chunk in chunks:
+                yield v1.FetchConsoleResponse(chunk=chunk)

@@ -1,6 +1,6 @@
 """Which events a subscriber wants, and from where: the same for every protocol."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -52,8 +52,21 @@ def check(subscription: Subscription, log: Log) -> None:
         raise denied_for(DenyReason.INVALID_ARGUMENT, "type", takes)
 
 
-async def follow(log: Log, subscription: Subscription) -> AsyncIterator[Record | CaughtUp]:
-    """Yield what the subscriber wants: replay, the marker, then what is live."""
-    async for item in log.subscribe(subscription.after):
-        if isinstance(item, CaughtUp) or subscription.wants(item):
-            yield item
+class Matching:
+    """What a subscriber wants of a log: replay, the marker, then what is live, without end.
+
+    An iterator, not a generator: it needs no closing and may be dropped anywhere.
+    """
+
+    def __init__(self, log: Log, subscription: Subscription) -> None:
+        self._items = log.subscribe(subscription.after)
+        self._subscription = subscription
+
+    def __aiter__(self) -> "Matching":
+        return self
+
+    async def __anext__(self) -> Record | CaughtUp:
+        while True:
+            item = await anext(self._items)
+            if isinstance(item, CaughtUp) or self._subscription.wants(item):
+                return item

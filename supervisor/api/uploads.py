@@ -1,6 +1,6 @@
 """The messages of an upload -> bytes, checked against what the client said to expect."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from chronovisor_api import v1
 
@@ -24,7 +24,7 @@ class Upload:
         self._first = first
         self._rest = rest
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes. Raises CommandDenied where they are not what was promised."""
         received = len(self._first.chunk)
         yield _checked(self._first.chunk)

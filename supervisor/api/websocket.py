@@ -35,7 +35,7 @@ from supervisor.api.http_status import http_status
 from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.ports import Log
 from supervisor.api.refusals import denied_for
-from supervisor.api.subscription import Subscription
+from supervisor.api.subscription import Matching, Subscription
 from supervisor.config import Address
 from supervisor.vm.commands import CommandDenied, DenyReason
 
@@ -211,7 +211,7 @@ class Client:
 
     async def _send_events(self) -> Close | None:
         try:
-            async for item in subscription.follow(self._log, self._wanted):
+            async for item in Matching(self._log, self._wanted):
                 is_too_slow = await self._is_too_slow_for(self._encoded(item))
                 self._position = item.position
                 if is_too_slow:

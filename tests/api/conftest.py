@@ -20,23 +20,23 @@ from supervisor.config import Address
 from tests.api.memory_supervisor import MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
-PATIENCE = 20
+PATIENCE = 10
 """Seconds after which a test hangs; everything here takes milliseconds."""
 ANY_PORT = Address("127.0.0.1", 0)
 
 T = TypeVar("T")
 
 
-@pytest.fixture(name="anyone_waits", autouse=True)
-async def _anyone_waits() -> AsyncIterator[None]:
-    with trio.fail_after(PATIENCE):
-        yield
-
-
 @pytest.fixture(name="supervisor")
-async def _supervisor(tmp_path: Path) -> AsyncIterator[MemorySupervisor]:
+async def _supervisor(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[MemorySupervisor]:
+    nursery.start_soon(_run_out_of_patience)
     async with open_log(tmp_path / "log") as log:
         yield MemorySupervisor(log, tmp_path)
+
+
+async def _run_out_of_patience() -> None:
+    with trio.fail_after(PATIENCE):
+        await trio.sleep_forever()
 
 
 class Served(msgspec.Struct, frozen=True):
