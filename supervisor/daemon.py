@@ -122,7 +122,7 @@ class Daemon:
 
     def _admit(self, state: AdmissionState) -> Admission:
         check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
-        return Admission(state, self._log, check, self._start_submitted)
+        return Admission(state, self._log, check, self._start_submitted, self._registry.count)
 
     async def recover(self) -> None:
         """Record that this life began, then give every VM of the log its actor."""
@@ -160,7 +160,7 @@ class Daemon:
             unix=str(self._directory.grpc_socket),
             grpc=grpc,
             websocket=websocket,
-            vms=sum(1 for _ in self._registry.states()),
+            vms=self._registry.count(),
         )
 
     async def leave(self) -> None:

@@ -23,6 +23,10 @@ class Registry:
         """Drop the address of a VM that was deleted."""
         del self._refs[vm_id]
 
+    def count(self) -> int:
+        """Return how many VMs there are."""
+        return len(self._refs)
+
     def get(self, vm_id: str) -> VmState:
         """Return a VM's latest durable state. Raises CommandDenied."""
         return self._find(vm_id).state

@@ -1,5 +1,6 @@
 """Taking computations: once per key, in one append, with every refusal named."""
 
+import errno
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from eventlog import EventLog, LogOptions, Record, open_log, read_log
+from eventlog import EventLog, LogOptions, NewEvent, Record, Spare, open_log, read_log
+from eventlog.storage import DiskStorage, File
 from supervisor.admission.digest import manifest_digest, request_digest
 from supervisor.admission.inputs import check_inputs
-from supervisor.admission.intake import IN_FLIGHT_MAX, Admission, Intake, Taken
+from supervisor.admission.intake import IN_FLIGHT_MAX, VMS_MAX, Admission, Intake, Taken
 from supervisor.admission.state import AdmissionState
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.store import ArtifactStore
@@ -41,7 +43,10 @@ class Office:
     def __init__(self, log: EventLog, state: AdmissionState) -> None:
         self.log = log
         self.started: list[Record] = []
-        self.admission = Admission(state, log, lambda manifest: None, self.started.append)
+        self.vm_count = 0
+        self.admission = Admission(
+            state, log, lambda manifest: None, self.started.append, lambda: self.vm_count
+        )
 
     async def submit(
         self,
@@ -341,11 +346,44 @@ async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
             raise denial.pop()
 
     async with open_log(tmp_path, SMALL) as log:
-        admission = Admission(AdmissionState(), log, check_inputs_once, lambda record: None)
+        start: Callable[[Record], None] = lambda record: None  # noqa: E731
+        admission = Admission(AdmissionState(), log, check_inputs_once, start, lambda: 0)
         submit = partial(admission.submit, MANIFEST, key="key-1", vm_id=None, caller=CALLER)
         with pytest.raises(CommandDenied):
             await submit()
         assert (await submit()).reused is False
+
+
+async def test_more_vms_than_the_daemon_can_hold_are_refused(tmp_path: Path) -> None:
+    async with office(tmp_path) as desk:
+        desk.vm_count = VMS_MAX
+        assert (await desk.refused()).reason is DenyReason.TOO_MANY_VMS
+        desk.vm_count = VMS_MAX - 1
+        await desk.submit()
+
+
+class FullDisk(DiskStorage):
+    """A disk without room for another segment."""
+
+    full = False
+
+    def create(self, name: str) -> File:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().create(name)
+
+
+async def test_the_last_room_of_the_disk_is_kept_for_the_vms_there_are(tmp_path: Path) -> None:
+    disk = FullDisk(tmp_path)
+    options = LogOptions(segment_bytes=16 * 1024, storage=lambda directory: disk)
+    async with open_log(tmp_path, options) as log:
+        desk = Office(log, AdmissionState())
+        disk.full = True
+        number = 0
+        while log.spare is Spare.HELD:
+            await desk.submit(key=f"key {(number := number + 1)}")
+        assert (await desk.refused(key="another")).reason is DenyReason.DISK_FULL
+        await log.append([NewEvent("vm/a", "vm.stopped.v1", b"\x80", "event-1")])
 
 
 names = st.text("abc-é", min_size=1, max_size=4)

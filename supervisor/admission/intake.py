@@ -15,7 +15,7 @@ from enum import Enum
 import msgspec
 import trio
 
-from eventlog import EventLog, Record
+from eventlog import EventLog, Record, Spare
 from supervisor.admission.digest import manifest_digest, request_digest
 from supervisor.admission.events import ComputationAdmitted
 from supervisor.admission.state import AdmissionState, Admitted
@@ -29,6 +29,10 @@ from supervisor.vm.spec import Manifest
 
 IN_FLIGHT_MAX = 256
 """Submissions between decision and fsync; more would only queue behind the same disk."""
+
+
+VMS_MAX = 10_000
+"""VMs that were not deleted, ended ones too: each has an actor and some 20 KiB of memory."""
 
 
 class Intake(Enum):
@@ -46,7 +50,11 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Takes submissions; ``start`` is called with the record that defines each new VM."""
+    """Takes submissions.
+
+    ``start`` is called with the record that defines each new VM; ``vm_count`` tells how many there
+    are that were not deleted.
+    """
 
     def __init__(
         self,
@@ -54,12 +62,14 @@ class Admission:
         log: EventLog,
         check_inputs: Callable[[Manifest], None],
         start: Callable[[Record], None],
+        vm_count: Callable[[], int],
     ) -> None:
         self.intake = Intake.OPEN
         self._state = state
         self._log = log
         self._check_inputs = check_inputs
         self._start = start
+        self._vm_count = vm_count
         self._in_flight: dict[tuple[str, str], trio.Event] = {}
         self._ids_in_flight: set[str] = set()
 
@@ -114,6 +124,13 @@ class Admission:
             raise CommandDenied(DenyReason.SHUTTING_DOWN, "the daemon is shutting down; try later")
         if vm_id in self._state.vm_ids or vm_id in self._ids_in_flight:
             raise CommandDenied(DenyReason.VM_EXISTS, f"there is a VM {vm_id!r}; choose another id")
+        if self._vm_count() >= VMS_MAX:
+            detail = f"there are {VMS_MAX} VMs; delete some that have ended"
+            raise CommandDenied(DenyReason.TOO_MANY_VMS, detail)
+        if self._log.spare is Spare.MISSING:
+            # What room is left is for the events of the VMs there are: their stops, their exits.
+            detail = "the disk of the event log is full; free some space and try again"
+            raise CommandDenied(DenyReason.DISK_FULL, detail)
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             detail = f"{IN_FLIGHT_MAX} submissions are waiting for the disk; try again"
             raise CommandDenied(DenyReason.MAILBOX_FULL, detail)

@@ -59,7 +59,6 @@ class DenyReason(Enum):
     MAILBOX_FULL = "mailbox-full"
     DISK_FULL = "disk-full"
     SHUTTING_DOWN = "shutting-down"
-    DEADLINE_EXCEEDED = "deadline-exceeded"
 
 
 class FieldViolation(msgspec.Struct, frozen=True):
