@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from eventlog import EventLog, LogOptions, NewEvent, Record, Spare, open_log, read_log
-from eventlog.storage import DiskStorage, File
+from eventlog.storage import DiskFile, DiskStorage
 from supervisor.admission.digest import manifest_digest, request_digest
 from supervisor.admission.inputs import check_inputs
 from supervisor.admission.intake import IN_FLIGHT_MAX, VMS_MAX, Admission, Intake, Taken
@@ -367,7 +367,7 @@ class FullDisk(DiskStorage):
 
     full = False
 
-    def create(self, name: str) -> File:
+    def create(self, name: str) -> DiskFile:
         if self.full:
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().create(name)
