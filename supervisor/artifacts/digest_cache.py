@@ -1,17 +1,24 @@
 """SHA-256 of files that rarely change, computed once for each version of a file.
 
 A version is (device, inode, size, mtime, ctime): any write changes the ctime, which no program can
-set back. The cache lives in memory only, because what a disk says of itself is not evidence.
+set back. Two writes within one tick of the file system's clock may leave the same ctime, so a
+file that has only just changed is read again. The cache lives in memory only, because what a disk
+says of itself is not evidence.
 """
 
 import hashlib
 import os
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
 ENTRY_LIMIT = 1024
 """Some 200 bytes an entry; a host has a few dozen images."""
+
+SETTLED_NS = 2_000_000_000
+"""The coarsest time stamps in use (FAT's) have two seconds; ext4's and XFS's have milliseconds."""
 
 Version = tuple[int, int, int, int, int]
 
@@ -19,8 +26,9 @@ Version = tuple[int, int, int, int, int]
 class DigestCache:
     """Digests by file version; threads may share it."""
 
-    def __init__(self, limit: int = ENTRY_LIMIT) -> None:
+    def __init__(self, limit: int = ENTRY_LIMIT, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._limit = limit
+        self._now_ns = now_ns
         self._digests: OrderedDict[Version, str] = OrderedDict()
         self._lock = Lock()
 
@@ -33,7 +41,9 @@ class DigestCache:
                     self._digests.move_to_end(version)
                     return known
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if _version(os.fstat(file.fileno())) == version:
+            status = os.fstat(file.fileno())
+            settled = self._now_ns() - status.st_ctime_ns > SETTLED_NS
+            if settled and _version(status) == version:
                 self._keep(version, digest)
             return digest
 

@@ -2,9 +2,14 @@
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
-from supervisor.artifacts.digest_cache import DigestCache
+from supervisor.artifacts.digest_cache import SETTLED_NS, DigestCache
+
+
+def much_later() -> int:
+    return time.time_ns() + 10 * SETTLED_NS
 
 
 def sha256(content: bytes) -> str:
@@ -25,7 +30,7 @@ def test_a_change_of_the_same_size_and_mtime_is_seen(tmp_path: Path) -> None:
 def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(bytes(1024 * 1024))
-    cache = DigestCache()
+    cache = DigestCache(now_ns=much_later)
     cache.sha256(path)
     before = bytes_read()
     cache.sha256(path)
@@ -33,7 +38,7 @@ def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_the_cache_is_bounded(tmp_path: Path) -> None:
-    cache = DigestCache(limit=2)
+    cache = DigestCache(2, much_later)
     for name in ("one", "two", "three", "one"):
         (tmp_path / name).write_bytes(name.encode())
         assert cache.sha256(tmp_path / name) == sha256(name.encode())
