@@ -1,5 +1,8 @@
 """What every Host keeps to: the same suite runs on the fake and on a real QEMU."""
 
+import os
+from pathlib import Path
+
 import msgspec
 import pytest
 import trio
@@ -11,7 +14,7 @@ from supervisor.vm.effects import ProcessSignal, QmpCommand, Reattach, SpawnQemu
 from supervisor.vm.observations import ProcessIdentity, RunState, ShutdownCause, TimerKind
 from supervisor.vm.spec import Algorithm
 from tests.host.story import Story, life_of
-from tests.host.worlds import World
+from tests.host.worlds import RealWorld, World
 
 ANOTHER_UUID = "00000000-0000-4000-8000-000000000000"
 
@@ -274,3 +277,20 @@ async def test_files_are_removed_and_may_be_missing(world: World) -> None:
         await story.until(ob.FilesRemoved)
         story.do(fx.RemoveFiles(1))
         await story.until(ob.FilesRemoved)
+
+
+@pytest.mark.qemu
+async def test_a_launch_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    world = RealWorld(tmp_path)
+    host = world.host()
+
+    async def launch() -> int:
+        async with life_of(host) as story:
+            order = await running(story, world)
+            story.do(fx.SignalProcess(1, ProcessSignal.KILL))
+            await story.until(ob.ProcessExited)
+            story.do(reattach(order, process_of(story)))
+            await story.until(ob.ProcessExited)
+        return len(os.listdir("/proc/self/fd"))
+
+    assert await launch() == await launch()
