@@ -73,7 +73,7 @@ class Ready(msgspec.Struct, frozen=True):
 def main(config: Config, announce: Callable[[Ready], None]) -> None:
     """Run one life of the daemon; ``announce`` is called when it serves.
 
-    Raises CannotStart, or EventLogError when the log cannot be opened or written.
+    Raises CannotServe, or EventLogError when the log cannot be opened or written.
     """
     trio.run(run, config, announce)
 

@@ -10,6 +10,7 @@ from eventlog import EventLog, NewEvent, Record
 from supervisor.actor import Stamp
 from supervisor.admission import events as admission
 from supervisor.admission.state import AdmissionState
+from supervisor.cannot_serve import CannotServe
 from supervisor.cause import Cause
 from supervisor.vm import events as vm
 from supervisor.vm.evolve import define, evolve
@@ -29,7 +30,7 @@ _decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
 }
 
 
-class UnknownEventError(Exception):
+class UnknownEventError(CannotServe):
     """The log holds an event of a newer version of this program."""
 
 

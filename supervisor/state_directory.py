@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from supervisor.cannot_serve import CannotServe
+
 UNIX_PATH_MAX_BYTES = 107
 """sizeof(sun_path) less the NUL, unix(7)."""
 
 
-class CannotStart(Exception):
-    """The daemon cannot run here; the message says what is wrong and what to do."""
+class StateDirectoryUnfit(CannotServe):
+    """The directory cannot be used; the message says why and what to do."""
 
 
 class StateDirectory(msgspec.Struct, frozen=True):
@@ -51,11 +53,11 @@ class StateDirectory(msgspec.Struct, frozen=True):
 
 
 def prepare_state_directory(root: Path) -> StateDirectory:
-    """Make the directory where it is missing. Raises CannotStart."""
+    """Make the directory where it is missing. Raises StateDirectoryUnfit."""
     directory = StateDirectory(root.absolute())
     length = len(os.fsencode(directory.grpc_socket))
     if length > UNIX_PATH_MAX_BYTES:
-        raise CannotStart(
+        raise StateDirectoryUnfit(
             f"{directory.grpc_socket}: a socket's path may have {UNIX_PATH_MAX_BYTES} bytes and "
             f"this one has {length}; choose a shorter --state-dir"
         )
@@ -63,7 +65,7 @@ def prepare_state_directory(root: Path) -> StateDirectory:
         directory.vms.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.root.chmod(0o700)
     except OSError as error:
-        raise CannotStart(
+        raise StateDirectoryUnfit(
             f"the state directory {root} cannot be used: {error.strerror}; "
             "choose another with --state-dir, or make it yours"
         ) from error

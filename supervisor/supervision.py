@@ -8,12 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from eventlog import LogEnded
+from supervisor.cannot_serve import CannotServe
 from supervisor.vm.restart import INTENSITY, PERIOD_MS, add_restart
 
 logger = logging.getLogger(__name__)
 
 
-class TooManyRestarts(Exception):
+class TooManyRestarts(CannotServe):
     """An actor keeps crashing; the daemon ends, VMs live on."""
 
 

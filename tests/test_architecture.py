@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor.cause", "supervisor.state_directory"),
     ("supervisor.caller", "supervisor.artifacts", "supervisor.qmp", "supervisor.manifest"),
     ("supervisor.vm", "supervisor.config", "supervisor.admission.events"),
-    ("eventlog", "chronovisor_api", "chronovisor_guest"),
+    ("eventlog", "chronovisor_api", "chronovisor_guest", "supervisor.cannot_serve"),
 )
 """From the top; a module imports what lies below it, and nothing that stands beside it.
 

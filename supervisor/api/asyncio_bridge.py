@@ -89,18 +89,20 @@ async def serve_grpc(
                 await trio_asyncio.aio_as_trio(_start)(handlers, tcp_listener, lambda _: by_token),
             ]
             task_status.started(address_of(tcp_listener))
-            await _until_cancelled(servers, health)
+            await _until_cancelled(servers, (unix_listener, tcp_listener), health)
 
 
-async def _until_cancelled(servers: Sequence[GrpcServer], health: ServiceStatus) -> None:
+async def _until_cancelled(
+    servers: Sequence[GrpcServer], listeners: Sequence[socket.socket], health: ServiceStatus
+) -> None:
     health.set(True)
     try:
         await trio.sleep_forever()
     finally:
         health.set(False)
         with trio.move_on_after(STOP_SECONDS, shield=True):
-            for server in servers:
-                await trio_asyncio.aio_as_trio(_stop)(server)
+            for server, listener in zip(servers, listeners, strict=True):
+                await trio_asyncio.aio_as_trio(_stop)(server, listener)
 
 
 def _by_uid(connection: socket.socket) -> Authenticate:
@@ -260,9 +262,16 @@ async def _start(
     return server
 
 
-async def _stop(server: GrpcServer) -> None:
+async def _stop(server: GrpcServer, listener: socket.socket) -> None:
+    # asyncio leaks a connection that was accepted, but not yet made, when its server is closed.
+    asyncio.get_running_loop().remove_reader(listener)
     server.hang_up()
-    # A connection that was just accepted, or aborted, takes some turns of the loop to be known.
+    await _turns()
+    server.close()
+    await _turns()
+    await server.wait_closed()
+
+
+async def _turns() -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)
-    await server.wait_closed()

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from supervisor.api.refusals import denied_for
+from supervisor.cannot_serve import CannotServe
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 TOKEN_BYTES = 32
@@ -32,7 +33,7 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
-class TokenFileUnfit(Exception):
+class TokenFileUnfit(CannotServe):
     """The token file cannot be trusted; the message says what to do."""
 
 

@@ -147,8 +147,7 @@ class GrpcServer(grpclib.server.Server):
         return _Connection(self, requests)
 
     def hang_up(self) -> None:
-        """Take no more connections, cancel the calls, and abort the connections that are left."""
-        self.close()
+        """Abort the connections there are, and those that are still being made."""
         self.room = 0
         for transport in list(self.transports):
             transport.abort()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from supervisor.cannot_serve import CannotServe
 from supervisor.config import Address
 
 BACKLOG = 128
@@ -15,7 +16,7 @@ PROBE_SECONDS = 1.0
 """A listener on this host that does not take a connection for so long is wedged, not absent."""
 
 
-class CannotListen(Exception):
+class CannotListen(CannotServe):
     """An address cannot be listened on; the message says why, and what to do."""
 
 

@@ -89,11 +89,7 @@ def _run(config: Config, *, as_json: bool) -> None:
     # Only this command needs the daemon; the others start twice as fast without.
     from eventlog import EventLogError
     from supervisor import daemon
-    from supervisor.api.auth import TokenFileUnfit
-    from supervisor.api.listeners import CannotListen
-    from supervisor.journal import UnknownEventError
-    from supervisor.state_directory import CannotStart
-    from supervisor.supervision import TooManyRestarts
+    from supervisor.cannot_serve import CannotServe
 
     def announce(ready: daemon.Ready) -> None:
         if as_json:
@@ -103,8 +99,7 @@ def _run(config: Config, *, as_json: bool) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("grpclib").setLevel(logging.WARNING)  # INFO tells of every client that leaves
-    cannot_serve = (CannotStart, CannotListen, TokenFileUnfit, UnknownEventError, TooManyRestarts)
-    with _explained(*cannot_serve, EventLogError, OSError):
+    with _explained(CannotServe, EventLogError, OSError):
         daemon.main(config, announce)
 
 

@@ -51,6 +51,8 @@ class VmHost:
         self._patience = patience
         self._timers = Timers(now_ms)
         self._sessions: dict[int, Session] = {}
+        # A VM may be stopped and deleted while its first launch is still being prepared.
+        self._files = trio.Lock()
         self._preparation = LaunchPreparation(
             vm_id,
             directory,
@@ -66,7 +68,9 @@ class VmHost:
         """
         match effect:
             case fx.PrepareLaunch():
-                await report(await trio.to_thread.run_sync(self._preparation.prepare, effect))
+                async with self._files:
+                    prepared = await trio.to_thread.run_sync(self._preparation.prepare, effect)
+                await report(prepared)
             case fx.SpawnQemu():
                 await self._spawn(effect, report)
             case fx.Reattach():
@@ -91,7 +95,8 @@ class VmHost:
                 self._timers.release(effect.launch)
                 await trio.to_thread.run_sync(cleanup.release, Path(effect.directory))
             case fx.RemoveFiles():
-                await trio.to_thread.run_sync(cleanup.remove, self._directory)
+                async with self._files:
+                    await trio.to_thread.run_sync(cleanup.remove, self._directory)
                 await report(ob.FilesRemoved(effect.launch))
             case _:
                 assert_never(effect)

@@ -77,7 +77,14 @@ def finish(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
     """Write the last event of a launch and let go of what it held."""
     ended = ev.VmStopped if outcome in IN_GOOD_ORDER else ev.VmFailed
     event = ended(state.launch_number, outcome, detail or EXPLANATIONS[outcome])
-    return Decision((event,), (fx.ReleaseLaunch(state.launch_number, state.current.directory),))
+    return Decision((event,), release(state, outcome))
+
+
+def release(state: VmState, outcome: ev.Outcome | None) -> tuple[fx.Effect, ...]:
+    """Let go of what a launch held; a result that could not be taken stays until it is deleted."""
+    if state.launch is None or outcome is ev.Outcome.RESULT_REFUSED:
+        return ()
+    return (fx.ReleaseLaunch(state.launch_number, state.launch.directory),)
 
 
 def _result_expected(state: VmState) -> bool:

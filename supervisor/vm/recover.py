@@ -2,6 +2,7 @@
 
 from supervisor.vm import effects as fx
 from supervisor.vm.contact import reattach
+from supervisor.vm.ending import release
 from supervisor.vm.launching import prepare
 from supervisor.vm.state import Desired, Phase, VmState
 
@@ -20,8 +21,10 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
         case Phase.STOPPING:
             return (reattach(state), *_timers(state))
         case Phase.STOPPED | Phase.FAILED:
-            deleting = state.desired is Desired.DELETED
-            return (fx.RemoveFiles(state.launch_number),) if deleting else _release(state)
+            if state.desired is Desired.DELETED:
+                return (fx.RemoveFiles(state.launch_number),)
+            # The daemon may have died between the last event and the clearing of the disks.
+            return release(state, state.outcome)
         case Phase.DELETED:
             return ()
 
@@ -29,9 +32,3 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
 def _timers(state: VmState) -> tuple[fx.Effect, ...]:
     number = state.launch_number
     return tuple(fx.ArmTimer(number, kind, at) for kind, at in state.deadlines.items())
-
-
-def _release(state: VmState) -> tuple[fx.Effect, ...]:
-    """The daemon may have died between a VM's last event and the clearing of its disks."""
-    launch = state.launch
-    return (fx.ReleaseLaunch(launch.number, launch.directory),) if launch else ()

@@ -217,7 +217,7 @@ PROCESS_OBSERVATIONS = (
     Row(
         ob.ResultRefused(0, "bad magic"),
         {
-            "collecting": "ResultRefused, VmFailed(result-refused) -> ReleaseLaunch",
+            "collecting": "ResultRefused, VmFailed(result-refused)",
         },
     ),
     Row(

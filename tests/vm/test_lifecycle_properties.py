@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.vm import effects as fx
+from supervisor.vm.events import Outcome
 from supervisor.vm.observations import Observation, TimerKind
 from supervisor.vm.recover import recover
 from supervisor.vm.state import ENDED, TRANSITIONS, Desired, Phase
@@ -136,9 +137,10 @@ def test_recovery_asks_the_same_questions_however_often_it_is_repeated(life: Lif
     first = recover(life.state)
     life.meet(Restart())
     assert recover(life.state) == first
-    assert (first == ()) == (life.state.phase is Phase.DELETED or _ended_unlaunched(life))
+    assert (first == ()) == (life.state.phase is Phase.DELETED or _ended_with_nothing_to_clear(life))
 
 
-def _ended_unlaunched(life: Life) -> bool:
+def _ended_with_nothing_to_clear(life: Life) -> bool:
     ended = life.state.phase in ENDED and life.state.desired is not Desired.DELETED
-    return ended and life.state.launch is None
+    kept = life.state.outcome is Outcome.RESULT_REFUSED
+    return ended and (life.state.launch is None or kept)
