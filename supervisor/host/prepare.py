@@ -53,7 +53,7 @@ class LaunchPreparation:
     def _prepare(self, order: PrepareLaunch) -> LaunchPrepared:
         accel = choose_accelerator(order.manifest.vm.accel, self._machine)
         if not self._machine.qemu:
-            raise Impossible("QEMU is not installed: install the package qemu-system-x86")
+            raise Impossible("QEMU is not installed; run: apt-get install qemu-system-x86")
         directory = self._fresh_directory(order.launch)
         try:
             return self._fill(directory, order, accel)

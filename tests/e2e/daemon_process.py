@@ -25,6 +25,7 @@ class Daemon:
         self.state_dir = state_dir
         self.catalogue = catalogue
         self.ready: Json = {}
+        self.more_environment: dict[str, str] = {}
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -34,6 +35,7 @@ class Daemon:
             "CHRONOVISOR_STATE_DIR": str(self.state_dir),
             "CHRONOVISOR_CATALOGUE": str(self.catalogue),
             "PYTHONWARNINGS": "default",
+            **self.more_environment,
         }
 
     def start(self, *options: str) -> None:

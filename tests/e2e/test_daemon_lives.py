@@ -133,3 +133,13 @@ def test_a_state_directory_that_is_a_file_is_refused(stopped_daemon: Daemon) -> 
     code, said = stopped_daemon.serve_and_fail()
     assert code == 2
     assert "is a file" in said
+
+
+def test_a_host_without_qemu_says_what_to_install(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    stopped_daemon.more_environment["PATH"] = "/nonexistent"
+    stopped_daemon.start()
+    vm = stopped_daemon.submit(manifests.shell("true"), "--wait", codes=(1,))
+    assert vm["outcome"] == "qemu-failed-to-start"
+    assert "apt-get install qemu-system-x86" in vm["detail"]

@@ -137,7 +137,8 @@ def test_recovery_asks_the_same_questions_however_often_it_is_repeated(life: Lif
     first = recover(life.state)
     life.meet(Restart())
     assert recover(life.state) == first
-    assert (first == ()) == (life.state.phase is Phase.DELETED or _ended_with_nothing_to_clear(life))
+    deleted = life.state.phase is Phase.DELETED
+    assert (first == ()) == (deleted or _ended_with_nothing_to_clear(life))
 
 
 def _ended_with_nothing_to_clear(life: Life) -> bool:
