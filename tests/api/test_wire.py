@@ -1,0 +1,185 @@
+"""Messages <-> values of the core: nothing is lost, nothing wrong comes through."""
+
+from enum import Enum
+
+import pytest
+from chronovisor_api import v1
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.api import wire
+from supervisor.vm import events, spec, state
+from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.observations import ExitEvidence, ProcessIdentity, TimerKind
+
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+IMAGES = st.builds(spec.ByDigest, DIGESTS) | st.builds(spec.ByName, NAMES)
+MANIFESTS = st.builds(
+    spec.Manifest,
+    name=NAMES,
+    description=st.text("abcä\n", max_size=50),
+    labels=st.dictionaries(NAMES.filter(lambda name: name[-1].isalnum()), st.just("v"), max_size=3),
+    algorithm=st.builds(
+        spec.Algorithm, DIGESTS, NAMES, st.lists(st.text("a'\\ \n", max_size=9)).map(tuple)
+    ),
+    datasets=st.lists(
+        st.builds(spec.Dataset, NAMES, DIGESTS, NAMES), max_size=3, unique_by=lambda one: one.name
+    ).map(tuple),
+    vm=st.builds(
+        spec.VmShape,
+        cpus=st.integers(1, 64),
+        memory_bytes=st.integers(64, 4096).map(lambda mib: mib * spec.MIB),
+        machine=st.sampled_from(spec.Machine),
+        accel=st.sampled_from(spec.Accelerator),
+        kernel=IMAGES,
+        initrd=st.lists(IMAGES, min_size=1, max_size=3).map(tuple),
+        firmware=st.none() | IMAGES,
+        command_line=st.sampled_from(["", "debug loglevel=7"]),
+    ),
+    limits=st.builds(
+        spec.Limits,
+        ttl_ms=st.integers(1000, 10**6),
+        launch_deadline_ms=st.integers(1000, 10**6),
+        stop_grace_ms=st.integers(0, 600_000),
+        result_bytes=st.integers(1024, 10**6),
+        log_bytes=st.integers(4096, 10**6),
+    ),
+)
+
+
+@given(MANIFESTS)
+def test_a_manifest_crosses_the_wire_and_back_unchanged(manifest: spec.Manifest) -> None:
+    sent = wire.from_manifest(manifest).SerializeToString()
+    assert wire.to_manifest(v1.Manifest.FromString(sent)) == manifest
+
+
+def test_what_a_client_leaves_out_is_the_default() -> None:
+    message = v1.Manifest(name="n", algorithm=v1.Algorithm(sha256="a" * 64))
+    assert wire.to_manifest(message) == spec.Manifest("n", spec.Algorithm("a" * 64))
+
+
+@pytest.mark.parametrize(
+    ("limits", "field"),
+    [
+        (v1.Limits(ttl_ms=0), "ttl_ms"),
+        (v1.Limits(launch_deadline_ms=0), "launch_deadline_ms"),
+        (v1.Limits(result_bytes=0), "result_bytes"),
+        (v1.Limits(log_bytes=0), "log_bytes"),
+    ],
+)
+def test_an_explicit_zero_is_not_taken_for_the_default(limits: v1.Limits, field: str) -> None:
+    message = v1.Manifest(name="n", algorithm=v1.Algorithm(sha256="a" * 64), limits=limits)
+    assert fields(message) == [f"manifest.limits.{field}"]
+
+
+def fields(message: v1.Manifest) -> list[str]:
+    with pytest.raises(CommandDenied) as denied:
+        wire.to_manifest(message)
+    assert denied.value.reason is DenyReason.INVALID_MANIFEST
+    return [wrong.field for wrong in denied.value.violations]
+
+
+def test_an_image_that_names_nothing_is_refused() -> None:
+    shape = v1.VmShape(initrd=[v1.ImageRef(name="a"), v1.ImageRef()], kernel=v1.ImageRef())
+    message = v1.Manifest(name="n", algorithm=v1.Algorithm(sha256="a" * 64), vm=shape)
+    assert fields(message) == ["manifest.vm.initrd[1]", "manifest.vm.kernel"]
+
+
+def test_many_faults_are_counted_in_the_message_and_all_listed_beside_it() -> None:
+    datasets = [v1.Dataset(name="x", sha256="?") for _ in range(10)]
+    message = v1.Manifest(name="n", algorithm=v1.Algorithm(sha256="a" * 64), datasets=datasets)
+    with pytest.raises(CommandDenied) as denied:
+        wire.to_manifest(message)
+    assert len(denied.value.violations) == 19
+    assert denied.value.detail.endswith("; and 11 more")
+
+
+@pytest.mark.parametrize(
+    ("core", "message"),
+    [
+        (state.Phase, v1.Phase),
+        (events.Outcome, v1.Outcome),
+        (spec.Machine, v1.Machine),
+        (spec.Accelerator, v1.Accelerator),
+    ],
+)
+def test_every_member_of_an_enum_has_its_counterpart(core: type[Enum], message: type[Enum]) -> None:
+    assert {member.name for member in core} | {"UNSPECIFIED"} == {one.name for one in message}
+
+
+def a_state(**changes: object) -> state.VmState:
+    defaults: dict[str, object] = {
+        "vm_id": "a",
+        "manifest": spec.Manifest("n", spec.Algorithm("a" * 64)),
+        "digest": "d" * 64,
+        "tenant": "default",
+        "principal": "uid:0",
+        "created_ms": 1_700_000_000_123,
+        "seen_ms": 1_700_000_000_123,
+    }
+    return state.VmState(**(defaults | changes))  # type: ignore[arg-type]
+
+
+def a_launch(**changes: object) -> state.Launch:
+    process = ProcessIdentity(4242, 1, "boot")
+    defaults: dict[str, object] = {
+        "number": 2,
+        "directory": "d",
+        "uuid": "u",
+        "accel": "tcg",
+        "intended_ms": 1,
+        "process": process,
+    }
+    return state.Launch(**(defaults | changes))  # type: ignore[arg-type]
+
+
+def test_a_vm_that_has_only_been_accepted_says_so_and_nothing_more() -> None:
+    vm = wire.from_state(a_state())
+    assert (vm.phase, vm.launch, vm.pid, vm.result, vm.progress) == (
+        v1.Phase.DEFINED,
+        0,
+        None,
+        None,
+        None,
+    )
+    assert vm.created_at is not None
+    assert vm.created_at.isoformat() == "2023-11-14T22:13:20.123000+00:00"
+    assert (vm.started_at, vm.ended_at, vm.ttl_deadline) == (None, None, None)
+    assert vm.contact == v1.Contact(state=v1.ContactState.OK)
+
+
+def test_a_vm_that_ran_shows_all_that_is_known_of_it() -> None:
+    vm = wire.from_state(
+        a_state(
+            phase=state.Phase.STOPPED,
+            launch=a_launch(exit_evidence=ExitEvidence(exit_code=0)),
+            outcome=events.Outcome.COMPLETED,
+            started_ms=1_700_000_001_000,
+            ended_ms=1_700_000_002_000,
+            progress=state.Progress(0.5, "half", 1),
+            result=state.Result("e" * 64, 7),
+            detail="done",
+            version=9,
+        )
+    )
+    assert (vm.outcome, vm.launch, vm.pid, vm.version) == (v1.Outcome.COMPLETED, 2, None, 9)
+    assert vm.progress == v1.Progress(fraction=0.5, message="half")
+    assert vm.result == v1.Result(sha256="e" * 64, size=7)
+
+
+def test_a_running_vm_has_a_pid_and_a_deadline_and_may_be_silent() -> None:
+    vm = wire.from_state(
+        a_state(
+            phase=state.Phase.RUNNING,
+            launch=a_launch(),
+            deadlines={TimerKind.TTL: 1_700_000_003_000},
+            silent_since_ms=1_700_000_002_500,
+        )
+    )
+    assert vm.pid == 4242
+    assert vm.ttl_deadline is not None
+    assert vm.ttl_deadline.timestamp() == 1_700_000_003
+    assert vm.contact is not None
+    assert vm.contact.state is v1.ContactState.SILENT
+    assert vm.contact.silent_since is not None
