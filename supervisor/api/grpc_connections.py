@@ -1,8 +1,8 @@
 """The connections of a gRPC server: who they are, how many there may be, what they may ask.
 
 grpclib's own classes with an entrance in front. They are extended where grpclib keeps to itself
-what a server on a hostile network needs, so grpclib is held to the minor version that the tests of
-this package passed with.
+what a server on a hostile network needs; a version of it that moves these places fails the tests of
+hostile clients.
 """
 
 import logging
