@@ -18,10 +18,10 @@ from supervisor.artifacts.errors import (
 from supervisor.artifacts.store import ArtifactStore, Stored
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
+from supervisor.host.logs import console_path, guest_log_path
 from supervisor.journal import ARTIFACT_PREFIX, encode
 from supervisor.registry import Registry
 from supervisor.vm.commands import Command, CommandDenied, DenyReason
-from supervisor.vm.layout import CONSOLE_LOG, GUEST_LOG, launch_directory
 from supervisor.vm.spec import GIB, Manifest
 from supervisor.vm.state import Result, VmState
 
@@ -101,15 +101,11 @@ class Service:
 
     def console(self, vm_id: str) -> Path:
         """Return where the console log of a VM's current launch lies, if it exists."""
-        return self._launch_directory(vm_id) / CONSOLE_LOG
+        return console_path(self._vms / vm_id, self._registry.get(vm_id).launch_number)
 
     def guest_log(self, vm_id: str) -> Path:
         """Return where the lines that the algorithm printed lie, if they exist."""
-        return self._launch_directory(vm_id) / GUEST_LOG
-
-    def _launch_directory(self, vm_id: str) -> Path:
-        state = self._registry.get(vm_id)
-        return self._vms / vm_id / launch_directory(state.launch_number)
+        return guest_log_path(self._vms / vm_id, self._registry.get(vm_id).launch_number)
 
     async def _record(self, stored: Stored, caller: Caller) -> None:
         stream = f"{ARTIFACT_PREFIX}{stored.sha256}"
