@@ -49,7 +49,9 @@ def _exited(facts: Facts) -> str:
 
 
 def _reset(facts: Facts) -> str:
-    return "the guest reboots" if facts.get("by_guest") else "the guest is reset and boots again"
+    # A guest's own reboot ends its QEMU, except after an ordered reset: firmware resets once more.
+    again = "the machine resets itself once more"
+    return again if facts.get("by_guest") else "the guest is reset and boots again"
 
 
 def _ended(word: str) -> Callable[[Facts], str]:
@@ -81,6 +83,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.GuestResumed: "the guest runs on",
     vm.GuestReset: _reset,
     vm.GuestPanicked: "the guest's kernel panicked",
+    vm.GuestDiskFailed: "the host failed the guest's disk {disk}: {detail}",
     vm.GuestShutDown: "the guest is shut down ({cause})",
     vm.AgentBrokeProtocol: "the agent broke the protocol: {detail}",
     vm.StopOrdered: "it is to end as {outcome}: {step}, until {deadline_ms}",
