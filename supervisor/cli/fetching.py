@@ -95,11 +95,27 @@ def _destination(output: Path, *, force: bool) -> Iterator[IO[bytes]]:
     if output.is_dir() or (output.exists() and not force):
         advice = "name a file in it" if output.is_dir() else "replace it with --force"
         raise Failure(ExitCode.USAGE, f"{output} exists: {advice}, or choose another")
-    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.") as file:
+    with (
+        _told_of(output),
+        tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.") as file,
+    ):
         yield file
         file.flush()
         os.fsync(file.fileno())
         _publish(Path(file.name), output, force=force)
+
+
+@contextmanager
+def _told_of(output: Path) -> Iterator[None]:
+    """Name the file that was asked for in what goes wrong, and never the temporary one."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        parent = output.parent
+        raise Failure(ExitCode.USAGE, f"{output}: there is no directory {parent}") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Failure(ExitCode.HOST_TROUBLE, f"{output}: {reason}") from None
 
 
 def _publish(temporary: Path, output: Path, *, force: bool) -> None:

@@ -54,13 +54,27 @@ def test_a_result_that_was_garbled_leaves_no_file(peer: Peer, run: Run, tmp_path
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["absent/r.tar", "."])
-def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path, name: str) -> None:
-    result = run("result", "vm-1", "-o", str(tmp_path / name))
+@pytest.mark.parametrize(
+    ("name", "code", "complaint"),
+    [
+        ("absent/r.tar", 2, "there is no directory {here}/absent"),
+        ("file/r.tar", 2, "there is no directory {here}/file"),
+        (".", 2, "name a file in it"),
+        ("r" * 255, 7, "file name too long"),
+    ],
+    ids=["directory-absent", "not-a-directory", "directory", "name-too-long"],
+)
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(
+    run: Run, tmp_path: Path, name: str, code: int, complaint: str
+) -> None:
+    (tmp_path / "file").touch()
+    output = tmp_path / name
+    result = run("result", "vm-1", "-o", str(output))
 
-    assert result.exit_code in (2, 7)
-    assert str(tmp_path) in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.exit_code == code
+    assert result.stderr.startswith(f"Error: {output}")
+    assert complaint.format(here=tmp_path) in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_result_goes_to_stdout_byte_by_byte(run: Run) -> None:
