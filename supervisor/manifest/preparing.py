@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from msgspec import Struct
 
+from supervisor.manifest.examine import shown
 from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
+from supervisor.manifest.quantities import Quantity
 from supervisor.manifest.reading import ManifestInvalid, images, inputs
 from supervisor.manifest.schema import CORE_NAMES, Draft, ImageEntry, LimitsSection
 from supervisor.vm import spec
 from supervisor.vm.commands import FieldViolation
-from supervisor.vm.rules import check
+from supervisor.vm.rules import BOUNDS, Bound, check
 
 PYTHON_PROGRAM = re.compile(rb"#![^\n]*python")
+_BOUND_OF: Mapping[str, Bound] = {bound.field: bound for bound in BOUNDS}
 
 
 class Prepared(Struct, frozen=True):
@@ -50,7 +54,7 @@ def prepare(draft: Draft, file: Path, report: Report = lambda _: None) -> Prepar
         raise ManifestInvalid(file, tuple(violations))
     manifest = _normalise(draft, uploads)
     if outside := check(manifest):
-        raise ManifestInvalid(file, tuple(_in_own_names(violation) for violation in outside))
+        raise ManifestInvalid(file, tuple(_as_written(violation, draft) for violation in outside))
     first = {upload.sha256: upload for upload in reversed(uploads.values())}
     return Prepared(manifest, tuple(reversed(first.values())))
 
@@ -119,5 +123,11 @@ def _default_layers(algorithm: Upload | None) -> tuple[spec.ImageRef, ...]:
     return base
 
 
-def _in_own_names(violation: FieldViolation) -> FieldViolation:
-    return FieldViolation(CORE_NAMES.get(violation.field, violation.field), violation.description)
+def _as_written(violation: FieldViolation, draft: Draft) -> FieldViolation:
+    """Return what the core says of a quantity in the name and the units of the file."""
+    if violation.field not in CORE_NAMES:
+        return violation
+    field = CORE_NAMES[violation.field]
+    quantity: Quantity = attrgetter(field)(draft)
+    takes = _BOUND_OF[violation.field].takes_instead_of(quantity)
+    return FieldViolation(field, f"got {shown(quantity.written)}; it takes {takes}")

@@ -8,6 +8,7 @@ has a unit, because a bare 10 could be seconds, minutes or milliseconds.
 import re
 from fractions import Fraction
 from itertools import pairwise
+from typing import Self
 
 SIZE_TAKES = 'a size such as "256M", "1.5G", "512 KiB" or a number of bytes (K = 1024 bytes)'
 DURATION_TAKES = 'a duration such as "500ms", "2 s", "10m", "1h30m" or "2d"'
@@ -25,14 +26,25 @@ class Inexact(ValueError):
     """Spelled like a quantity, but it is none; the message says what it is."""
 
 
-class Size(int):
+class Quantity(int):
+    """A number that remembers how it was written, so that a complaint can quote it."""
+
+    written: str | int
+
+    def __new__(cls, number: int, written: str | int | None = None) -> Self:
+        quantity = super().__new__(cls, number)
+        quantity.written = number if written is None else written
+        return quantity
+
+
+class Size(Quantity):
     """A number of bytes."""
 
     def __str__(self) -> str:
         return format_size(self)
 
 
-class Duration(int):
+class Duration(Quantity):
     """A number of milliseconds."""
 
     def __str__(self) -> str:
@@ -45,7 +57,7 @@ def parse_size(written: str | int) -> Size:
     if match is None:
         raise ValueError("not a size")
     unit = (match["unit"] or "").upper()
-    return Size(_whole(Fraction(match["number"]) * SIZE_UNITS[unit], "bytes"))
+    return Size(_whole(Fraction(match["number"]) * SIZE_UNITS[unit], "bytes"), written)
 
 
 def parse_duration(written: str) -> Duration:
@@ -63,7 +75,8 @@ def parse_duration(written: str) -> Duration:
         raise ValueError("not a duration")
     if any(after >= before for (_, before), (_, after) in pairwise(parts)):
         raise Inexact("not in the order of its units, from large to small")
-    return Duration(_whole(sum(number * unit for number, unit in parts), "milliseconds"))
+    number = sum(number * unit for number, unit in parts)
+    return Duration(_whole(number, "milliseconds"), written)
 
 
 def format_size(size: int) -> str:

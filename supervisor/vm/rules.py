@@ -54,6 +54,8 @@ MANIFEST_BYTES = 48 * KIB
 IDEMPOTENCY_KEY_BYTES = 128
 DAY_MS = 24 * HOUR_MS
 STOP_GRACE_MOST_MS = 10 * MINUTE_MS
+STOP_GRACE_TAKES = "0 s to 10 m"
+MILLISECONDS = "milliseconds"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -65,13 +67,22 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The least and the greatest value of one number of the manifest."""
+    """The least and the greatest value of one number of the manifest, which is in ``unit``."""
 
     field: str
     value: Callable[[Manifest], int]
     least: int
     greatest: int
-    takes: str
+    range: str
+    unit: str = ""
+    step: int = 1
+    step_name: str = ""
+
+    def takes_instead_of(self, value: int) -> str:
+        """Return what the field takes, in the spelling of a manifest; empty if it takes that."""
+        if not self.least <= value <= self.greatest:
+            return self.range
+        return f"a multiple of {self.step_name}" if value % self.step else ""
 
 
 BOUNDS = (
@@ -81,42 +92,50 @@ BOUNDS = (
         lambda m: m.vm.memory_bytes,
         64 * MIB,
         4096 * GIB,
-        "64 MiB to 4 TiB, in bytes",
+        "64 MiB to 4 TiB",
+        "bytes",
+        MIB,
+        "1 MiB",
     ),
     Bound(
         "limits.ttl_ms",
         lambda m: m.limits.ttl_ms,
         SECOND_MS,
         30 * DAY_MS,
-        "1 second to 30 days, in milliseconds",
+        "1 s to 30 d",
+        MILLISECONDS,
     ),
     Bound(
         "limits.launch_deadline_ms",
         lambda m: m.limits.launch_deadline_ms,
         SECOND_MS,
         HOUR_MS,
-        "1 second to 1 hour, in milliseconds",
+        "1 s to 1 h",
+        MILLISECONDS,
     ),
     Bound(
         "limits.stop_grace_ms",
         lambda m: m.limits.stop_grace_ms,
         0,
         STOP_GRACE_MOST_MS,
-        "0 to 10 minutes, in milliseconds",
+        STOP_GRACE_TAKES,
+        MILLISECONDS,
     ),
     Bound(
         "limits.result_bytes",
         lambda m: m.limits.result_bytes,
         KIB,
         64 * GIB,
-        "1 KiB to 64 GiB, in bytes",
+        "1 KiB to 64 GiB",
+        "bytes",
     ),
     Bound(
         "limits.log_bytes",
         lambda m: m.limits.log_bytes,
         4 * KIB,
         GIB,
-        "4 KiB to 1 GiB, in bytes",
+        "4 KiB to 1 GiB",
+        "bytes",
     ),
 )
 """Every number of a manifest that has a range."""
@@ -154,7 +173,11 @@ def check_stop_grace(grace_ms: int) -> tuple[FieldViolation, ...]:
     """Return what is wrong with the grace of one stop: it has the bounds of the limit."""
     if 0 <= grace_ms <= STOP_GRACE_MOST_MS:
         return ()
-    return (FieldViolation("grace_ms", f"got {grace_ms}; it takes 0 to 10 minutes, in ms"),)
+    return (
+        FieldViolation(
+            "grace_ms", f"got {grace_ms}; it takes {STOP_GRACE_TAKES}, in {MILLISECONDS}"
+        ),
+    )
 
 
 def check_digest(field: str, sha256: str) -> Iterator[FieldViolation]:
@@ -237,10 +260,9 @@ def _dataset_name(field: str, name: str, seen: set[str]) -> Iterator[FieldViolat
 def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
     for bound in BOUNDS:
         value = bound.value(manifest)
-        if not bound.least <= value <= bound.greatest:
-            yield FieldViolation(bound.field, f"got {value}; it takes {bound.takes}")
-        elif bound.field == "vm.memory_bytes" and value % MIB:
-            yield FieldViolation(bound.field, f"got {value}; it takes a multiple of 1 MiB")
+        if takes := bound.takes_instead_of(value):
+            unit = f", in {bound.unit}" if bound.unit else ""
+            yield FieldViolation(bound.field, f"got {value}; it takes {takes}{unit}")
 
 
 def _shape(vm: VmShape) -> Iterator[FieldViolation]:

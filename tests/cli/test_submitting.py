@@ -130,7 +130,7 @@ def test_a_broken_connection_is_tried_again_with_the_same_key(
     ("text", "complaint"),
     [
         ('name = "n"\nalgorithm = {path = "absent"}', "algorithm: "),
-        ('name = "n"\nalgorithm = {path = "m.toml"}\nvm = {memory = "1"}', "vm.memory: got 1"),
+        ('name = "n"\nalgorithm = {path = "m.toml"}\nvm = {memory = "1"}', 'vm.memory: got "1"'),
         ('nmae = "n"', 'nmae: unknown field; did you mean "name"?'),
     ],
 )

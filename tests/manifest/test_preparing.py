@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
+from supervisor.manifest.quantities import parse_duration, parse_size
 from supervisor.manifest.schema import CORE_NAMES, LimitsSection, VmSection
-from supervisor.vm.rules import BOUNDS
+from supervisor.vm.rules import BOUNDS, Bound
 from supervisor.vm.spec import ByDigest, ByName
 
 PYTHON = b"#!/usr/bin/env python3\nprint(1)\n"
@@ -134,16 +135,24 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "complaint"),
     [
-        ('vm = {memory = "1"}', "vm.memory: got 1; it takes 64 MiB to 4 TiB"),
-        ('vm = {memory = "10T"}', "vm.memory: got 10995116277760; it takes 64 MiB to 4 TiB"),
+        ('vm = {memory = "1"}', 'vm.memory: got "1"; it takes 64 MiB to 4 TiB'),
+        ("vm = {memory = 7}", "vm.memory: got 7; it takes 64 MiB to 4 TiB"),
+        ('vm = {memory = "10TB"}', 'vm.memory: got "10TB"; it takes 64 MiB to 4 TiB'),
+        ('vm = {memory = "100.5 m"}', 'vm.memory: got "100.5 m"; it takes a multiple of 1 MiB'),
         ("vm = {cpus = 0}", "vm.cpus: got 0; it takes 1 to 64"),
         ("vm = {initrd = []}", "vm.initrd: got 0 entries"),
         ('vm = {kernel = "/etc/shadow"}', "vm.kernel.name: got '/etc/shadow'; it takes a name of"),
-        ('limits = {ttl = "1ms"}', "limits.ttl: got 1; it takes 1 second to 30 days"),
-        ('limits = {launch_deadline = "2h"}', "limits.launch_deadline: got 7200000"),
-        ('limits = {stop_grace = "11m"}', "limits.stop_grace: got 660000"),
-        ('limits = {result_size = "1"}', "limits.result_size: got 1; it takes 1 KiB"),
-        ('limits = {log_size = "2G"}', "limits.log_size: got 2147483648; it takes 4 KiB"),
+        ('limits = {ttl = "1ms"}', 'limits.ttl: got "1ms"; it takes 1 s to 30 d'),
+        (
+            'limits = {launch_deadline = "2h"}',
+            'limits.launch_deadline: got "2h"; it takes 1 s to 1 h',
+        ),
+        ('limits = {stop_grace = "11m"}', 'limits.stop_grace: got "11m"; it takes 0 s to 10 m'),
+        (
+            'limits = {result_size = "1"}',
+            'limits.result_size: got "1"; it takes 1 KiB to 64 GiB',
+        ),
+        ('limits = {log_size = "2G"}', 'limits.log_size: got "2G"; it takes 4 KiB to 1 GiB'),
         ('labels = {"a b" = "c"}', "labels: got 'a b'"),
         ('datasets = [{name = "a/b", path = "a"}]', "datasets[0].name: got 'a/b'; it takes a file"),
     ],
@@ -163,6 +172,17 @@ def test_a_name_that_is_not_one_line_of_text_is_refused(tmp_path: Path, name: st
     (line,) = complaints(tmp_path, f'name = "{name}"\nalgorithm = {{path = "a"}}\n')
 
     assert line.startswith("m.toml: name: got ")
+
+
+@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.field)
+def test_the_ends_of_a_range_are_written_as_a_manifest_takes_them(bound: Bound) -> None:
+    ends = bound.range.split(" to ")
+    if bound.field == "vm.cpus":
+        read = [int(end) for end in ends]
+    else:
+        read = [(parse_size if bound.unit == "bytes" else parse_duration)(end) for end in ends]
+
+    assert read == [bound.least, bound.greatest]
 
 
 def test_every_name_of_the_core_is_translated() -> None:
