@@ -18,12 +18,14 @@ TYPES = {short_type(tag): tag for tag in (*vm.TAGS.values(), *admission.TAGS.val
 
 
 def event_type(written: str) -> str:
-    """Return a whole type. One with dots may be of a newer daemon, so it is not judged."""
-    if written in TYPES or "." in written:
-        return TYPES.get(written, written)
-    near = difflib.get_close_matches(written, TYPES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise click.BadParameter(f"there is no type {written!r}{hint}")
+    """Return a whole type. One that no event has would watch for ever and print nothing."""
+    if written in TYPES.values():
+        return written
+    if written in TYPES:
+        return TYPES[written]
+    near = difflib.get_close_matches(written, [*TYPES, *TYPES.values()], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes one of {', '.join(TYPES)}"
+    raise click.BadParameter(f"there is no type {written!r}; {hint}")
 
 
 def _known_types(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

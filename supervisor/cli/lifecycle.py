@@ -16,23 +16,37 @@ from supervisor.cli.options import (
     pass_access,
 )
 from supervisor.cli.output import print_json, printable
+from supervisor.vm.rules import STOP_GRACE_TAKES, check_stop_grace
+
+PHASE = "{vm} is {phase}"
+"""Told of an order that shows in the phase as soon as it is durable: a stop, or a kill."""
 
 
-def _order(access: Access, method: str, request: object, *, as_json: bool, told: str = "") -> None:
+def grace_period(written: str) -> int:
+    """Return a grace in milliseconds; it has the bounds that the daemon keeps."""
+    grace_ms = duration(written)
+    if check_stop_grace(grace_ms):
+        raise click.BadParameter(f"got {written!r}; it takes {STOP_GRACE_TAKES}")
+    return grace_ms
+
+
+def _order(
+    access: Access, method: str, request: object, *, as_json: bool, told: str = PHASE
+) -> None:
     with reach(access) as daemon:
         call: Callable[..., Any] = getattr(daemon.stub, method)
         vm: v1.Vm = daemon.call(call, request)
     if as_json:
         print_json(vm_json(vm))
     else:
-        click.echo(f"{printable(vm.vm_id)} is {told or word(vm.phase)}")
+        click.echo(told.format(vm=printable(vm.vm_id), phase=word(vm.phase)))
 
 
 @click.command()
 @click.argument("vm_id", metavar="ID")
 @click.option(
     "--grace",
-    type=duration,
+    type=grace_period,
     metavar="DURATION",
     help="What the guest gets to end by itself.  [default: stop_grace of the manifest]",
 )
@@ -53,7 +67,7 @@ def stop(access: Access, *, vm_id: str, grace: int | None, as_json: bool) -> Non
 
 
 def _plain(
-    name: str, method: str, request: Callable[..., object], help_text: str, told: str = ""
+    name: str, method: str, request: Callable[..., object], help_text: str, told: str = PHASE
 ) -> click.Command:
     """Return a command that takes a VM and nothing else."""
 
@@ -76,19 +90,27 @@ COMMANDS = (
         "pause_vm",
         v1.PauseVmRequest,
         "Freeze a VM's CPUs. Its deadlines keep running.",
+        told="a pause of {vm} is ordered",
     ),
-    _plain("resume", "resume_vm", v1.ResumeVmRequest, "Let a paused VM run on."),
+    _plain(
+        "resume",
+        "resume_vm",
+        v1.ResumeVmRequest,
+        "Let a paused VM run on.",
+        told="a resumption of {vm} is ordered",
+    ),
     _plain(
         "reset",
         "reset_vm",
         v1.ResetVmRequest,
         "Press a VM's reset button: the guest boots again.",
+        told="a reset of {vm} is ordered",
     ),
     _plain(
         "delete",
         "delete_vm",
         v1.DeleteVmRequest,
         "Remove the files of a VM that has ended. Its events stay in the log.",
-        told="being deleted; its history stays in the log",
+        told="{vm} is being deleted; its history stays in the log",
     ),
 )

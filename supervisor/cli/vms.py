@@ -23,7 +23,12 @@ PAGE_SIZE = 500
 PROGRESS_WIDTH = 24
 """In a list; `show` has all of it."""
 
-PHASES = {word(phase): phase for phase in v1.Phase if phase is not v1.Phase.UNSPECIFIED}
+PHASES = {
+    word(phase): phase
+    for phase in v1.Phase
+    if phase not in (v1.Phase.UNSPECIFIED, v1.Phase.DELETED)
+}
+"""What a VM in a list can be; one that is deleted is in none."""
 
 
 @click.command("list")
@@ -40,7 +45,7 @@ PHASES = {word(phase): phase for phase in v1.Phase if phase is not v1.Phase.UNSP
     "phases",
     type=click.Choice([str(name) for name in PHASES]),
     multiple=True,
-    help="Only VMs in this phase; repeat for several.  [default: all but deleted]",
+    help="Only VMs in this phase; repeat for several.  [default: all]",
 )
 @json_option
 @connection_options
@@ -49,6 +54,8 @@ def list_vms(
     access: Access, *, labels: tuple[tuple[str, str], ...], phases: tuple[str, ...], as_json: bool
 ) -> None:
     """List the VMs.
+
+    A VM that was deleted is in no list; what happened to it is in the log only.
 
     \b
     Example:

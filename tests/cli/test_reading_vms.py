@@ -47,6 +47,14 @@ def test_a_list_is_narrowed_by_labels_and_phases(peer: Peer, run: Run) -> None:
     assert [vm["vm_id"] for vm in failed] == ["vm-2"]
 
 
+def test_a_list_is_not_narrowed_to_deleted_vms_because_it_has_none(run: Run) -> None:
+    result = run("list", "--phase", "deleted")
+
+    assert result.exit_code == 2
+    assert "'deleted' is not one of" in result.stderr
+    assert "in the log only" in run("list", "--help").stdout
+
+
 def test_names_are_text_and_never_markup_or_control_sequences(peer: Peer, run: Run) -> None:
     filled(peer, "[bold]x[/bold] \x1b[31m")
 
@@ -107,11 +115,22 @@ def test_events_are_narrowed_by_position_vm_and_type(peer: Peer, run: Run) -> No
     assert positions("--type", "stopped", "--type", "vm.submitted.v1") == [1, 4, 5, 8]
 
 
-def test_a_type_that_does_not_exist_is_refused_with_the_nearest(peer: Peer, run: Run) -> None:
-    result = run("events", "--type", "stoped")
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("stoped", "did you mean 'stopped'?"),
+        ("vm.stoped.v1", "did you mean 'vm.stopped.v1'?"),
+        ("vm.guest-started.v2", "did you mean 'vm.guest-started.v1'?"),
+        ("foo.bar", "it takes one of submitted, "),
+    ],
+)
+def test_a_type_that_does_not_exist_is_refused_with_the_nearest(
+    run: Run, written: str, hint: str
+) -> None:
+    result = run("events", "--type", written)
 
     assert result.exit_code == 2
-    assert "there is no type 'stoped'; did you mean 'stopped'?" in result.stderr
+    assert f"there is no type '{written}'; {hint}" in " ".join(result.stderr.split())
 
 
 def test_a_reader_that_goes_away_ends_a_stream_silently(peer: Peer) -> None:
@@ -141,11 +160,22 @@ def test_a_follower_outlives_its_daemon_and_misses_nothing(state_dir: Path) -> N
     assert (before, after) == ([1, 2, 3, 4], [5, 6, 7, 8])
 
 
-@pytest.mark.parametrize("order", ["kill", "pause", "resume", "reset", "stop"])
-def test_an_order_reaches_the_vm_and_its_phase_is_told(peer: Peer, run: Run, order: str) -> None:
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ("kill", "vm-1 is stopped\n"),
+        ("stop", "vm-1 is stopped\n"),
+        ("pause", "a pause of vm-1 is ordered\n"),
+        ("resume", "a resumption of vm-1 is ordered\n"),
+        ("reset", "a reset of vm-1 is ordered\n"),
+    ],
+)
+def test_an_order_reaches_the_vm_and_what_holds_already_is_told(
+    peer: Peer, run: Run, order: str, told: str
+) -> None:
     filled(peer, "iris")
 
-    assert run(order, "vm-1").stdout == "vm-1 is stopped\n"
+    assert run(order, "vm-1").stdout == told
     assert json.loads(run(order, "vm-1", "--json").stdout)["vm_id"] == "vm-1"
     assert {type(one).__name__ for one in peer.supervisor.orders} == {f"{order.title()}VmRequest"}
 
@@ -162,6 +192,7 @@ def test_a_grace_is_given_as_people_write_it(peer: Peer, run: Run) -> None:
     run("stop", "vm-1", "--grace", "1m30s")
     run("stop", "vm-1")
     wrong = run("stop", "vm-1", "--grace", "10")
+    long = run("stop", "vm-1", "--grace", "11m")
 
     assert peer.supervisor.orders == [
         v1.StopVmRequest(vm_id="vm-1", grace_ms=90_000),
@@ -169,3 +200,5 @@ def test_a_grace_is_given_as_people_write_it(peer: Peer, run: Run) -> None:
     ]
     assert wrong.exit_code == 2
     assert "got '10'; it takes a duration" in wrong.stderr
+    assert long.exit_code == 2
+    assert "got '11m'; it takes 0 s to 10 m" in long.stderr
