@@ -8,7 +8,9 @@ left unfinished), serve, and on SIGTERM or SIGINT stop taking work and leave. QE
 import logging
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 
@@ -23,6 +25,7 @@ from supervisor.admission.intake import Admission, Intake
 from supervisor.admission.state import AdmissionState
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.auth import load_token
+from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
@@ -80,19 +83,45 @@ def main(config: Config, announce: Callable[[Ready], None]) -> None:
 
 async def run(config: Config, announce: Callable[[Ready], None]) -> None:
     """The same as :func:`main`, inside Trio."""
-    directory = prepare_state_directory(config.state_dir)
-    facts = read_facts()
-    # From the first moment on: a signal before we serve must still end us in good order.
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with ExitStack() as owned:
+        # From the first moment on: a signal before we serve must still end us in good order.
+        signals = owned.enter_context(trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
+        # Bound before anything is written or any VM is touched: a daemon that cannot serve must
+        # leave no trace.
+        grpc = owned.enter_context(bind_tcp(config.grpc))
+        websocket = owned.enter_context(bind_tcp(config.websocket))
+        directory = prepare_state_directory(config.state_dir)
+        unix = owned.enter_context(listening_unix(directory.grpc_socket))
+        listeners = Listeners(unix, grpc, websocket)
         async with open_log(directory.log, LogOptions(node_id=node_id(directory))) as log:
-            world = await trio.to_thread.run_sync(lambda: replay(read_log(directory.log)))
-            async with trio.open_nursery() as nursery:
-                daemon = Daemon(config, directory, facts, log, world, nursery)
-                await daemon.recover()
-                announce(await daemon.serve())
-                number = await anext(signals)
-                logger.info("%s: leaving", signal.Signals(number).name)
-                await daemon.leave()
+            await _live(config, directory, listeners, log, signals, announce)
+
+
+async def _live(
+    config: Config,
+    directory: StateDirectory,
+    listeners: "Listeners",
+    log: EventLog,
+    signals: AsyncIterator[int],
+    announce: Callable[[Ready], None],
+) -> None:
+    token = load_token(directory.token)
+    world = await trio.to_thread.run_sync(lambda: replay(read_log(directory.log)))
+    async with trio.open_nursery() as nursery:
+        daemon = Daemon(config, directory, read_facts(), log, world, nursery)
+        await daemon.recover()
+        announce(await daemon.serve(listeners, token))
+        number = await anext(signals)
+        logger.info("%s: leaving", signal.Signals(number).name)
+        await daemon.leave()
+
+
+class Listeners(msgspec.Struct, frozen=True):
+    """The sockets that clients come to."""
+
+    unix: socket.socket
+    grpc: socket.socket
+    websocket: socket.socket
 
 
 class Daemon:
@@ -135,31 +164,22 @@ class Daemon:
             if state.phase is not Phase.DELETED:
                 self._start_actor(self._registry.add(state), self._life)
 
-    async def serve(self) -> Ready:
+    async def serve(self, listeners: Listeners, token: str) -> Ready:
         """Open the APIs; return where they listen."""
         service = Service(
             self._log, self._registry, self._admission, self._store, self._directory.vms
         )
-        token = load_token(self._directory.token)
-        grpc = await self._nursery.start(
-            partial(
-                serve_grpc,
-                service,
-                unix=self._directory.grpc_socket,
-                tcp=self._config.grpc,
-                token=token,
-            )
-        )
-        websocket = await self._nursery.start(
-            partial(serve_websocket, self._log, tcp=self._config.websocket, token=token)
-        )
+        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
+        await self._nursery.start(grpc, service)
+        websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
+        await self._nursery.start(websocket, self._log)
         return Ready(
             version=version("chronovisor"),
             state_dir=str(self._directory.root),
             log_id=self._log.log_id,
             unix=str(self._directory.grpc_socket),
-            grpc=grpc,
-            websocket=websocket,
+            grpc=address_of(listeners.grpc),
+            websocket=address_of(listeners.websocket),
             vms=self._registry.count(),
         )
 

@@ -19,7 +19,6 @@ import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,10 +36,8 @@ from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted
 from supervisor.api.grpc_headers import Authenticate, authenticate_tcp, authenticate_unix
 from supervisor.api.grpc_service import SupervisorService
 from supervisor.api.grpc_status import grpc_error
-from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.ports import Supervisor
 from supervisor.api.uploads import CHUNK_BYTES
-from supervisor.config import Address
 
 STOP_SECONDS = 5.0
 """What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
@@ -52,10 +49,13 @@ _logger = logging.getLogger(__name__)
 
 
 class CallBounds(msgspec.Struct, frozen=True):
-    """What one call may take of the daemon."""
+    """What one connection and its calls may take of the daemon; times are in seconds."""
 
     message_bytes: int = CHUNK_BYTES + 64 * 1024
     """The largest message is a chunk of an upload; its other fields are small."""
+    first_request_s: float = 10.0
+    """From a connection to its first request that is admitted, which is one round trip on this
+    host. Without it, silent strangers could hold every place there is."""
     silence_s: float = 60.0
     """A client that sends nothing of a message it owes, or takes nothing, so long is not there."""
 
@@ -66,30 +66,26 @@ BOUNDS = CallBounds()
 async def serve_grpc(
     supervisor: Supervisor,
     *,
-    unix: Path,
-    tcp: Address,
+    unix: socket.socket,
+    tcp: socket.socket,
     token: str,
     bounds: CallBounds = BOUNDS,
-    task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve gRPC on a Unix socket and on TCP until cancelled; report the TCP address in use.
-
-    Raises:
-        CannotListen: One of the addresses is taken or cannot be used.
-    """
-    with bind_tcp(tcp) as tcp_listener, listening_unix(unix) as unix_listener:
-        async with trio_asyncio.open_loop() as loop:
-            # The loop's own handler would end the daemon for what one client did.
-            loop.set_exception_handler(_log_loop_error)
-            health = ServiceStatus()
-            handlers = _handlers(supervisor, health, bounds)
-            by_token = authenticate_tcp(token)
-            servers = [
-                await trio_asyncio.aio_as_trio(_start)(handlers, unix_listener, _by_uid),
-                await trio_asyncio.aio_as_trio(_start)(handlers, tcp_listener, lambda _: by_token),
-            ]
-            task_status.started(address_of(tcp_listener))
-            await _until_cancelled(servers, (unix_listener, tcp_listener), health)
+    """Serve gRPC on a Unix and a TCP listener until cancelled; both stay their owner's to close."""
+    async with trio_asyncio.open_loop() as loop:
+        # The loop's own handler would end the daemon for what one client did.
+        loop.set_exception_handler(_log_loop_error)
+        health = ServiceStatus()
+        handlers = _handlers(supervisor, health, bounds)
+        by_token = authenticate_tcp(token)
+        start = trio_asyncio.aio_as_trio(_start)
+        servers = [
+            await start(handlers, unix, _by_uid, bounds.first_request_s),
+            await start(handlers, tcp, lambda _: by_token, bounds.first_request_s),
+        ]
+        task_status.started()
+        await _until_cancelled(servers, (unix, tcp), health)
 
 
 async def _until_cancelled(
@@ -255,9 +251,12 @@ _CROSSINGS: dict[Cardinality, Callable[..., Awaitable[None]]] = {
 
 
 async def _start(
-    handlers: Mapping[str, Handler], listener: socket.socket, entrance: Entrance
+    handlers: Mapping[str, Handler],
+    listener: socket.socket,
+    entrance: Entrance,
+    first_request_s: float,
 ) -> GrpcServer:
-    server = GrpcServer(handlers, entrance)
+    server = GrpcServer(handlers, entrance, first_request_s)
     await server.start(sock=listener)
     return server
 

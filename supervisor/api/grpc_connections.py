@@ -46,6 +46,7 @@ class _Requests(grpclib.server.Handler):
     """The requests of one connection: each is admitted by its headers before grpclib sees it."""
 
     authenticate: Authenticate
+    first_admitted: Callable[[], None]
 
     def accept(
         self, stream: Stream, headers: list[tuple[str, str]], release_stream: Callable[[], Any]
@@ -57,6 +58,7 @@ class _Requests(grpclib.server.Handler):
             refused = _refuse(stream, refusal, release_stream)
             self._tasks[stream] = self.loop.create_task(refused)
             return
+        self.first_admitted()
         # The deadline is kept by us: grpclib answers UNKNOWN to one that has passed on arrival.
         headers = [field for field in headers if field[0] != TIMEOUT_HEADER]
         before = admitted.set(call)
@@ -96,6 +98,8 @@ class _Connection(H2Protocol):
         server = self._server_side
         self._requests.authenticate = server.entrance(transport.get_extra_info("socket"))
         self._transport = transport
+        stranger = self._requests.loop.call_later(server.first_request_s, transport.abort)
+        self._requests.first_admitted = self._stranger_leaves = stranger.cancel
         server.transports.add(transport)
         if len(server.transports) > server.room:
             _logger.info("there is room for %d gRPC connections: hung up on one", server.room)
@@ -112,6 +116,7 @@ class _Connection(H2Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget it."""
+        self._stranger_leaves()
         self._server_side.transports.discard(self._transport)
         super().connection_lost(exc)
 
@@ -128,13 +133,16 @@ class _Mapped(msgspec.Struct, frozen=True):
 class GrpcServer(grpclib.server.Server):
     """Serves handlers on one listener; ``handlers`` run with :data:`admitted` set."""
 
-    def __init__(self, handlers: Mapping[str, Handler], entrance: Entrance) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], entrance: Entrance, first_request_s: float
+    ) -> None:
         config = Configuration(
             http2_connection_window_size=CONNECTION_WINDOW_BYTES,
             http2_stream_window_size=STREAM_WINDOW_BYTES,
         )
         super().__init__([_Mapped(handlers)], config=config)
         self.entrance = entrance
+        self.first_request_s = first_request_s
         self.room = CONNECTIONS
         self.transports: set[Any] = set()
 

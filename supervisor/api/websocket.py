@@ -11,6 +11,7 @@ The reason of a close names the position to resume after. A client whose connect
 even that is cut off; it knows its position itself.
 """
 
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -32,11 +33,9 @@ from supervisor.api import auth, event_query, subscription
 from supervisor.api.cloudevents import SUBPROTOCOL, caught_up_event, cloud_event, encode
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.http_status import http_status
-from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.ports import Log
 from supervisor.api.refusals import denied_for
 from supervisor.api.subscription import Matching, Subscription
-from supervisor.config import Address
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 INCOMING_BYTES = 4096
@@ -90,23 +89,17 @@ class Wire(Enum):
 async def serve_websocket(
     log: Log,
     *,
-    tcp: Address,
+    tcp: socket.socket,
     token: str,
     bounds: Bounds = BOUNDS,
-    task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the log until cancelled; report the address in use.
-
-    Raises:
-        CannotListen: The address is taken or cannot be used.
-    """
-    with bind_tcp(tcp) as listening:
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        server = EventServer(log, token, bounds)
-        async with trio.open_nursery() as nursery:
-            serve = partial(trio.serve_listeners, server.serve_connection, [listener])
-            await nursery.start(serve)
-            task_status.started(address_of(listening))
+    """Serve the log on a TCP listener, which is ours to close, until cancelled."""
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
+    server = EventServer(log, token, bounds)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(trio.serve_listeners, server.serve_connection, [listener]))
+        task_status.started()
 
 
 class EventServer:

@@ -51,7 +51,7 @@ class VmHost:
         self._patience = patience
         self._timers = Timers(now_ms)
         self._sessions: dict[int, Session] = {}
-        # A VM may be stopped and deleted while its first launch is still being prepared.
+        # One at a time: a VM may be deleted while its files are still being made or cleared.
         self._files = trio.Lock()
         self._preparation = LaunchPreparation(
             vm_id,
@@ -90,10 +90,13 @@ class VmHost:
             case fx.SignalProcess():
                 self._signal(effect)
             case fx.CollectResult():
-                await report(await trio.to_thread.run_sync(collect, effect, self._artifacts))
+                async with self._files:
+                    result = await trio.to_thread.run_sync(collect, effect, self._artifacts)
+                await report(result)
             case fx.ReleaseLaunch():
                 self._timers.release(effect.launch)
-                await trio.to_thread.run_sync(cleanup.release, Path(effect.directory))
+                async with self._files:
+                    await trio.to_thread.run_sync(cleanup.release, Path(effect.directory))
             case fx.RemoveFiles():
                 async with self._files:
                     await trio.to_thread.run_sync(cleanup.remove, self._directory)

@@ -1,19 +1,25 @@
 """QMP's words and the core's words: the only place that knows both.
 
 Events that have no word in the core are dropped here. Names and reasons are those of QEMU's
-``qapi/run-state.json`` and ``qapi/misc.json``.
+``qapi/run-state.json``, ``qapi/misc.json`` and ``qapi/block-core.json``.
 """
 
 from collections.abc import Callable, Mapping
 
 import msgspec
 
+from supervisor.host.text import printable
 from supervisor.qmp.connection import GuestEvent
 from supervisor.vm import observations as ob
 from supervisor.vm.effects import QmpCommand
 from supervisor.vm.observations import Observation, RunState, ShutdownCause
 
 Data = Mapping[str, object]
+
+NAME_CHARACTERS = 32
+"""QEMU's node names have at most 31 (block.h, sizeof of node_name)."""
+DETAIL_CHARACTERS = 256
+"""An operation and the words of strerror(3)."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -50,7 +56,6 @@ RUN_STATES = {
     "shutdown": RunState.SHUTDOWN,
     "guest-panicked": RunState.PANICKED,
     "internal-error": RunState.ERROR,
-    "io-error": RunState.ERROR,
 }
 
 
@@ -59,12 +64,19 @@ def _shut_down(launch: int, data: Data) -> Observation:
     return ob.GuestShutDown(launch, cause)
 
 
+def _disk_failed(launch: int, data: Data) -> Observation:
+    disk = printable(str(data.get("node-name")))[:NAME_CHARACTERS]
+    detail = printable(f"{data.get('operation')}: {data.get('reason')}")[:DETAIL_CHARACTERS]
+    return ob.GuestDiskFailed(launch, disk, detail)
+
+
 TRANSLATIONS: dict[str, Callable[[int, Data], Observation]] = {
     "STOP": lambda launch, data: ob.GuestStopped(launch),
     "RESUME": lambda launch, data: ob.GuestResumed(launch),
     "RESET": lambda launch, data: ob.GuestWasReset(launch, data.get("guest") is True),
     "SHUTDOWN": _shut_down,
     "GUEST_PANICKED": lambda launch, data: ob.GuestPanicked(launch),
+    "BLOCK_IO_ERROR": _disk_failed,
 }
 
 

@@ -20,6 +20,7 @@ GuestObservation = (
     | ob.GuestWasReset
     | ob.GuestShutDown
     | ob.GuestPanicked
+    | ob.GuestDiskFailed
 )
 
 SHUTDOWN_OUTCOMES = {
@@ -31,6 +32,10 @@ SHUTDOWN_OUTCOMES = {
     ob.ShutdownCause.UNKNOWN: ev.Outcome.GUEST_POWERED_OFF,
 }
 """The outcome of a shutdown that nobody here ordered."""
+
+
+RESETS_MAX = 1_000
+"""Resets of one launch; a guest that resets for ever must not fill the log."""
 
 
 def decide_guest(state: VmState, seen: GuestObservation, now_ms: int) -> Decision:
@@ -59,6 +64,10 @@ def decide_guest(state: VmState, seen: GuestObservation, now_ms: int) -> Decisio
         case ob.GuestPanicked():
             panicked = ev.GuestPanicked(seen.launch)
             return end_guest(state, ev.Outcome.GUEST_PANICKED, now_ms).after(panicked)
+        case ob.GuestDiskFailed():
+            if state.current.disk_failure:
+                return NOTHING
+            return Decision((ev.GuestDiskFailed(seen.launch, seen.disk, seen.detail),))
     assert_never(seen)
 
 
@@ -145,6 +154,12 @@ def _resumed(state: VmState, now_ms: int) -> Decision:
 def _was_reset(state: VmState, seen: ob.GuestWasReset, now_ms: int) -> Decision:
     if state.phase not in (Phase.RUNNING, Phase.PAUSED):
         return NOTHING
+    if state.current.resets >= RESETS_MAX:
+        return end_guest(state, ev.Outcome.GUEST_REBOOTED, now_ms)
+    armed = state.deadlines.get(ob.TimerKind.LAUNCH)
+    if seen.by_guest and armed is not None:
+        # The firmware's own second reset; it gets no more time than the first that was ordered.
+        return Decision((ev.GuestReset(seen.launch, seen.by_guest, armed),))
     deadline = now_ms + state.manifest.limits.launch_deadline_ms
     timer = fx.ArmTimer(seen.launch, ob.TimerKind.LAUNCH, deadline)
     return Decision((ev.GuestReset(seen.launch, seen.by_guest, deadline),), (timer,))

@@ -49,7 +49,10 @@ def after_exit(state: VmState, evidence: ob.ExitEvidence) -> Decision:
         directory = state.current.directory
         return Decision((exited,), (fx.CollectResult(state.launch_number, directory, limit),))
     if state.ending:
-        return finish(state, state.ending.outcome, _detail(state, evidence)).after(exited)
+        outcome = state.ending.outcome
+        if outcome is ev.Outcome.COMPLETED and state.current.disk_failure:
+            outcome = ev.Outcome.RESULT_REFUSED
+        return finish(state, outcome, _detail(state, outcome, evidence)).after(exited)
     started = state.phase is not Phase.LAUNCHING
     outcome = ev.Outcome.QEMU_CRASHED if started else ev.Outcome.QEMU_FAILED_TO_START
     return finish(state, outcome, _how_it_exited(evidence)).after(exited)
@@ -69,26 +72,36 @@ def after_result(state: VmState, seen: ob.ResultCollected | ob.ResultRefused) ->
         return finish(state, outcome, detail).after(recorded)
     refused = ev.ResultRefused(seen.launch, seen.detail)
     if outcome is ev.Outcome.COMPLETED:
-        return finish(state, ev.Outcome.RESULT_REFUSED, seen.detail).after(refused)
+        detail = f"{seen.detail}; {state.current.directory} keeps it until the VM is deleted"
+        return finish(state, ev.Outcome.RESULT_REFUSED, detail).after(refused)
     return finish(state, outcome, _last_detail(state, outcome)).after(refused)
 
 
 def finish(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
     """Write the last event of a launch and let go of what it held."""
     ended = ev.VmStopped if outcome in IN_GOOD_ORDER else ev.VmFailed
-    event = ended(state.launch_number, outcome, detail or EXPLANATIONS[outcome])
+    event = ended(state.launch_number, outcome, _with_disk_failure(state, detail))
     return Decision((event,), release(state, outcome))
+
+
+def _with_disk_failure(state: VmState, detail: str) -> str:
+    failure = state.launch.disk_failure if state.launch else ""
+    return f"{detail}; the host's disk failed the guest ({failure})" if failure else detail
 
 
 def release(state: VmState, outcome: ev.Outcome | None) -> tuple[fx.Effect, ...]:
     """Let go of what a launch held; a result that could not be taken stays until it is deleted."""
-    if state.launch is None or outcome is ev.Outcome.RESULT_REFUSED:
+    if state.launch is None:
+        return ()
+    finished = state.launch.finished
+    if outcome is ev.Outcome.RESULT_REFUSED and finished is not None and finished.length > 0:
         return ()
     return (fx.ReleaseLaunch(state.launch_number, state.launch.directory),)
 
 
 def _result_expected(state: VmState) -> bool:
-    if state.ending is None:
+    # Where the host lost a write, the guest may not have been told before it said that all is well.
+    if state.ending is None or state.current.disk_failure:
         return False
     finished = state.current.finished
     if finished is not None:
@@ -97,10 +110,10 @@ def _result_expected(state: VmState) -> bool:
     return silent_end and state.current.agent is AgentStage.STARTED
 
 
-def _detail(state: VmState, evidence: ob.ExitEvidence) -> str:
-    if state.ending and state.ending.outcome is ev.Outcome.QEMU_FAILED_TO_START:
+def _detail(state: VmState, outcome: ev.Outcome, evidence: ob.ExitEvidence) -> str:
+    if outcome is ev.Outcome.QEMU_FAILED_TO_START:
         return _how_it_exited(evidence)
-    return _last_detail(state, state.ending.outcome) if state.ending else ""
+    return _last_detail(state, outcome)
 
 
 def _last_detail(state: VmState, outcome: ev.Outcome) -> str:

@@ -140,6 +140,14 @@ class GuestPanicked(msgspec.Struct, frozen=True):
     launch: int
 
 
+class GuestDiskFailed(msgspec.Struct, frozen=True):
+    """The host failed to read or write one of the guest's disks; only the first time is told."""
+
+    launch: int
+    disk: str
+    detail: str
+
+
 class GuestShutDown(msgspec.Struct, frozen=True):
     launch: int
     cause: ShutdownCause
@@ -272,6 +280,7 @@ Event = (
     | GuestResumed
     | GuestReset
     | GuestPanicked
+    | GuestDiskFailed
     | GuestShutDown
     | AgentBrokeProtocol
     | StopOrdered
@@ -308,6 +317,7 @@ TAGS: dict[type[Event], str] = {
     GuestResumed: "vm.guest-resumed.v1",
     GuestReset: "vm.guest-reset.v1",
     GuestPanicked: "vm.guest-panicked.v1",
+    GuestDiskFailed: "vm.guest-disk-failed.v1",
     GuestShutDown: "vm.guest-shut-down.v1",
     AgentBrokeProtocol: "vm.agent-broke-protocol.v1",
     StopOrdered: "vm.stop-ordered.v1",

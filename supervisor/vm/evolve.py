@@ -85,6 +85,7 @@ def _apply(state: VmState, event: ev.Event) -> VmState:
             | ev.GuestResumed()
             | ev.GuestReset()
             | ev.GuestPanicked()
+            | ev.GuestDiskFailed()
             | ev.GuestShutDown()
         ):
             return _apply_guest(state, event)
@@ -158,6 +159,7 @@ def _apply_guest(
     | ev.GuestResumed
     | ev.GuestReset
     | ev.GuestPanicked
+    | ev.GuestDiskFailed
     | ev.GuestShutDown,
 ) -> VmState:
     match event:
@@ -174,6 +176,8 @@ def _apply_guest(
             again = _with_launch(state, agent=AgentStage.ABSENT, finished=None, resets=resets)
             deadlines = again.deadlines | {TimerKind.LAUNCH: event.deadline_ms}
             return _with(again, deadlines=deadlines, progress=None)
+        case ev.GuestDiskFailed():
+            return _with_launch(state, disk_failure=event.detail)
         case ev.ResetOrdered() | ev.GuestPanicked() | ev.GuestShutDown():
             return state
 

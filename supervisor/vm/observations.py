@@ -174,6 +174,14 @@ class GuestPanicked(msgspec.Struct, frozen=True):
     launch: int
 
 
+class GuestDiskFailed(msgspec.Struct, frozen=True):
+    """QMP BLOCK_IO_ERROR: the host could not read or write for the guest, which was told."""
+
+    launch: int
+    disk: str
+    detail: str
+
+
 class AgentReady(msgspec.Struct, frozen=True):
     launch: int
     seq: int
@@ -290,6 +298,7 @@ Observation = (
     | GuestWasReset
     | GuestShutDown
     | GuestPanicked
+    | GuestDiskFailed
     | AgentReady
     | AgentStarted
     | AgentProgress

@@ -101,7 +101,9 @@ def _disks(directory: str, images: LaunchImages) -> tuple[str, ...]:
 def _disk(serial: str, path: str, *, read_only: bool) -> tuple[str, ...]:
     file = {"driver": "file", "filename": path}
     node = {"node-name": serial, "driver": "raw", "read-only": read_only, "file": file}
-    device = {"driver": "virtio-blk-pci", "drive": serial, "serial": serial}
+    # Errors go to the guest, whose computation fails, where the default would pause it for ever.
+    errors = {"rerror": "report", "werror": "report"}
+    device = {"driver": "virtio-blk-pci", "drive": serial, "serial": serial, **errors}
     return ("-blockdev", _json(node), "-device", _json(device))
 
 

@@ -99,6 +99,7 @@ class Launch(msgspec.Struct, frozen=True):
     agent: AgentStage = AgentStage.ABSENT
     finished: ev.ComputationFinished | None = None
     exit_evidence: ExitEvidence | None = None
+    disk_failure: str = ""
     resets: int = 0
     progress_reports: int = 0
     """Events that the guest alone can cause, counted to bound them."""

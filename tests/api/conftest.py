@@ -15,6 +15,7 @@ from grpclib.client import Channel
 
 from eventlog import open_log
 from supervisor.api.asyncio_bridge import CallBounds, serve_grpc
+from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.websocket import Bounds, serve_websocket
 from supervisor.config import Address
 from tests.api.memory_supervisor import MemorySupervisor
@@ -83,9 +84,16 @@ async def start_grpc(
     nursery: trio.Nursery, supervisor: MemorySupervisor, directory: Path, bounds: CallBounds
 ) -> Served:
     """Start a gRPC server in the test's nursery."""
-    unix = directory / "grpc.sock"
-    serve = partial(serve_grpc, supervisor, unix=unix, tcp=ANY_PORT, token=TOKEN, bounds=bounds)
-    return Served(unix, await nursery.start(serve))
+    path = directory / "grpc.sock"
+
+    async def serve(*, task_status: trio.TaskStatus[Address]) -> None:
+        with bind_tcp(ANY_PORT) as tcp, listening_unix(path) as unix:
+            async with trio.open_nursery() as server:
+                call = partial(serve_grpc, unix=unix, tcp=tcp, token=TOKEN, bounds=bounds)
+                await server.start(call, supervisor)
+                task_status.started(address_of(tcp))
+
+    return Served(path, await nursery.start(serve))
 
 
 StartWebsocket = Callable[[Bounds], Awaitable[Address]]
@@ -94,8 +102,9 @@ StartWebsocket = Callable[[Bounds], Awaitable[Address]]
 @pytest.fixture(name="start_websocket")
 def _start_websocket(supervisor: MemorySupervisor, nursery: trio.Nursery) -> StartWebsocket:
     async def start(bounds: Bounds) -> Address:
-        serve = partial(serve_websocket, supervisor.log, tcp=ANY_PORT, token=TOKEN, bounds=bounds)
-        address: Address = await nursery.start(serve)
-        return address
+        tcp = bind_tcp(ANY_PORT)
+        serve = partial(serve_websocket, supervisor.log, tcp=tcp, token=TOKEN, bounds=bounds)
+        await nursery.start(serve)
+        return address_of(tcp)
 
     return start

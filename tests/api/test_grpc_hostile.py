@@ -282,6 +282,24 @@ async def test_more_connections_than_the_bound_are_closed(
     await lives(served)
 
 
+async def until_hung_up(stream: trio.SocketStream) -> None:
+    with suppress(trio.BrokenResourceError):  # a reset says the same as an end
+        while await stream.receive_some():
+            pass
+
+
+async def test_strangers_who_ask_for_nothing_cannot_hold_the_places_of_clients(
+    supervisor: MemorySupervisor, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    served = await start_grpc(nursery, supervisor, tmp_path, CallBounds(first_request_s=0.1))
+    async with raw_client(served.unix) as client:
+        assert await client.status(await client.call(headers(), NO_SUCH)) is not None
+        async with await trio.open_tcp_stream(served.tcp.host, served.tcp.port) as stranger:
+            await until_hung_up(stranger)
+        status, _ = await client.status(await client.call(headers(), NO_SUCH))
+    assert status is Status.NOT_FOUND
+
+
 async def test_connections_that_are_being_made_while_the_daemon_leaves_are_closed(
     supervisor: MemorySupervisor, tmp_path: Path
 ) -> None:

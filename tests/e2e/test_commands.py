@@ -33,6 +33,21 @@ def test_reset_boots_the_guest_again_within_the_launch(daemon: Daemon, vm_id: st
     assert daemon.json("show", vm_id)["launch"] == 1
 
 
+def test_a_reboot_after_a_reset_is_the_guests_own_again(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    # The first boot waits to be reset; the second finds the mark that the first left behind.
+    script = 'disk=$(echo /sys/block/vd*/serial | tr " " "\\n" | xargs grep -l results)\n'
+    script += "disk=/dev/$(basename $(dirname $disk))\n"
+    script += "if dd if=$disk bs=1 skip=1024 count=4 | grep -q MARK; then reboot -f; fi\n"
+    script += "printf MARK | dd of=$disk bs=1 seek=1024 conv=notrunc,fsync; exec sleep 1000"
+    vm_id = daemon.submit(manifests.shell(script))["vm_id"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    daemon.run("reset", vm_id)
+    ended = daemon.wait_for(vm_id, "vm.failed.v1")
+    assert ended["data"]["outcome"] == "guest-rebooted"
+
+
 def test_stop_gives_the_computation_its_grace(daemon: Daemon, vm_id: str) -> None:
     daemon.run("stop", vm_id)
     ended = daemon.wait_for(vm_id, "vm.stopped.v1")

@@ -115,6 +115,7 @@ def test_serve_says_what_is_wrong_and_leaves_nothing(
     assert code == 7
     assert str(port) in said
     assert len(said.splitlines()) <= 2
+    assert not daemon.state_dir.exists()
 
     long = Path(f"/tmp/{'x' * 120}")
     code, said = Daemon(long, daemon.catalogue).serve_and_fail()

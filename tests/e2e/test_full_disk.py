@@ -53,3 +53,14 @@ def test_a_launch_for_which_the_disk_has_no_room_fails_with_that_reason(
         assert vm["outcome"] == "qemu-failed-to-start"
         assert "space" in vm["detail"].lower()
         assert "intact" in daemon.run("log", "verify")
+
+
+def test_a_result_for_which_the_host_has_no_room_fails_the_computation_with_that_reason(
+    small_disk: Path, guest_dir: Path, manifests: Manifests
+) -> None:
+    script = 'dd if=/dev/urandom of="$CHRONOVISOR_RESULTS/large" bs=1M count=60'
+    limits = 'memory = "512M"\n[limits]\nresult_size = "64M"\n'
+    with running(Daemon(small_disk / "state", guest_dir)) as daemon:
+        vm = daemon.submit(manifests.shell(script, limits), "--wait", codes=(1,))
+        assert (vm["phase"], vm["outcome"]) == ("failed", "computation-failed")
+        assert "the host's disk failed the guest (write: No space left" in vm["detail"]

@@ -30,6 +30,21 @@ def shutdown(reason: object) -> GuestEvent:
         (shutdown("host-ui"), ob.GuestShutDown(4, ShutdownCause.UNKNOWN)),
         (shutdown(["no reason"]), ob.GuestShutDown(4, ShutdownCause.UNKNOWN)),
         (GuestEvent("SHUTDOWN", {}), ob.GuestShutDown(4, ShutdownCause.UNKNOWN)),
+        (
+            GuestEvent(
+                "BLOCK_IO_ERROR",
+                {"node-name": "results", "operation": "write", "reason": "no space left"},
+            ),
+            ob.GuestDiskFailed(4, "results", "write: no space left"),
+        ),
+        (
+            GuestEvent(
+                "BLOCK_IO_ERROR", {"operation": "read", "reason": "I/O\x1berror" + "x" * 999}
+            ),
+            ob.GuestDiskFailed(
+                4, "None", ("read: I/O\N{REPLACEMENT CHARACTER}error" + "x" * 999)[:256]
+            ),
+        ),
         (GuestEvent("POWERDOWN", {}), None),
         (GuestEvent("VSERPORT_CHANGE", {"open": True}), None),
     ],
@@ -46,7 +61,7 @@ def test_events(event: GuestEvent, observation: Observation | None) -> None:
         ({"status": "paused"}, RunState.PAUSED),
         ({"status": "shutdown"}, RunState.SHUTDOWN),
         ({"status": "guest-panicked"}, RunState.PANICKED),
-        ({"status": "io-error"}, RunState.ERROR),
+        ({"status": "io-error"}, RunState.PAUSED),
         ({"status": "internal-error"}, RunState.ERROR),
         ({"status": "suspended"}, RunState.RUNNING),
         ({"status": "watchdog"}, RunState.PAUSED),

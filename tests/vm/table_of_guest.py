@@ -132,7 +132,8 @@ GUEST_OBSERVATIONS = (
     Row(
         ob.GuestWasReset(0, by_guest=True),
         {
-            "booting computing paused": "GuestReset -> ArmTimer(launch)",
+            "booting": "GuestReset",
+            "computing paused": "GuestReset -> ArmTimer(launch)",
         },
     ),
     Row(
@@ -216,6 +217,12 @@ GUEST_OBSERVATIONS = (
             ),
             "asked": "GuestPanicked, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
             "quitting killing": "GuestPanicked",
+        },
+    ),
+    Row(
+        ob.GuestDiskFailed(0, "results", "write: no space left"),
+        {
+            "launching spawned booting computing paused asked quitting killing": "GuestDiskFailed",
         },
     ),
 )

@@ -30,6 +30,7 @@ NO_PYTHON = ob.AgentFinished(1, 1, 127, 0, "no-python", "no python3 in this gues
 TOO_LARGE = ob.AgentFinished(1, 3, 0, 0, "result-too-large", "20 MiB of 16 MiB")
 POWERED_OFF = ob.GuestShutDown(1, ob.ShutdownCause.GUEST_SHUTDOWN)
 REFUSED = ob.ResultRefused(1, "the header has launch 7")
+DISK_FAILED = ob.GuestDiskFailed(1, "results", "write: no space left")
 KILLED = ob.ProcessExited(1, ob.ExitEvidence(signal=9))
 
 ENDS: list[tuple[str, tuple[Command | Observation, ...], Outcome, str]] = [
@@ -46,6 +47,8 @@ ENDS: list[tuple[str, tuple[Command | Observation, ...], Outcome, str]] = [
     ("computing", (POWERED_OFF, EXITED, REFUSED), Outcome.GUEST_POWERED_OFF, "powered off"),
     ("booting", (POWERED_OFF, EXITED), Outcome.GUEST_POWERED_OFF, "powered off"),
     ("computing", (ob.GuestPanicked(1), EXITED), Outcome.GUEST_PANICKED, "panicked"),
+    ("computing", (DISK_FAILED, EXIT_3, EXITED), Outcome.COMPUTATION_FAILED, "no space"),
+    ("computing", (DISK_FAILED, FINISHED, EXITED), Outcome.RESULT_REFUSED, "no space left"),
     ("computing", (ob.ProcessExited(1, CRASH),), Outcome.QEMU_CRASHED, "signal 11: qemu: out of"),
     ("spawned", (EXITED,), Outcome.QEMU_FAILED_TO_START, "exited with status 0"),
     ("computing", (ob.HostRebooted(1),), Outcome.LOST_BY_REBOOT, "rebooted"),

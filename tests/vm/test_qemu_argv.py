@@ -45,10 +45,12 @@ logfile=/state/vms/iris/launch-1/console.log,logappend=on
 -device virtio-rng-pci
 -blockdev {{"node-name":"inputs","driver":"raw","read-only":true,\
 "file":{{"driver":"file","filename":"/state/vms/iris/launch-1/inputs.tar"}}}}
--device {{"driver":"virtio-blk-pci","drive":"inputs","serial":"inputs"}}
+-device {{"driver":"virtio-blk-pci","drive":"inputs","serial":"inputs",\
+"rerror":"report","werror":"report"}}
 -blockdev {{"node-name":"results","driver":"raw","read-only":false,\
 "file":{{"driver":"file","filename":"/state/vms/iris/launch-1/results.img"}}}}
--device {{"driver":"virtio-blk-pci","drive":"results","serial":"results"}}
+-device {{"driver":"virtio-blk-pci","drive":"results","serial":"results",\
+"rerror":"report","werror":"report"}}
 -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
 """
 
