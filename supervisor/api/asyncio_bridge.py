@@ -21,6 +21,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+import grpclib.utils
 import msgspec
 import trio
 import trio_asyncio
@@ -46,6 +47,10 @@ TURNS = 8
 """Turns of the loop from an accepted connection to one that was hung up on: four in CPython."""
 
 _logger = logging.getLogger(__name__)
+
+# grpclib keeps the function that asyncio had when grpclib was imported. From Python 3.12 on that one
+# is written in C and cannot see a loop of trio-asyncio, which puts its own in its place.
+grpclib.utils._current_task = asyncio.current_task
 
 
 class CallBounds(msgspec.Struct, frozen=True):
