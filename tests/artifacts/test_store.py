@@ -12,6 +12,7 @@ import trio.testing
 
 from supervisor.artifacts.errors import ArtifactTooLarge, DigestMismatch, UnknownArtifact
 from supervisor.artifacts.store import ArtifactStore
+from tests.artifacts.observed_calls import just_before
 
 CONTENT = b"columns,of,numbers\n" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -50,6 +51,25 @@ async def test_files_are_read_only_and_directories_private(store: ArtifactStore)
     assert path.stat().st_mode & 0o777 == 0o444
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert store.directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(
+    store: ArtifactStore,
+) -> None:
+    name = f"{SHA256[:2]}/{SHA256[2:]}"
+    synced: list[tuple[str, int]] = []
+
+    def look() -> None:
+        (path,) = files(store)
+        synced.append((path, (store.directory / path).stat().st_size))
+
+    with store.receive(limit_bytes=len(CONTENT)) as upload, just_before(os.fsync, look):
+        (incoming,) = files(store)
+        for line in CONTENT.splitlines(keepends=True):
+            upload.write(line)
+        upload.commit()
+    whole = len(CONTENT)
+    assert synced == [(incoming, whole), (name, whole), (name, whole)]
 
 
 async def test_the_same_bytes_are_stored_once(store: ArtifactStore) -> None:
