@@ -1,7 +1,7 @@
 """What is taken from the disk again: of a launch that is over, and of a VM that is deleted."""
 
 import shutil
-from contextlib import suppress
+import sys
 from pathlib import Path
 
 from supervisor.vm import layout
@@ -24,6 +24,14 @@ def release(launch_directory: Path) -> None:
 
 
 def remove(vm_directory: Path) -> None:
-    """Remove a VM's directory with everything in it; tolerates that it is missing."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(vm_directory)
+    """Remove a VM's directory with everything in it; tolerates anything missing."""
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(vm_directory, onexc=_pass_over_missing)
+    else:
+        shutil.rmtree(vm_directory, onerror=_pass_over_missing)
+
+
+def _pass_over_missing(_function: object, _path: str, _error: object) -> None:
+    """Go on with the rest after an entry that is gone already; raise what else was caught."""
+    if not isinstance(sys.exception(), FileNotFoundError):
+        raise
