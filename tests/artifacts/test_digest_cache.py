@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from supervisor.artifacts.digest_cache import SETTLED_NS, DigestCache
 
 
@@ -35,6 +37,20 @@ def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
     before = bytes_read()
     cache.sha256(path)
     assert bytes_read() - before < 1024 * 1024
+
+
+@pytest.mark.parametrize(("age_ns", "reads"), [(0, 2), (SETTLED_NS, 2), (SETTLED_NS + 1, 1)])
+def test_a_file_is_read_again_until_its_last_change_is_two_seconds_ago(
+    tmp_path: Path, age_ns: int, reads: int
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(1024 * 1024))
+    changed_ns = path.stat().st_ctime_ns
+    cache = DigestCache(now_ns=lambda: changed_ns + age_ns)
+    before = bytes_read()
+    digests = {cache.sha256(path), cache.sha256(path)}
+    assert digests == {sha256(bytes(1024 * 1024))}
+    assert (bytes_read() - before) // (1024 * 1024) == reads
 
 
 def test_the_cache_is_bounded(tmp_path: Path) -> None:
