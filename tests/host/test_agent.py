@@ -175,6 +175,19 @@ async def test_a_guest_that_floods_is_slowed_by_its_own_socket(
         assert guest.seen == []
 
 
+async def test_a_guest_is_read_at_one_mebibyte_a_second(
+    guest: Guest, autojump_clock: trio.abc.Clock
+) -> None:
+    text = line(type="log", stream="stdout", line="x" * 4000)
+    async with await guest.accept() as stream:
+        began = trio.current_time()
+        for _ in range(256 * 1024 // len(text)):
+            await stream.send_all(text)
+        await stream.send_all(READY)
+        await guest.told(1)
+    assert trio.current_time() - began == pytest.approx(0.25, abs=0.03)
+
+
 async def test_what_was_said_last_is_heard_after_the_exit(
     guest: Guest, autojump_clock: trio.abc.Clock
 ) -> None:
