@@ -1,0 +1,40 @@
+"""What a QEMU starts with, told by a program that looks at itself."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from supervisor.host.spawn import spawn
+from supervisor.vm import layout
+
+LOOK_AT_ITSELF = ("/bin/cat", "/proc/self/status")
+
+
+@pytest.fixture
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """What a shell does to a job in its background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+async def test_signals_that_the_daemon_ignores_are_not_ignored_by_qemu(
+    tmp_path: Path, deaf_to_ctrl_c: None
+) -> None:
+    ours = ignored(Path("/proc/self/status"))
+    assert {signal.SIGINT, signal.SIGPIPE} <= ours, "else this would show nothing"
+    process = spawn(tmp_path, LOOK_AT_ITSELF, "boot")
+    with trio.fail_after(20):
+        assert (await process.wait_exited()).exit_code == 0
+    process.close()
+    assert ignored(tmp_path / layout.STDERR_LOG) == set()
+
+
+def ignored(status: Path) -> set[int]:
+    """Return the signals that a process ignores (proc(5), status, SigIgn), save those of libc."""
+    lines = status.read_text().splitlines()
+    (mask,) = [int(text[7:], 16) for text in lines if text.startswith("SigIgn:")]
+    return {number for number in signal.valid_signals() if mask >> (number - 1) & 1}
