@@ -4,20 +4,24 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import trio
 from chronovisor_api import v1
+from grpclib.client import Channel
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from supervisor.api.asyncio_bridge import CallBounds
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
 from supervisor.vm.state import Phase
-from tests.api.conftest import TOKEN, Served, ask
+from tests.api.conftest import TOKEN, Served, ask, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
 
 DIGEST = "b" * 64
@@ -454,6 +458,26 @@ async def test_health_is_served_where_the_service_is(served: Served, service: st
         lambda channel: HealthStub(channel).Check(HealthCheckRequest(service=service)),
     )
     assert answer.status == HealthCheckResponse.SERVING
+
+
+async def test_whoever_watches_the_health_over_tcp_is_told_when_the_daemon_leaves(
+    supervisor: MemorySupervisor, tmp_path: Path
+) -> None:
+    told: list[int] = []
+
+    async def watch(channel: Channel) -> None:
+        with suppress(StreamTerminatedError):  # in the end it hangs up
+            async with HealthStub(channel).Watch.open() as stream:
+                await stream.send_message(HealthCheckRequest(), end=True)
+                async for answer in stream:
+                    told.append(answer.status)
+
+    async with trio.open_nursery() as clients, trio.open_nursery() as daemon:
+        served = await start_grpc(daemon, supervisor, tmp_path, CallBounds())
+        clients.start_soon(ask, str(served.tcp), TOKEN, watch)
+        await eventually(lambda: told != [])
+        daemon.cancel_scope.cancel()
+    assert told == [HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING]
 
 
 async def test_the_health_of_another_service_is_not_found(served: Served) -> None:
