@@ -48,8 +48,8 @@ TURNS = 8
 
 _logger = logging.getLogger(__name__)
 
-# grpclib keeps the function that asyncio had when grpclib was imported. From Python 3.12 on that one
-# is written in C and cannot see a loop of trio-asyncio, which puts its own in its place.
+# grpclib keeps the function that asyncio had when grpclib was imported. From Python 3.12 on that
+# one is written in C and cannot see a loop of trio-asyncio, which puts its own in its place.
 grpclib.utils._current_task = asyncio.current_task
 
 
@@ -269,6 +269,7 @@ async def _start(
 async def _stop(server: GrpcServer, listener: socket.socket) -> None:
     # asyncio leaks a connection that was accepted, but not yet made, when its server is closed.
     asyncio.get_running_loop().remove_reader(listener)
+    await _turns()  # so that who watches our health is told before the line goes dead
     server.hang_up()
     await _turns()
     server.close()

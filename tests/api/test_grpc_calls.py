@@ -460,8 +460,9 @@ async def test_health_is_served_where_the_service_is(served: Served, service: st
     assert answer.status == HealthCheckResponse.SERVING
 
 
-async def test_whoever_watches_the_health_over_tcp_is_told_when_the_daemon_leaves(
-    supervisor: MemorySupervisor, tmp_path: Path
+@pytest.mark.parametrize("transport", ["tcp", "unix"])
+async def test_whoever_watches_the_health_is_told_when_the_daemon_leaves(
+    supervisor: MemorySupervisor, tmp_path: Path, transport: str
 ) -> None:
     told: list[int] = []
 
@@ -474,7 +475,8 @@ async def test_whoever_watches_the_health_over_tcp_is_told_when_the_daemon_leave
 
     async with trio.open_nursery() as clients, trio.open_nursery() as daemon:
         served = await start_grpc(daemon, supervisor, tmp_path, CallBounds())
-        clients.start_soon(ask, str(served.tcp), TOKEN, watch)
+        target = str(served.tcp) if transport == "tcp" else f"unix:{served.unix}"
+        clients.start_soon(ask, target, TOKEN, watch)
         await eventually(lambda: told != [])
         daemon.cancel_scope.cancel()
     assert told == [HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING]

@@ -93,7 +93,7 @@ def test_a_second_daemon_on_a_state_directory_is_refused(state_dir: Path, ready:
         _, stderr = second.communicate(timeout=30)
 
     assert second.returncode == 7
-    assert "is being written by process" in stderr
+    assert "stop it first" in stderr
     assert "Traceback" not in stderr
 
 
