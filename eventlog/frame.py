@@ -126,12 +126,15 @@ def decode_frame(offset: int, header: FrameHeader, rest: bytes, previous: bytes)
     return Frame(offset, header, body, chain)
 
 
-def trailer_chain(trailer: bytes, length: int) -> bytes | None:
-    """The chain in a trailer, unchecked, or None where these bytes are no trailer."""
+def trailer_chain(trailer: bytes, length: int | None) -> bytes | None:
+    """The chain in a trailer, unchecked, or None where these bytes are no trailer.
+
+    Without a `length` any will do.
+    """
     if len(trailer) != TRAILER_SIZE:
         return None
     chain, stored_length, magic = _TRAILER.unpack(trailer)
-    return chain if (stored_length, magic) == (length, MAGIC) else None
+    return chain if magic == MAGIC and length in (stored_length, None) else None
 
 
 def _padded(length: int) -> int:

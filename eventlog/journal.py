@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from eventlog import record, segment
+from eventlog.bookmark import Bookmark
 from eventlog.frame import MAX_COUNT
 from eventlog.history import History
 from eventlog.record import Record
@@ -151,14 +152,18 @@ class SegmentJournal:
 
 
 def open_journal(
-    storage: Storage, node_id: str, segment_bytes: int, clock: Callable[[], int]
+    storage: Storage,
+    node_id: str,
+    segment_bytes: int,
+    clock: Callable[[], int],
+    start: Bookmark | None = None,
 ) -> tuple[SegmentJournal, Recovered]:
     """Take the lock, recover, and begin a segment of a new epoch."""
     storage.prepare()
     with ExitStack() as undo:
         lock = storage.lock()
         undo.callback(lock.release)
-        recovered = recover(storage, clock())
+        recovered = recover(storage, clock(), start)
         inherit_spare(storage, segment_bytes)
         writer = begin_segment(storage, _next_epoch(recovered, node_id, segment_bytes, clock()))
         undo.callback(writer.close)

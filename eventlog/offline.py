@@ -17,7 +17,7 @@ from eventlog.record import Record
 from eventlog.storage import DiskStorage, Storage
 from eventlog.walk import SegmentWalk, walk_log
 
-_LOOKS = 20
+LOOKS = 20
 """Looks at a tail that a live writer may be changing; true damage is reported 20 ms later."""
 
 
@@ -54,7 +54,7 @@ def verify_log(directory: Path) -> Iterator[Verified]:
 
 def read_storage(storage: Storage, after: int = 0, stream: str | None = None) -> Iterator[Record]:
     """`read_log` over any storage."""
-    for walk in walk_log(storage, after, _LOOKS):
+    for walk in walk_log(storage, after, LOOKS):
         walk.skip(after)
         for sound in walk:
             for event in record.decode(sound.body):
@@ -66,7 +66,7 @@ def verify_storage(storage: Storage) -> Iterator[Verified]:
     """`verify_log` over any storage."""
     audit = Audit(read_tip(storage))
     last: SegmentWalk | None = None
-    for walk in walk_log(storage, looks=_LOOKS):
+    for walk in walk_log(storage, looks=LOOKS):
         for sound in walk:
             _check_canonical(walk, sound, audit.check(walk, sound))
         yield _verified(walk)

@@ -11,10 +11,12 @@ import uuid
 import msgspec
 
 from eventlog.audit import Audit, read_tip
+from eventlog.bookmark import Bookmark, check_bookmark
 from eventlog.damage import Ending, Tail
 from eventlog.record import LOG_STREAM, Record
 from eventlog.segment import is_segment_name
 from eventlog.storage import Storage
+from eventlog.versions import StreamVersions
 from eventlog.walk import SegmentWalk, segment_names, walk_log
 from eventlog.writer import SegmentWriter
 
@@ -39,19 +41,25 @@ class Recovered(msgspec.Struct, frozen=True):
     head: int
     chain: bytes
     recorded_at: int
-    versions: dict[str, int]
+    versions: StreamVersions
+    repairs: tuple[str, ...]
     unlogged: tuple[Repair, ...]
 
 
-def recover(storage: Storage, sealed_at: int) -> Recovered:
-    """Recover under the lock. Raises CorruptLog, ForeignSegment or UnsupportedFormat, unchanged."""
-    audit = Audit(read_tip(storage))
-    logged: set[str] = set()
+def recover(storage: Storage, sealed_at: int, start: Bookmark | None = None) -> Recovered:
+    """Recover under the lock, reading only what lies behind `start`.
+
+    Raises CorruptLog, ForeignSegment, UnsupportedFormat or BookmarkUnfit, with nothing changed.
+    """
+    if start is not None:
+        check_bookmark(storage, start)
+    audit = Audit(read_tip(storage), start)
+    logged = set(start.repairs if start else ())
     last: SegmentWalk | None = None
     tail = Tail(Ending.SEALED)
-    for walk in walk_log(storage):
+    for walk in walk_log(storage, start=start.start if start else None):
         for sound in walk:
-            logged.update(_kept_files(audit.check(walk, sound)))
+            logged.update(kept_files(audit.check(walk, sound)))
         last, tail = walk, walk.finish()
     audit.conclude(last)
     if last is not None:
@@ -64,11 +72,13 @@ def recover(storage: Storage, sealed_at: int) -> Recovered:
         chain=last.place.chain if last else b"",
         recorded_at=audit.recorded_at,
         versions=audit.versions,
+        repairs=tuple(sorted(logged)),
         unlogged=tuple(_describe(storage, name) for name in _torn_names(storage) - logged),
     )
 
 
-def _kept_files(records: list[Record]) -> list[str]:
+def kept_files(records: list[Record]) -> list[str]:
+    """The kept files that these events name."""
     return [
         msgspec.msgpack.decode(event.payload, type=Repair).kept_as
         for event in records
