@@ -8,8 +8,10 @@ import msgspec
 from eventlog import record, segment
 from eventlog.archive import BaseReader
 from eventlog.bookmark import Bookmark
-from eventlog.errors import CorruptLog, ForeignSegment
+from eventlog.errors import BookmarkUnfit, CorruptLog, ForeignSegment
 from eventlog.frame import Frame
+from eventlog.leaves import EdgeUnfit, LeafFold
+from eventlog.merkle import Frontier
 from eventlog.record import LOG_STREAM, Record
 from eventlog.segment import Tip
 from eventlog.storage import Storage
@@ -44,6 +46,14 @@ class Audit:
         self._tip = tip
         self._tip_chain: bytes | None = start.chain if start and _is_at(tip, self.head) else None
         self._based: BaseReader | None = None
+        self._leaves = LeafFold()
+        if start is not None:
+            self._begin_tree(start)
+
+    @property
+    def tree(self) -> Frontier | None:
+        """The hash tree over everything so far; None where its edge is not known."""
+        return self._leaves.frontier
 
     def check(self, walk: SegmentWalk, sound: Frame) -> list[Record]:
         """The frame's events. Raises CorruptLog."""
@@ -51,6 +61,7 @@ class Audit:
         if self.head == 0 and walk.header.first > 1:
             self.head = self._first = walk.header.first - 1
             self._based = BaseReader()
+            self._leaves.begin_before_edge(self.head)
         for event in records:
             if (event.position, event.version) != (self.head + 1, self._next_version(event)):
                 raise _corrupt(walk, sound, f"event {event.position} is out of order")
@@ -64,7 +75,14 @@ class Audit:
             self._tip_chain = sound.chain
         self.recorded_at = sound.header.recorded_at
         self.versions.settle()
+        self._leaves.add(sound.body)
         return records
+
+    def _begin_tree(self, start: Bookmark) -> None:
+        try:
+            self._leaves.begin_after(start.position, start.tree)
+        except EdgeUnfit as error:
+            raise BookmarkUnfit(f"its tree does not fit: {error}") from None
 
     def _next_version(self, event: Record) -> int:
         known = self.versions[event.stream]
@@ -79,6 +97,10 @@ class Audit:
         self._based = None
         agrees = told.agrees_with(seen, besides=LOG_STREAM)
         told[LOG_STREAM] = event.version
+        try:
+            self._leaves.meet(found.base.tree)
+        except EdgeUnfit:
+            return False
         return agrees
 
     def conclude(self, last: SegmentWalk | None) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from eventlog.audit import Audit, read_tip
 from eventlog.bookmark import Bookmark, check_bookmark
 from eventlog.damage import Ending, Tail
+from eventlog.merkle import Frontier
 from eventlog.record import LOG_STREAM, Record
 from eventlog.segment import is_segment_name
 from eventlog.storage import Storage
@@ -44,6 +45,7 @@ class Recovered(msgspec.Struct, frozen=True):
     versions: StreamVersions
     repairs: tuple[str, ...]
     unlogged: tuple[Repair, ...]
+    tree: Frontier | None = None
 
 
 def recover(storage: Storage, sealed_at: int, start: Bookmark | None = None) -> Recovered:
@@ -64,7 +66,7 @@ def recover(storage: Storage, sealed_at: int, start: Bookmark | None = None) -> 
     audit.conclude(last)
     if last is not None:
         _cut(storage, last, tail)
-        _seal(storage, last, tail, sealed_at)
+        _seal(storage, last, tail, sealed_at, audit.tree)
     return Recovered(
         log_id=last.header.log_id if last else None,
         epoch=last.header.epoch if last else 0,
@@ -74,6 +76,7 @@ def recover(storage: Storage, sealed_at: int, start: Bookmark | None = None) -> 
         versions=audit.versions,
         repairs=tuple(sorted(logged)),
         unlogged=tuple(_describe(storage, name) for name in _torn_names(storage) - logged),
+        tree=audit.tree,
     )
 
 
@@ -114,7 +117,9 @@ def _keep(storage: Storage, name: str, torn: bytes) -> None:
     storage.fsync_dir()
 
 
-def _seal(storage: Storage, last: SegmentWalk, tail: Tail, sealed_at: int) -> None:
+def _seal(
+    storage: Storage, last: SegmentWalk, tail: Tail, sealed_at: int, tree: Frontier | None
+) -> None:
     if last.place.position == last.header.first:
         return  # Without events it is replaced by the next epoch's segment, of the same name.
     if tail.ending is Ending.SEALED and tail.unused == 0:
@@ -125,7 +130,7 @@ def _seal(storage: Storage, last: SegmentWalk, tail: Tail, sealed_at: int) -> No
         if tail.ending is Ending.SEALED:
             writer.finish_seal()
         else:
-            writer.seal(sealed_at)
+            writer.seal(sealed_at, tree)
     finally:
         file.close()
 

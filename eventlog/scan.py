@@ -29,7 +29,6 @@ class Scan:
         self._log_id = start.log_id if start else uuid.UUID(int=0)
         self._start = start.start if start else None
         self._repairs = list(start.repairs if start else ())
-        self._tree = start.tree if start else b""
 
     @property
     def position(self) -> int:
@@ -60,7 +59,7 @@ class Scan:
             frames=self._start.frames,
             versions=self._audit.versions.packed(),
             repairs=tuple(self._repairs),
-            tree=self._tree,
+            tree=self._audit.tree.encode() if self._audit.tree else b"",
         )
 
     def _stand(self, walk: SegmentWalk) -> None:
