@@ -86,6 +86,7 @@ class EventLog:
         self._clock = options.clock
         self._versions = recovered.versions
         self._repairs = recovered.repairs
+        self._edge = recovered.tree.encode() if recovered.tree else b""
         self._next = self._began = recovered.head + 1
         self._recorded_at = recovered.recorded_at
         self._queued: deque[_Append] = deque()
@@ -144,7 +145,7 @@ class EventLog:
         """
         if self._next != self._began:
             raise BaseTooLate
-        base = Base(self._versions.packed(), self._repairs, state)
+        base = Base(self._versions.packed(), self._repairs, state, self._edge)
         events = base_events(base, min(below, self._next))
         for start in range(0, len(events), PARTS_PER_APPEND):
             await self._append(events[start : start + PARTS_PER_APPEND], {})

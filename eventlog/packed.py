@@ -52,7 +52,9 @@ class PackedTable:
         return self.data[start + KEY_BYTES : start + self._stride]
 
     def with_entries(self, changes: Mapping[bytes, bytes]) -> "PackedTable":
-        """A table with these entries added or replaced."""
+        """A table with these entries added or replaced. Raises ValueError for another width."""
+        if any(len(key) + len(value) != self._stride for key, value in changes.items()):
+            raise ValueError(f"an entry of this table takes {self._stride} bytes")
         pieces: list[bytes] = []
         taken = 0
         for key in sorted(changes):

@@ -23,7 +23,8 @@ from supervisor.admission.state import AdmissionState
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
-from supervisor.journal import decode, replay
+from supervisor.journal import decode
+from supervisor.replay import replay
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.rules import check_vm_id

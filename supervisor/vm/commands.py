@@ -49,6 +49,7 @@ class DenyReason(Enum):
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     VM_EXISTS = "vm-exists"
     VM_UNKNOWN = "vm-unknown"
+    EVENT_UNKNOWN = "event-unknown"
     WRONG_PHASE = "wrong-phase"
     NO_RESULT = "no-result"
     POSITION_IN_FUTURE = "position-in-future"
