@@ -10,7 +10,7 @@ from chronovisor_crash import mutants
 from chronovisor_crash.findings import Budget, Finding, LayerReport, Outcome, Tally
 from chronovisor_crash.mutants import Mutant
 from chronovisor_crash.simulated_disk import SimulatedDisk
-from chronovisor_crash.workload import NOW, STREAM, Appender, batch, judge
+from chronovisor_crash.workload import NOW, STREAM, Appender, batch, judge, silently
 from eventlog import EventLogError
 from eventlog.frame import SECTOR
 from eventlog.offline import read_storage
@@ -91,7 +91,7 @@ def sound_log() -> Files:
     for numbers in (range(BATCHES - 2), range(BATCHES - 2, BATCHES)):
         appender = Appender(disk)
         for number in numbers:
-            appender.append(batch(number))
+            appender.append(batch(number), silently)
         appender.close()
     return disk.snapshot()
 

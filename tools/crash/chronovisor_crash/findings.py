@@ -55,6 +55,7 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     silent_losses: int = 0
     failures: list[Failure] = []
     mutants: dict[str, int | None] = {}
+    notes: list[str] = []
     skipped: str = ""
 
     @property
@@ -117,7 +118,7 @@ class Tally:
                     self._mutants[mutant.name] = number
                     break
 
-    def report(self) -> LayerReport:
+    def report(self, notes: Sequence[str] = ()) -> LayerReport:
         """What was found up to now."""
         return LayerReport(
             layer=self._layer,
@@ -128,6 +129,7 @@ class Tally:
             silent_losses=sum(self._outcomes[one] for one in SILENT),
             failures=self._failures,
             mutants=self._mutants,
+            notes=list(notes),
         )
 
     def _say(self, what: str) -> None:

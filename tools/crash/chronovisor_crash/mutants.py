@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from chronovisor_crash import broken_readers, broken_writers
-from chronovisor_crash.workload import Appender, batch
+from chronovisor_crash.workload import Appender, batch, silently
 from eventlog import NewEvent
 from eventlog.storage import Storage
 
@@ -37,12 +37,12 @@ class Mutant(msgspec.Struct, frozen=True):
 
     def append(self, appender: Appender, number: int, acknowledge: Callable[[], None]) -> None:
         """Append one batch and say so, in whatever order."""
+        *before, last = self.pieces(batch(number))
         if self.appending is Appending.WORD_FIRST:
             acknowledge()
-        for events in self.pieces(batch(number)):
-            appender.append(events)
-        if self.appending is not Appending.WORD_FIRST:
-            acknowledge()
+        for events in before:
+            appender.append(events, silently)
+        appender.append(last, silently if self.appending is Appending.WORD_FIRST else acknowledge)
 
     def pieces(self, events: list[NewEvent]) -> list[list[NewEvent]]:
         """What goes into one frame each."""

@@ -5,7 +5,7 @@ from how many batches were begun and acknowledged.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +43,10 @@ def batch(number: int, stream: str = STREAM) -> list[NewEvent]:
     ]
 
 
+def silently() -> None:
+    """Acknowledge to nobody."""
+
+
 class Appender:
     """One life of a writer that appends one batch after the other, in the caller's thread."""
 
@@ -51,13 +55,15 @@ class Appender:
         self._journal, recovered = _open(storage)
         self._position = recovered.head
         self._versions = recovered.versions
-        self.append(_repairs(recovered))
+        repairs = _repairs(recovered)
+        if repairs:
+            self.append(repairs, silently)
 
-    def append(self, events: Sequence[NewEvent]) -> None:
-        """Make one frame of the events; durable on return."""
-        if events:
-            self._journal.commit([self._part(events)])
-            self._journal.prepare()
+    def append(self, events: Sequence[NewEvent], acknowledge: Callable[[], None]) -> None:
+        """Make one frame of the events, and acknowledge it as soon as it is durable."""
+        self._journal.commit([self._part(events)])
+        acknowledge()
+        self._journal.prepare()
 
     def close(self) -> None:
         self._journal.close()
@@ -102,7 +108,7 @@ def whole_batches(records: Sequence[Record], stream: str = STREAM) -> int | None
 def judge(
     records: Sequence[Record], acknowledged: Mapping[str, int], begun: Mapping[str, int]
 ) -> Finding:
-    """Hold a log against the batches that each stream's writer begun and saw acknowledged."""
+    """Hold a log against the batches that each stream's writer began and saw acknowledged."""
     outcome = Outcome.INTACT
     strangers = {event.stream for event in records} - set(begun) - {LOG_STREAM}
     if strangers:
