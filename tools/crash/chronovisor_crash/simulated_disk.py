@@ -89,7 +89,7 @@ class SimulatedDisk:
 
     def lose_power(self, chance: random.Random, survives: float) -> None:
         """Begin again with what chance lets survive; `survives` is the odds for each piece."""
-        for inode in {*self._durable.values(), *self._cached.values()}:
+        for inode in dict.fromkeys([*self._durable.values(), *self._cached.values()]):
             inode.lose_power(chance, survives)
         for change in self._changes:
             if chance.random() < survives:
