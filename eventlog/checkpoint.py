@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from eventlog.errors import ForeignCheckpoint, MalformedNote
-from eventlog.merkle import HASH_SIZE
+from eventlog.merkle import HASH_SIZE, TreeHead
 from eventlog.note import Signer, Verifier, decode_base64, open_note
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,19}")
@@ -22,6 +22,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
     origin: str
     size: int
     root: bytes
+
+    @property
+    def head(self) -> TreeHead:
+        """Size and root alone."""
+        return TreeHead(self.size, self.root)
 
     @property
     def text(self) -> str:

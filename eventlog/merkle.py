@@ -20,6 +20,13 @@ Node = Callable[[int, int], bytes]
 """The root of the complete subtree with this height and index."""
 
 
+class TreeHead(msgspec.Struct, frozen=True):
+    """A tree at one moment: the number of its leaves, and their root."""
+
+    size: int
+    root: bytes
+
+
 def leaf_hash(entry: bytes | msgspec.Raw) -> bytes:
     """The hash of one entry."""
     return sha256(b"\0" + entry).digest()
