@@ -135,12 +135,15 @@ class Replay:
     """Folds the events of a log one after another; ``world`` is what they come to.
 
     A log whose beginning was archived is folded from its base on: what stands before the base is
-    in it.
+    in it. With ``only``, no other stream is folded.
     """
 
-    def __init__(self, world: World | None = None, position: int = 0) -> None:
+    def __init__(
+        self, world: World | None = None, position: int = 0, only: str | None = None
+    ) -> None:
         self.world = world or World()
         self.position = position
+        self._only = only
         self._base: BaseReader | None = None
 
     def take(self, record: Record) -> None:
@@ -149,7 +152,8 @@ class Replay:
             self._base = BaseReader()
         self.position = record.position
         if self._base is None:
-            self.world.take(record)
+            if self._only in (None, record.stream):
+                self.world.take(record)
         elif found := self._base.take(record):
             self.world, self._base = World.decoded(found.base.state), None
 

@@ -12,15 +12,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor.cli",),
     ("supervisor.daemon",),
     ("supervisor.api", "supervisor.service", "supervisor.host", "supervisor.supervision"),
-    ("supervisor.snapshots",),
+    ("supervisor.snapshots", "supervisor.past"),
     ("supervisor.registry", "supervisor.admission", "supervisor.snapshot"),
     ("supervisor.replay",),
     ("supervisor.journal",),
     ("supervisor.schema",),
     ("supervisor.actor", "supervisor.admission.state"),
-    ("supervisor.cause", "supervisor.state_directory"),
+    (
+        "supervisor.cause",
+        "supervisor.state_directory",
+        "supervisor.checkpoints",
+        "supervisor.log_key",
+    ),
     ("supervisor.caller", "supervisor.artifacts", "supervisor.qmp", "supervisor.manifest"),
-    ("supervisor.vm", "supervisor.config", "supervisor.admission.events"),
+    ("supervisor.vm", "supervisor.config", "supervisor.admission.events", "supervisor.secret_file"),
     ("eventlog", "chronovisor_api", "chronovisor_guest"),
 )
 """From the top; a module imports what lies below it, and nothing that stands beside it.

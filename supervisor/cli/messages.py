@@ -73,3 +73,11 @@ def instant(time: datetime.datetime | None) -> str | None:
     if time is None:
         return None
     return time.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def instant_of(recorded_at: int) -> str | None:
+    """Return a time in nanoseconds since 1970 in RFC 3339, in UTC; None for 0."""
+    if not recorded_at:
+        return None
+    epoch = datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return instant(epoch + datetime.timedelta(microseconds=recorded_at // 1000))

@@ -14,6 +14,7 @@ from supervisor.cli import (
     lifecycle,
     logs,
     manifests,
+    past,
     serving,
     submitting,
     vms,
@@ -98,6 +99,9 @@ for command in (
     completion.completion,
 ):
     cli.add_command(command)
+
+for command in (past.replay, past.diff, past.why):
+    logs.log.add_command(command)
 
 
 def _discard_stdout() -> None:
