@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from eventlog import EventLog, LogOptions, Record, open_log
+from eventlog.notary import Notary
 from supervisor.actor import VmActor, VmRef
 from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
 from supervisor.admission.inputs import check_inputs
@@ -29,11 +30,13 @@ from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
 from supervisor.cause import Cause
+from supervisor.checkpoints import Checkpoints
 from supervisor.config import Address, Config
 from supervisor.host.facts import HostFacts, read_facts
 from supervisor.host.host import VmHost
 from supervisor.host.timers import wall_clock_ms
 from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
+from supervisor.log_key import load_signer
 from supervisor.registry import Registry
 from supervisor.replay import World, define_from, load_vm
 from supervisor.service import Service
@@ -81,15 +84,20 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         options = LogOptions(node_id=node_id(directory))
         async with open_log(directory.log, options, start=snapshots.bookmark) as log:
             await trio.to_thread.run_sync(snapshots.fold)
+            checkpoints = Checkpoints(
+                Notary(directory.log, load_signer(directory.log_key, log.log_id))
+            )
             async with trio.open_nursery() as nursery:
-                daemon = Daemon(config, directory, facts, log, snapshots, nursery)
+                daemon = Daemon(config, directory, facts, log, snapshots, checkpoints, nursery)
                 await daemon.recover()
                 announce(await daemon.serve())
                 nursery.start_soon(snapshots.keep, lambda: log.head)
+                nursery.start_soon(checkpoints.keep, lambda: log.head)
                 number = await anext(signals)
                 logger.info("%s: leaving", signal.Signals(number).name)
                 await daemon.leave()
             await snapshots.conclude()
+            await checkpoints.conclude()
 
 
 class Daemon:
@@ -102,6 +110,7 @@ class Daemon:
         facts: HostFacts,
         log: EventLog,
         snapshots: Snapshots,
+        checkpoints: Checkpoints,
         nursery: trio.Nursery,
     ) -> None:
         self._config = config
@@ -109,6 +118,7 @@ class Daemon:
         self._facts = facts
         self._log = log
         self._snapshots = snapshots
+        self._checkpoints = checkpoints
         self._nursery = nursery
         self._registry = Registry()
         self._store = ArtifactStore(directory.artifacts)
@@ -144,7 +154,12 @@ class Daemon:
     async def serve(self) -> Ready:
         """Open the APIs; return where they listen."""
         service = Service(
-            self._log, self._registry, self._admission, self._store, self._directory.vms
+            self._log,
+            self._checkpoints,
+            self._registry,
+            self._admission,
+            self._store,
+            self._directory.vms,
         )
         token = load_token(self._directory.token)
         grpc = await self._nursery.start(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from eventlog import CaughtUp, Record
+from eventlog.checkpoint import SignedCheckpoint
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command
 from supervisor.vm.spec import Manifest
@@ -41,11 +42,21 @@ class Log(Protocol):
     def subscribe(self, after: int = 0) -> AsyncIterator[Record | CaughtUp]: ...
 
 
+class Checkpoints(Protocol):
+    """The log's signatures."""
+
+    @property
+    def verifier_key(self) -> str: ...
+    async def fresh(self) -> SignedCheckpoint: ...
+
+
 class Supervisor(Protocol):
     """The daemon. Each method may raise :class:`~supervisor.vm.commands.CommandDenied`."""
 
     @property
     def log(self) -> Log: ...
+    @property
+    def checkpoints(self) -> Checkpoints: ...
 
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller

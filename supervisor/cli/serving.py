@@ -89,9 +89,9 @@ def _run(config: Config, *, as_json: bool) -> None:
     # Only this command needs the daemon; the others start twice as fast without.
     from eventlog import EventLogError
     from supervisor import daemon
-    from supervisor.api.auth import TokenFileUnfit
     from supervisor.api.listeners import CannotListen
     from supervisor.replay import ReplayError
+    from supervisor.secret_file import SecretUnfit
     from supervisor.state_directory import CannotStart
     from supervisor.supervision import TooManyRestarts
 
@@ -103,7 +103,7 @@ def _run(config: Config, *, as_json: bool) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("grpclib").setLevel(logging.WARNING)  # INFO tells of every client that leaves
-    cannot_serve = (CannotStart, CannotListen, TokenFileUnfit, ReplayError, TooManyRestarts)
+    cannot_serve = (CannotStart, CannotListen, SecretUnfit, ReplayError, TooManyRestarts)
     with _explained(*cannot_serve, EventLogError, OSError):
         daemon.main(config, announce)
 
