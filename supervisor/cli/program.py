@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from supervisor.cli import (
+    archiving,
     completion,
     events,
     fetching,
@@ -100,7 +101,7 @@ for command in (
 ):
     cli.add_command(command)
 
-for command in (past.replay, past.diff, past.why):
+for command in (past.replay, past.diff, past.why, archiving.archive):
     logs.log.add_command(command)
 
 
