@@ -123,6 +123,7 @@ def _seal(
     if last.place.position == last.header.first:
         return  # Without events it is replaced by the next epoch's segment, of the same name.
     if tail.ending is Ending.SEALED and tail.unused == 0:
+        _sync_seal(storage, last.header.name)
         return
     file = storage.modify(last.header.name)
     try:
@@ -131,6 +132,16 @@ def _seal(
             writer.finish_seal()
         else:
             writer.seal(sealed_at, tree)
+    finally:
+        file.close()
+
+
+def _sync_seal(storage: Storage, name: str) -> None:
+    # Writers killed within a seal, and within its recovery, may have left it to the page cache.
+    file = storage.open(name)
+    try:
+        file.make_read_only()
+        file.fsync()
     finally:
         file.close()
 

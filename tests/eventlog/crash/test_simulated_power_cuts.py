@@ -115,3 +115,35 @@ def test_a_disk_that_lies_is_found_out_by_the_tip_that_survived() -> None:
     lost = SimulatedDisk({**disk.snapshot(), "tip": tip})
     with pytest.raises(CorruptLog, match="events were acknowledged, 0 are here"):
         Appender(lost)
+
+
+def _killed_at(disk: SimulatedDisk, operation: int, batches: int) -> bool:
+    """One life that ends by a kill, or before it; whether it was killed."""
+    disk.cut_at(operation)
+    try:
+        _written(disk, batches)
+    except PowerCut:
+        return True
+    finally:
+        disk.kill()
+    return False
+
+
+def test_what_recovery_saw_in_the_page_cache_only_is_durable_before_the_log_goes_on() -> None:
+    """Killed anywhere, killed again anywhere in recovery, recovered, and then the power is cut."""
+    first = 0
+    while first == 0 or was_killed:
+        first += 1
+        second = 0
+        again = True
+        while again:
+            second += 1
+            disk = SimulatedDisk()
+            was_killed = _killed_at(disk, first, 5)
+            again = _killed_at(disk, second, 0)
+            Appender(disk).close()
+            shown = list(read_storage(disk))
+            disk.lose_power(random.Random(1), survives=0.0)
+            Appender(disk).close()
+            assert list(read_storage(disk)) == shown, (first, second)
+    assert first > 20

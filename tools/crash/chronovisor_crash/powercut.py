@@ -121,8 +121,11 @@ def cut(recording: Recording, mutant: Mutant, chance: random.Random, scratch: Pa
     _replay(recording.requests[: bisect_right(ends, moment) - 1], image, chance, survives)
     acknowledged = bisect_right(recording.words, moment)
     what = f"{recording.filesystem.name}, {survives:.0%} survived byte {moment} of the trace"
-    with mounted(recording.filesystem, image, where):
-        finding = _look(where / _LOG, mutant, acknowledged)
+    try:
+        with mounted(recording.filesystem, image, where):
+            finding = _look(where / _LOG, mutant, acknowledged)
+    except CommandFailed as error:
+        return Finding(Outcome.SHUT_OUT, f"{what}: {error}")
     return Finding(finding.outcome, f"{what}: {finding.what}")
 
 
@@ -185,10 +188,15 @@ def run(budget: Budget) -> LayerReport:
     if why:
         return LayerReport(layer=LAYER, seed=budget.seed, skipped=why)
     tally = Tally(LAYER, budget)
-    for seed, finding in all_cuts(mutants.NONE, budget.seed):
-        tally.add(seed, finding)
-        if not tally.time_left:
-            break
+    try:
+        for seed, finding in all_cuts(mutants.NONE, budget.seed):
+            tally.add(seed, finding)
+            if not tally.time_left:
+                break
+    except CommandFailed as error:
+        if tally.cases:
+            raise
+        return LayerReport(layer=LAYER, seed=budget.seed, skipped=str(error))
     tally.hunt(MUTANTS, lambda mutant: _findings(mutant, budget.seed))
     return tally.report(
         [f"without {one.name}: {one.missing}" for one in FILESYSTEMS if one.missing]
