@@ -404,3 +404,14 @@ def test_the_order_of_labels_does_not_change_the_digest() -> None:
     forth = msgspec.structs.replace(MANIFEST, labels={"a": "1", "b": "2"})
     back = msgspec.structs.replace(MANIFEST, labels={"b": "2", "a": "1"})
     assert manifest_digest(forth) == manifest_digest(back)
+
+
+async def test_while_the_admission_cannot_be_read_only_earlier_requests_are_answered(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as desk:
+        first = await desk.submit()
+        desk.admission.intake = Intake.UNREADABLE
+        denied = await desk.refused(key="key-2")
+        assert denied.reason is DenyReason.EVENT_UNKNOWN
+        assert (await desk.submit()).vm_id == first.vm_id

@@ -128,9 +128,13 @@ def changes_in_words(changes: Iterable[Change]) -> list[str]:
 def _how(before: Json | None, link: Json) -> How:
     how = _BY_TAG.get(link["type"], How())
     step = before["data"].get("step") if before is not None else None
+    if before is None:
+        return How()
     if link["type"] == TAGS[vm.ProcessExited] and step in _LADDER:
         return How(_LADDER[step], how.seen)
-    return how if before is not None else How()
+    if before["type"] == TAGS[vm.LaunchIntended]:
+        return How(_START, how.seen)  # whatever is heard of a process comes of its start
+    return how
 
 
 def _origin(first: Json, *, whole: bool) -> Json:
