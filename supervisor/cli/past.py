@@ -9,10 +9,11 @@ from supervisor.cli.messages import Json, event_json, instant_of
 from supervisor.cli.offline import existing_log, explained, moment
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
 from supervisor.cli.output import note, print_facts, print_json, printable
-from supervisor.cli.stories import changes_in_words, story
+from supervisor.cli.stories import Story, Told, changes_in_words, story
 
 if TYPE_CHECKING:
     from eventlog import Record
+    from supervisor.past.causes import Chain
     from supervisor.past.changes import Change, Difference
     from supervisor.past.moment import Moment
     from supervisor.past.states import Instant
@@ -108,17 +109,21 @@ def why(access: Access, *, position: int, as_json: bool) -> None:
 
     with explained():
         found = chain(existing_log(access), position)
-    links = [_event_json(record) for record in found.links]
-    told = story(links, whole=found.whole)
+    told = _story(found)
+    ordered = _story(found.order) if found.order else None
     if as_json:
-        steps = [
-            {"event": link, **step.facts} for link, step in zip(links, told.steps, strict=True)
-        ]
-        print_json(
-            {"position": position, "whole": found.whole, "origin": told.origin, "steps": steps}
-        )
-    else:
-        click.echo("\n".join(told.lines))
+        print_json({"position": position, **told.facts, "order": ordered and ordered.facts})
+        return
+    lines = told.lines if ordered is None else (*told.lines, "as was ordered:", *ordered.lines)
+    click.echo("\n".join(lines))
+
+
+def _story(found: "Chain") -> Story:
+    links = [
+        Told(_event_json(link.event), tuple(_event_json(each) for each in link.together))
+        for link in found.links
+    ]
+    return story(links, whole=found.whole)
 
 
 def _from_beginning(log: Path, upto: "Moment | None") -> "Instant":

@@ -92,32 +92,40 @@ COMMANDS = {
 """What a client asked for, by the first event that came of it."""
 
 
-class Step(msgspec.Struct, frozen=True):
-    """How one link came of the one before it."""
+class Told(msgspec.Struct, frozen=True):
+    """A link of a chain of causes, its events as `log cat --json` prints them."""
 
-    how: How
+    event: Json
+    together: tuple[Json, ...] = ()
 
     @property
-    def facts(self) -> Json:
-        """The step as JSON; null where nothing was done, or seen."""
-        return {"effect": self.how.done or None, "observation": self.how.seen or None}
+    def first(self) -> Json:
+        """The event that the cause led to directly; the others were decided with it."""
+        return (*self.together, self.event)[0]
 
 
 class Story(msgspec.Struct, frozen=True):
     """A chain of causes: what it began with, its steps, and the lines that tell it."""
 
-    origin: Json
-    steps: tuple[Step, ...]
+    facts: Json
     lines: tuple[str, ...]
 
 
-def story(links: Sequence[Json], *, whole: bool) -> Story:
-    """Tell how one event led to the next; ``links`` as `log cat --json` prints them."""
-    steps = tuple(
-        Step(_how(before, link)) for before, link in zip((None, *links), links, strict=False)
-    )
-    origin = _origin(links[0], whole=whole)
-    return Story(origin, steps, tuple(_lines(links, steps, origin)))
+def story(links: Sequence[Told], *, whole: bool) -> Story:
+    """Tell how one event led to the next."""
+    hows = [_how(before, link) for before, link in zip((None, *links), links, strict=False)]
+    origin = _origin(links[0].first, whole=whole)
+    steps = [
+        {
+            "effect": how.done or None,
+            "observation": how.seen or None,
+            "together": link.together,
+            "event": link.event,
+        }
+        for how, link in zip(hows, links, strict=True)
+    ]
+    facts = {"whole": whole, "origin": origin, "steps": steps}
+    return Story(facts, tuple(_lines(links, hows, origin)))
 
 
 def changes_in_words(changes: Iterable[Change]) -> list[str]:
@@ -125,14 +133,14 @@ def changes_in_words(changes: Iterable[Change]) -> list[str]:
     return [text for change in changes for text in _change(change)]
 
 
-def _how(before: Json | None, link: Json) -> How:
-    how = _BY_TAG.get(link["type"], How())
-    step = before["data"].get("step") if before is not None else None
+def _how(before: Told | None, link: Told) -> How:
+    how = _BY_TAG.get(link.first["type"], How())
     if before is None:
         return How()
-    if link["type"] == TAGS[vm.ProcessExited] and step in _LADDER:
-        return How(_LADDER[step], how.seen)
-    if before["type"] == TAGS[vm.LaunchIntended]:
+    cause = before.event
+    if link.first["type"] == TAGS[vm.ProcessExited] and cause["data"].get("step") in _LADDER:
+        return How(_LADDER[cause["data"]["step"]], how.seen)
+    if cause["type"] == TAGS[vm.LaunchIntended]:
         return How(_START, how.seen)  # whatever is heard of a process comes of its start
     return how
 
@@ -150,17 +158,18 @@ def _origin(first: Json, *, whole: bool) -> Json:
     }
 
 
-def _lines(links: Sequence[Json], steps: Sequence[Step], origin: Json) -> Iterator[str]:
-    start = local_time(links[0]["time"])
+def _lines(links: Sequence[Told], hows: Sequence[How], origin: Json) -> Iterator[str]:
+    start = local_time(links[0].event["time"])
     indent = ""
     if (begun := _beginning(origin)) is not None:
         yield f"{start:%Y-%m-%d %H:%M:%S}  {begun}"
         indent = "  "
-    for link, step in zip(links, steps, strict=True):
-        for word, text in (("done", step.how.done), ("seen", step.how.seen)):
+    for link, how in zip(links, hows, strict=True):
+        for word, text in (("done", how.done), ("seen", how.seen)):
             if text:
                 yield f"{indent}{word}: {text}"
-        yield indent + _event_line(link, start)
+        for event in (*link.together, link.event):
+            yield indent + _event_line(event, start)
         indent += "  "
 
 

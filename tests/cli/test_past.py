@@ -145,9 +145,35 @@ def test_why_tells_the_story_from_the_command_on(run: Run, log: Path) -> None:
     assert "      done: QEMU is told to quit" in told[-3]
     assert told[-2].strip() == "seen: the process is gone"
     story = answer(run, "log", "why", "7")
+    assert story["order"] is None
     assert (story["whole"], story["origin"]["principal"]) == (True, "uid:1000")
     assert [step["event"]["position"] for step in story["steps"]] == [2, 3, 4, 5, 6, 7]
     assert story["steps"][-1]["effect"] == "QEMU is told to quit"
+
+
+def test_why_tells_who_ordered_what_was_then_seen_and_what_was_decided_together(
+    run: Run, state_dir: Path, log: Path
+) -> None:
+    trio.run(lambda: tell(state_dir, "aster", *LIFE[:4]))
+    stop = Cause("request-2", "request-2", "uid:7")
+    trio.run(lambda: tell(state_dir, "aster", LIFE[4], cause=stop))
+
+    async def end() -> None:
+        launched = next(r for r in read_log(log) if (r.stream, r.version) == ("vm/aster", 2))
+        cause = Cause(launched.event_id, launched.correlation_id)
+        async with open_log(log, SMALL) as writer:
+            both = [encode(event, "vm/aster", "local", cause) for event in LIFE[5:]]
+            await writer.append(both)
+
+    trio.run(end)
+    told = run("log", "why", "22").stdout
+    assert "submit, by uid:1000" in told
+    assert "seen: the process is gone" in told
+    assert told.index("  21  process-exited") < told.index("  22  stopped")
+    assert told.index("as was ordered:") < told.index("stop, by uid:7") < told.index("  20  stop-")
+    story = answer(run, "log", "why", "22")
+    assert [each["position"] for each in story["steps"][-1]["together"]] == [21]
+    assert story["order"]["origin"]["principal"] == "uid:7"
 
 
 def test_why_says_when_a_cause_is_gone(run: Run, state_dir: Path, log: Path) -> None:
