@@ -3,6 +3,7 @@
 Works beside a live writer; a frame whose write is under way is not shown until it is whole.
 """
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from eventlog.frame import Frame
 from eventlog.record import Record
 from eventlog.storage import DiskStorage, Storage
 from eventlog.tree_audit import TreeAudit, tree_audit
-from eventlog.walk import SegmentWalk, walk_log
+from eventlog.walk import SegmentWalk, read_header, segment_names, walk_log
 
 LOOKS = 20
 """Looks at a tail that a live writer may be changing; true damage is reported 20 ms later."""
@@ -36,6 +37,19 @@ class Verified(msgspec.Struct, frozen=True):
     ending: Ending
     log_id: str
     root: bytes
+
+
+def log_id_of(directory: Path) -> str:
+    """The log's id, as its oldest segment says. Raises FileNotFoundError where there is none."""
+    storage = DiskStorage(directory)
+    names = segment_names(storage)
+    if not names:
+        raise FileNotFoundError(errno.ENOENT, "no log", str(directory))
+    file = storage.open(names[0])
+    try:
+        return str(read_header(file, names[0]).log_id)
+    finally:
+        file.close()
 
 
 def read_log(directory: Path, after: int = 0, stream: str | None = None) -> Iterator[Record]:

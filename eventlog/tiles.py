@@ -137,11 +137,11 @@ class TileDirectory:
 
     def read(self, level: int, index: int, width: int) -> bytes | None:
         """The first `width` hashes of a tile, also from a wider one; None where there is none."""
-        for path in self._holding(level, index, width):
+        for path, wide in self._holding(level, index, width):
             with contextlib.suppress(FileNotFoundError):
-                hashes = path.read_bytes()[: width * HASH_SIZE]
-                if len(hashes) == width * HASH_SIZE:
-                    return hashes
+                hashes = path.read_bytes()
+                if len(hashes) == wide * HASH_SIZE:
+                    return hashes[: width * HASH_SIZE]
         return None
 
     def exact(self, tile: Tile) -> bytes | None:
@@ -164,15 +164,16 @@ class TileDirectory:
             level, count = level + 1, index
         return tiles
 
-    def _holding(self, level: int, index: int, width: int) -> Iterator[Path]:
+    def _holding(self, level: int, index: int, width: int) -> Iterator[tuple[Path, int]]:
+        """The files that may hold these hashes, and how many each must have."""
         full = self._directory / tile_path(str(level), index)
         partials = full.with_name(f"{full.name}.p")
         if width < WIDTH:
-            yield partials / str(width)
-        yield full
+            yield partials / str(width), width
+        yield full, WIDTH
         if width < WIDTH and partials.is_dir():
-            wider = (path for path in partials.iterdir() if path.name.isdecimal())
-            yield from sorted(path for path in wider if int(path.name) > width)
+            widths = (int(path.name) for path in partials.iterdir() if path.name.isdecimal())
+            yield from ((partials / str(wide), wide) for wide in sorted(widths) if wide > width)
 
 
 class TileNodes:

@@ -6,10 +6,13 @@ on it. Enum values are spelled as in the log: ``computation-failed``.
 
 import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from chronovisor_api import v1
+
+if TYPE_CHECKING:
+    from eventlog import Record
 
 Json = dict[str, Any]
 
@@ -60,6 +63,14 @@ def event_json(event: v1.Event) -> Json:
         "epoch": event.epoch,
         "data": msgspec.json.decode(event.data_json or "{}"),
     }
+
+
+def record_json(record: "Record") -> Json:
+    """Return what `events` prints, without the ids of log and node, which a record does not say."""
+    from supervisor.api.wire import from_record
+
+    event = event_json(from_record(record, log_id="", node_id=""))
+    return {key: value for key, value in event.items() if key not in {"log_id", "node_id"}}
 
 
 def word(member: Enum) -> str | None:

@@ -51,6 +51,7 @@ def as_of_option(command: F) -> F:
 def explained() -> Iterator[None]:
     """Turn what may be wrong with a log, or with a question about it, into one sentence."""
     from eventlog import CorruptLog, EventLogError, ForeignSegment, PositionInFuture
+    from eventlog.errors import EvidenceRefused
     from supervisor.past.causes import NoSuchEvent
     from supervisor.past.changes import MomentsReversed
     from supervisor.past.states import VmNotThere, VmUnreadable
@@ -58,7 +59,7 @@ def explained() -> Iterator[None]:
 
     try:
         yield
-    except (CorruptLog, ForeignSegment) as damage:
+    except (CorruptLog, ForeignSegment, EvidenceRefused) as damage:
         raise Failure(ExitCode.LOG_DAMAGED, str(damage)) from None
     except PositionInFuture as error:
         end = f"position {error.after} is not in the log, which ends at {error.head}"
