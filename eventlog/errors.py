@@ -14,7 +14,8 @@ EventLogError
 ├── EvidenceRefused         a key, note, checkpoint, tile or proof does not hold
 │   ├── MalformedKey
 │   ├── MalformedNote
-│   ├── UntrustedNote       not signed by the key that was asked for
+│   ├── UntrustedNote       without a sound signature of the key that was asked for
+│   │   └── UnknownSigner   others have signed it, that key has not
 │   ├── ForeignCheckpoint   it is of another log
 │   ├── CheckpointAhead     it covers events that are not here
 │   ├── HistoryChanged      the events are not those that were signed
@@ -165,6 +166,10 @@ class UntrustedNote(EvidenceRefused):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"the checkpoint is not trusted: {why}; check note and key")
+
+
+class UnknownSigner(UntrustedNote):
+    """A note that only other keys have signed."""
 
 
 class ForeignCheckpoint(EvidenceRefused):

@@ -13,7 +13,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from eventlog.errors import MalformedKey, MalformedNote, UntrustedNote
+from eventlog.errors import MalformedKey, MalformedNote, UnknownSigner, UntrustedNote
 
 NOTE_LIMIT = 128 * 1024
 """Bytes of a note: room for the 16 signatures that a verifier must take, at 5 kB the largest."""
@@ -92,7 +92,7 @@ def parse_signer(text: str) -> Signer:
 def open_note(note: bytes, verifier: Verifier) -> str:
     """The text of a note that this key has signed. Signatures of other keys are passed over.
 
-    Raises MalformedNote, or UntrustedNote where the key's signature is missing or wrong.
+    Raises MalformedNote, UnknownSigner, or UntrustedNote where the key's signature is wrong.
     """
     text, signatures = _parts(note)
     mine = [
@@ -102,7 +102,7 @@ def open_note(note: bytes, verifier: Verifier) -> str:
     ]
     if not mine:
         signers = ", ".join(sorted({name for name, _ in signatures}))
-        raise UntrustedNote(f"it is signed by {signers}, and not by the key of {verifier.name}")
+        raise UnknownSigner(f"it is signed by {signers}, and not by the key of {verifier.name}")
     public = Ed25519PublicKey.from_public_bytes(verifier.public)
     try:
         for signature in mine:

@@ -95,9 +95,12 @@ def checkpoint(access: Access, *, output: Path | None, as_json: bool) -> None:
     help="Prove it to who has this checkpoint.  [default: a new one]",
 )
 @output_option
+@json_option
 @connection_options
 @pass_access
-def prove(access: Access, *, position: int, saved: Path | None, output: Path | None) -> None:
+def prove(
+    access: Access, *, position: int, saved: Path | None, output: Path | None, as_json: bool
+) -> None:
     """Prove that the event at POSITION is in the log.
 
     The proof is a JSON file that holds the event, and is checked with `log check-proof`.
@@ -110,16 +113,21 @@ def prove(access: Access, *, position: int, saved: Path | None, output: Path | N
     from eventlog.prover import prove_inclusion
 
     with explained():
-        proof = prove_inclusion(existing_log(access), position, _signed(access, saved))
-        deliver(encode_proof(proof).decode(), output)
+        signed = _signed(access, saved)
+        proof = prove_inclusion(existing_log(access), position, signed)
+    deliver(encode_proof(proof).decode(), output)
+    if as_json and output is not None:
+        covers = _checkpoint_json(signed.checkpoint)
+        print_json({"file": str(output), "position": position, "checkpoint": covers})
 
 
 @click.command("prove-consistency")
 @click.argument("old", type=click.Path(path_type=Path, dir_okay=False))
 @output_option
+@json_option
 @connection_options
 @pass_access
-def prove_consistency(access: Access, *, old: Path, output: Path | None) -> None:
+def prove_consistency(access: Access, *, old: Path, output: Path | None, as_json: bool) -> None:
     """Prove that the log still begins as it did at the checkpoint in the file OLD.
 
     \b
@@ -130,9 +138,13 @@ def prove_consistency(access: Access, *, old: Path, output: Path | None) -> None
     from eventlog.prover import prove_consistency
 
     with explained():
-        before = _signed(access, old)
-        proof = prove_consistency(existing_log(access), before, fresh_checkpoint(access))
-        deliver(encode_proof(proof).decode(), output)
+        before, now = _signed(access, old), fresh_checkpoint(access)
+        proof = prove_consistency(existing_log(access), before, now)
+    deliver(encode_proof(proof).decode(), output)
+    if as_json and output is not None:
+        ends = {"old": before, "new": now}
+        covers = {name: _checkpoint_json(end.checkpoint) for name, end in ends.items()}
+        print_json({"file": str(output), **covers})
 
 
 @click.command("check-proof")

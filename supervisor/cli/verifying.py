@@ -142,7 +142,7 @@ def _verifier(
 
 def _own_checkpoint(directory: Path, verifier: "Verifier | None") -> "SignedCheckpoint | None":
     from eventlog.checkpoint import open_checkpoint
-    from eventlog.errors import MalformedNote
+    from eventlog.errors import MalformedNote, UnknownSigner
     from eventlog.notary import CHECKPOINT_NAME
 
     if verifier is None:
@@ -151,8 +151,9 @@ def _own_checkpoint(directory: Path, verifier: "Verifier | None") -> "SignedChec
         return open_checkpoint((directory / CHECKPOINT_NAME).read_bytes(), verifier)
     except FileNotFoundError:
         return None
-    except MalformedNote as error:
+    except (MalformedNote, UnknownSigner) as error:
         # The file is never synced: after a power cut it may hold anything, and it is made anew.
+        # Another key is that of a log whose first one was lost.
         note(f"{directory / CHECKPOINT_NAME}: {error}")
         return None
 

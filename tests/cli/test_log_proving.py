@@ -63,7 +63,12 @@ def test_a_proof_is_checked_with_nothing_but_the_key(
     run: Run, state_dir: Path, key: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "event.proof"
-    assert run("log", "prove", "257", "-o", str(file)).exit_code == 0
+    made = json.loads(run("log", "prove", "257", "-o", str(file), "--json").stdout)
+    assert (made["file"], made["position"], made["checkpoint"]["events"]) == (
+        str(file),
+        257,
+        EVENTS,
+    )
     for path in (state_dir / "log").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -104,7 +109,8 @@ def test_a_proof_to_an_older_checkpoint_and_between_two(
     assert f"{EVENTS} events" in run("log", "check-proof", str(file), "--key", key).stdout
     result = run("log", "prove", str(EVENTS + 1), "--checkpoint", str(old))
     assert result.exit_code == 5
-    assert run("log", "prove-consistency", str(old), "-o", str(file)).exit_code == 0
+    result = run("log", "prove-consistency", str(old), "-o", str(file), "--json")
+    assert json.loads(result.stdout)["old"]["events"] == EVENTS
     answer = json.loads(run("log", "check-proof", str(file), "--key", key, "--json").stdout)
     assert (answer["old"]["events"], answer["new"]["events"]) == (EVENTS, EVENTS + 30)
 

@@ -163,6 +163,27 @@ def test_a_checkpoint_of_another_log_a_cut_one_and_another_key_are_refused(
     assert (result.exit_code, "no signed checkpoint" in result.stderr) == (6, True)
 
 
+def test_what_an_older_key_has_signed_is_still_checked(
+    run: Run, state_dir: Path, log: Path, saved: Path
+) -> None:
+    old = str(logs.signer(state_dir).verifier)
+    (state_dir / "log.key").unlink()
+    Notary(log, logs.signer(state_dir)).checkpoint()
+    assert run("log", "verify").exit_code == 0
+    result = run("log", "verify", "--key", old, "--against", str(saved))
+    assert result.exit_code == 0
+    assert "it continues" in result.stdout
+    assert "is signed by" in result.stderr
+
+
+def test_a_checkpoint_with_another_text_under_its_signature_is_refused(run: Run, log: Path) -> None:
+    note = (log / "checkpoint").read_text()
+    (log / "checkpoint").write_text(note.replace(f"\n{EVENTS}\n", f"\n{EVENTS - 1}\n"))
+    result = run("log", "verify")
+    assert result.exit_code == 6
+    assert "does not match its text" in result.stderr
+
+
 def test_a_key_or_a_file_that_is_none_is_a_wrong_command_line(
     run: Run, log: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlog.errors import EvidenceRefused, MalformedKey, MalformedNote, UntrustedNote
+from eventlog.errors import (
+    EvidenceRefused,
+    MalformedKey,
+    MalformedNote,
+    UnknownSigner,
+    UntrustedNote,
+)
 from eventlog.note import Signer, open_note, parse_signer, parse_verifier
 
 # The key pair, text and note of Go's package golang.org/x/mod/sumdb/note, in its tests.
@@ -130,7 +136,7 @@ def test_what_is_no_note_is_refused(note: bytes) -> None:
 
 def test_another_key_of_the_same_name_does_not_open_a_note() -> None:
     stranger = Signer.generate("PeterNeumann").verifier
-    with pytest.raises(UntrustedNote, match="signed by PeterNeumann, and not by"):
+    with pytest.raises(UnknownSigner, match="signed by PeterNeumann, and not by"):
         open_note(NOTE.encode(), stranger)
 
 
