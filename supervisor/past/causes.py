@@ -24,8 +24,8 @@ class Link(msgspec.Struct, frozen=True):
 class Chain(msgspec.Struct, frozen=True):
     """The events that led to the last one, the first cause first.
 
-    ``whole`` is false where a cause is not in the log any more. ``order`` leads to what was ordered,
-    where the last event carries an order out: what QEMU then says has a cause of its own.
+    ``whole`` is false where a cause is not in the log any more. ``order`` leads to the order that
+    the last event carries out, if it does: what QEMU then says has a cause of its own.
     """
 
     links: tuple[Link, ...]
