@@ -84,6 +84,8 @@ class EventLog:
         self.epoch = journal.epoch
         self._journal = journal
         self._clock = options.clock
+        self.first = recovered.first
+        """The oldest position that was not archived."""
         self._versions = recovered.versions
         self._repairs = recovered.repairs
         self._edge = recovered.tree.encode() if recovered.tree else b""

@@ -53,6 +53,7 @@ class DenyReason(Enum):
     WRONG_PHASE = "wrong-phase"
     NO_RESULT = "no-result"
     POSITION_IN_FUTURE = "position-in-future"
+    POSITION_ARCHIVED = "position-archived"
     CURSOR_OF_ANOTHER_LOG = "cursor-of-another-log"
     UNAUTHENTICATED = "unauthenticated"
     PERMISSION_DENIED = "permission-denied"

@@ -74,6 +74,8 @@ def test_a_daemon_goes_on_after_its_log_was_archived(daemon: Daemon) -> None:
         with running(daemon):
             assert daemon.ready["vms"] == 2
             assert daemon.events()[0]["position"] > 1
+            refused = daemon.run("events", "--after", "1", "--json", codes=(4,))
+            assert "were archived" in refused
             daemon.end()
         assert replayed(daemon) == before
 
