@@ -11,13 +11,20 @@ from pathlib import Path
 
 from eventlog.audit import read_tip
 from eventlog.checkpoint import SignedCheckpoint, open_checkpoint, sign_checkpoint
-from eventlog.errors import CheckpointAhead, HistoryChanged, MalformedNote, UntrustedNote
+from eventlog.errors import (
+    CheckpointAhead,
+    HistoryChanged,
+    MalformedNote,
+    TreeDamaged,
+    UntrustedNote,
+)
 from eventlog.leaves import leaves_of
+from eventlog.merkle import subtree_root
 from eventlog.note import NOTE_LIMIT, Signer, Verifier
 from eventlog.offline import LOOKS
 from eventlog.storage import DiskStorage, Storage
-from eventlog.tiles import TileDirectory, TileTree
-from eventlog.walk import walk_log
+from eventlog.tiles import TILES_NAME, TileDirectory, TileNodes, TileTree
+from eventlog.walk import segment_names, walk_log
 
 CHECKPOINT_NAME = "checkpoint"
 
@@ -72,11 +79,17 @@ class Notary:
         """The tree at the last checkpoint, from its tiles, or from the log where they are unfit."""
         self._latest = read_checkpoint(self._directory, self.verifier)
         if self._latest is None:
-            return TileTree(self._tiles.write)
+            return begin_tiles(self._directory)
         signed = self._latest.checkpoint
         head = acknowledged(self._storage)
         if signed.size > head:
             raise CheckpointAhead(signed.size, head)
+        begun = begin_tiles(self._directory)
+        if begun.size > signed.size:
+            nodes = TileNodes(self._tiles, begun.size)
+            if subtree_root(0, signed.size, nodes) != signed.root:
+                raise HistoryChanged(signed.size)
+            return begun
         edge = self._tiles.edge(signed.size)
         if edge is not None and (tree := TileTree(self._tiles.write, edge)).root == signed.root:
             return tree
@@ -99,13 +112,26 @@ def read_checkpoint(directory: Path, verifier: Verifier) -> SignedCheckpoint | N
 
 
 def rebuild_tiles(directory: Path, size: int) -> TileTree:
-    """Derive every tile of the first `size` events from the log again."""
-    tiles = TileDirectory(directory)
-    tree = TileTree(tiles.write)
+    """Derive every tile of the first `size` events from the log again, as far as it has them.
+
+    Raises TreeDamaged where the tiles of archived events are missing.
+    """
+    tiles, tree = TileDirectory(directory), begin_tiles(directory)
     grow(tree, DiskStorage(directory), size)
     for tile in tree.partial():
         tiles.write(tile)
     return tree
+
+
+def begin_tiles(directory: Path) -> TileTree:
+    """The tree before the log's first event, which is not empty where events were archived."""
+    tiles = TileDirectory(directory)
+    names = segment_names(DiskStorage(directory))
+    before = int(names[0][:20]) - 1 if names else 0
+    edge = tiles.edge(before)
+    if edge is None:
+        raise TreeDamaged(TILES_NAME, f"tiles of the archived events 1 to {before} are missing")
+    return TileTree(tiles.write, edge)
 
 
 def acknowledged(storage: Storage) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import trio
 
 from eventlog.checkpoint import SignedCheckpoint
+from eventlog.errors import TreeDamaged
 from eventlog.notary import Notary
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,6 @@ class Checkpoints:
     async def _sign(self, before: int) -> int:
         try:
             return (await self.fresh()).checkpoint.size
-        except OSError as error:
+        except (OSError, TreeDamaged) as error:
             logger.warning("no checkpoint was written: %s", error)
             return before

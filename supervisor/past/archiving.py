@@ -19,6 +19,7 @@ from eventlog import (
     read_log,
     verify_log,
 )
+from eventlog.notary import rebuild_tiles
 from eventlog.storage import DiskStorage
 from supervisor.past.moment import AtPosition, AtTime, Moment, events_until
 from supervisor.replay import ReplayError, World, replay
@@ -78,6 +79,7 @@ async def _archive(
         base = writer.head + 1
         await writer.append_base(world.encoded(), below)
         _check_base(log, base, world)
+        rebuild_tiles(log, writer.head)  # they are all that is left to prove what was archived
         gone = drop_segments(storage, below, None if to is None else DiskStorage(to))
     return Archived(
         first=gone[0].first,

@@ -10,7 +10,16 @@ import msgspec
 import pytest
 import trio
 
-from eventlog import CorruptLog, EventLogError, LogOptions, NewEvent, Record, open_log, verify_log
+from eventlog import (
+    CorruptLog,
+    EventLogError,
+    LogOptions,
+    NewEvent,
+    Record,
+    drop_segments,
+    open_log,
+    verify_log,
+)
 from eventlog.checkpoint import SignedCheckpoint, open_checkpoint, sign_checkpoint
 from eventlog.errors import (
     CheckpointAhead,
@@ -29,6 +38,8 @@ from eventlog.offline import read_log, verify_storage
 from eventlog.proofs import Consistent, Included, check_proof, encode_proof
 from eventlog.prover import prove_consistency, prove_inclusion
 from eventlog.salvage import Stretch, salvage
+from eventlog.segment import FOOTER_SIZE, decode_footer, encode_footer
+from eventlog.storage import DiskStorage
 from eventlog.tree_audit import tree_audit
 from tests.eventlog.memory_storage import MemoryStorage
 from tests.eventlog.samples import event, write_life
@@ -298,6 +309,87 @@ def test_a_checkpoint_file_that_a_power_cut_spoilt_is_made_anew(log: Path, conte
     before = Notary(log, signer()).checkpoint()
     (log / CHECKPOINT_NAME).write_bytes(content)
     assert Notary(log, signer()).checkpoint() == before
+
+
+def archive(directory: Path, below: int) -> None:
+    async def run() -> None:
+        async with open_log(directory, LogOptions(segment_bytes=4096)) as log:
+            await log.append_base(b"state", below)
+            rebuild_tiles(directory, log.head)
+            drop_segments(DiskStorage(directory), below)
+
+    trio.run(run)
+
+
+def first_of(directory: Path) -> int:
+    return int(min(directory.glob("*.log")).stem)
+
+
+def test_proofs_go_on_when_segments_are_archived(log: Path) -> None:
+    early = Notary(log, signer()).checkpoint()
+    write(log, ["more"] * MANY)
+    middle = Notary(log, signer()).checkpoint()
+    kept = encode_proof(prove_inclusion(log, 2, middle))
+    for below in (100, 250):
+        archive(log, below)
+        assert 1 < first_of(log) <= below
+        late = Notary(log, signer()).checkpoint()
+        assert late.checkpoint.size == verify(log, early, middle, late)
+        check_proof(encode_proof(prove_consistency(log, early, late)), signer().verifier)
+        check_proof(encode_proof(prove_inclusion(log, 300, middle)), signer().verifier)
+        check_proof(kept, signer().verifier)
+    with pytest.raises(EventLogError):
+        prove_inclusion(log, 2, middle)
+    assert list(verify_log(log))[-1].root == late.checkpoint.root
+    (log / CHECKPOINT_NAME).unlink()
+    assert Notary(log, signer()).checkpoint() == late
+
+
+def test_footers_of_an_archived_log_name_the_root_of_the_whole_tree(log: Path) -> None:
+    write(log, ["more"] * MANY)
+    archive(log, 100)
+    write(log, ["even more"])
+    write(log, ["and more"])
+    sealed = sorted(log.glob("*.log"))[-2]
+    footer = decode_footer(sealed.read_bytes()[-FOOTER_SIZE:])
+    assert footer is not None
+    assert footer.tree_size == footer.last
+    assert verify(log) == footer.last + 1
+
+
+def test_a_notary_whose_last_checkpoint_lies_in_the_archive_goes_on(log: Path) -> None:
+    early = Notary(log, signer()).checkpoint()
+    write(log, ["more"] * MANY)
+    archive(log, 100)
+    late = Notary(log, signer()).checkpoint()
+    check_proof(encode_proof(prove_consistency(log, early, late)), signer().verifier)
+    assert verify(log, early, late) == late.checkpoint.size
+
+
+def test_without_the_tiles_of_archived_events_there_is_no_tree_and_no_proof(log: Path) -> None:
+    early = Notary(log, signer()).checkpoint()
+    write(log, ["more"] * MANY)
+    archive(log, 100)
+    shutil.rmtree(log / "tile")
+    assert list(verify_log(log))[-1].root == b""
+    for attempt in (lambda: verify(log, early), lambda: Notary(log, signer()).checkpoint()):
+        with pytest.raises(TreeDamaged, match="archived"):
+            attempt()
+
+
+def test_a_footer_with_another_root_is_refused(
+    sealed: tuple[dict[str, bytes], list[Record]],
+) -> None:
+    """Somebody who may write the file makes its checksums fit, too."""
+    files, _ = sealed
+    name = min(name for name in files if name.endswith(".log"))
+    footer = decode_footer(files[name][-FOOTER_SIZE:])
+    assert footer is not None
+    wrong = msgspec.structs.replace(footer, tree_root=bytes(32))
+    forged = files[name][:-FOOTER_SIZE] + encode_footer(wrong)
+    with pytest.raises(CorruptLog, match="root") as caught:
+        list(verify_storage(MemoryStorage({**files, name: forged}), looks=1))
+    assert caught.value.path == name
 
 
 def test_nothing_is_signed_that_is_not_acknowledged(log: Path) -> None:
