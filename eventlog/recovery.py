@@ -131,6 +131,7 @@ def _seal(
     try:
         writer = SegmentWriter(file, last.header, last.place, last.frames)
         if tail.ending is Ending.SEALED:
+            file.fdatasync()  # the footer may be in the page cache only, and the cut be faster
             writer.finish_seal()
         else:
             writer.seal(sealed_at, tree)

@@ -5,6 +5,7 @@ import random
 import shutil
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from eventlog.checkpoint import sign_checkpoint
@@ -224,6 +225,22 @@ def test_two_logs_mixed_are_refused(run: Run, state_dir: Path, log: Path, tmp_pa
     result = run("log", "verify")
     assert result.exit_code == 6
     assert "it is of log" in result.stderr
+
+
+def test_a_newer_format_is_no_damage_and_is_not_guessed_at(
+    run: Run, state_dir: Path, log: Path
+) -> None:
+    second = logs.segments(state_dir)[1]
+    data = bytearray(second.read_bytes())
+    data[8:10] = (2).to_bytes(2, "little")
+    data[508:512] = google_crc32c.value(bytes(data[:508])).to_bytes(4, "little")
+    second.chmod(0o600)
+    second.write_bytes(data)
+    for command in (["verify", "--keep-going"], ["cat", "--skip-damage"], ["repair", "--cut"]):
+        result = run("log", *command)
+        assert result.exit_code == 7
+        assert "has format version 2" in result.stderr
+    assert second.read_bytes() == data
 
 
 def test_a_checkpoint_file_that_holds_nothing_is_no_damage(run: Run, log: Path) -> None:
