@@ -8,6 +8,19 @@ EventLogError
 ├── CorruptLog              damage: acknowledged bytes are missing or changed
 ├── ForeignSegment          sound files that do not belong together: two logs mixed, one missing
 ├── PositionInFuture        a cursor beyond the end
+├── PositionArchived        a cursor before what archiving left
+├── BookmarkUnfit           a bookmark that the log's bytes do not bear out
+├── BaseTooLate             a base can only begin a life of the writer
+├── EvidenceRefused         a key, note, checkpoint, tile or proof does not hold
+│   ├── MalformedKey
+│   ├── MalformedNote
+│   ├── UntrustedNote       without a sound signature of the key that was asked for
+│   │   └── UnknownSigner   others have signed it, that key has not
+│   ├── ForeignCheckpoint   it is of another log
+│   ├── CheckpointAhead     it covers events that are not here
+│   ├── HistoryChanged      the events are not those that were signed
+│   ├── TreeDamaged         what was derived from the log does not match it
+│   └── ProofRefused
 ├── AppendRefused           nothing was written; the log goes on
 │   ├── InvalidEvent
 │   ├── EventTooLarge
@@ -101,6 +114,115 @@ class PositionInFuture(EventLogError):
         )
         self.after = after
         self.head = head
+
+
+class PositionArchived(EventLogError):
+    """A reader asked for events that were archived: it would miss some without knowing."""
+
+    def __init__(self, after: int, first: int) -> None:
+        super().__init__(
+            f"events {after + 1} to {first - 1} were archived; "
+            f"read them in the archive, or begin at position {first}"
+        )
+        self.after = after
+        self.first = first
+
+
+class BookmarkUnfit(EventLogError):
+    """A bookmark does not belong to this log as it is; nothing was changed."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the bookmark does not fit this log: {why}; begin without it")
+        self.why = why
+
+
+class BaseTooLate(EventLogError):
+    """Something was appended in this life already, so a base would not be found."""
+
+    def __init__(self) -> None:
+        super().__init__("a base must be the first thing that a writer appends; open the log again")
+
+
+class EvidenceRefused(EventLogError):
+    """Nothing that is said here may be believed."""
+
+
+class MalformedKey(EvidenceRefused):
+    """Text that is no key. It may be a damaged private key, so it is never shown."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this is no key of a log: {why}; copy it again, all of it")
+
+
+class MalformedNote(EvidenceRefused):
+    """Bytes that are no signed note, or no checkpoint."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this is no signed checkpoint: {why}; take the whole file, unchanged")
+
+
+class UntrustedNote(EvidenceRefused):
+    """A note without a sound signature of the key that was asked for."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the checkpoint is not trusted: {why}; check note and key")
+
+
+class UnknownSigner(UntrustedNote):
+    """A note that only other keys have signed."""
+
+
+class ForeignCheckpoint(EvidenceRefused):
+    """A checkpoint of another log."""
+
+    def __init__(self, origin: str, expected: str) -> None:
+        super().__init__(
+            f"the checkpoint is of {origin!r}, not of {expected!r}; take the right one"
+        )
+        self.origin = origin
+        self.expected = expected
+
+
+class CheckpointAhead(EvidenceRefused):
+    """A checkpoint covers events that the log does not have: they were cut off, or never here."""
+
+    def __init__(self, size: int, head: int) -> None:
+        super().__init__(
+            f"the checkpoint covers {size} events and the log has {head}: "
+            f"events {head + 1} to {size} are missing; restore the log from a copy"
+        )
+        self.size = size
+        self.head = head
+
+
+class HistoryChanged(EvidenceRefused):
+    """The log's first `size` events are not those that a checkpoint was signed over."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"the first {size} events are not those that the checkpoint was made over: "
+            "the log was rewritten; keep both as evidence"
+        )
+        self.size = size
+
+
+class TreeDamaged(EvidenceRefused):
+    """A file of the hash tree does not match the log that it was derived from."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} does not match the log: {why}; "
+            "remove the directory `tile`, and the next checkpoint makes it anew"
+        )
+        self.path = path
+        self.why = why
+
+
+class ProofRefused(EvidenceRefused):
+    """A proof that proves nothing."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the proof does not hold: {why}; do not believe it")
 
 
 class AppendRefused(EventLogError):

@@ -115,9 +115,7 @@ def decode_header(data: bytes) -> FrameHeader | None:
 def decode_frame(offset: int, header: FrameHeader, rest: bytes, previous: bytes) -> Frame:
     """Check what follows a header. Raises BadFrame."""
     stored = rest[: _padded(header.length)]
-    if google_crc32c.value(header.fields + previous + stored) != header.body_crc:
-        raise BadFrame("the checksum does not match")
-    plain = _masked(stored, header.mask) if header.mask else stored
+    plain = _unmasked(header, stored, previous)
     body = plain[: header.length]
     chain = next_chain(previous, body)
     sound = body + _padding(header.length), _TRAILER.pack(chain, header.length, MAGIC)
@@ -126,12 +124,26 @@ def decode_frame(offset: int, header: FrameHeader, rest: bytes, previous: bytes)
     return Frame(offset, header, body, chain)
 
 
-def trailer_chain(trailer: bytes, length: int) -> bytes | None:
-    """The chain in a trailer, unchecked, or None where these bytes are no trailer."""
+def decode_body(header: FrameHeader, rest: bytes, previous: bytes) -> bytes:
+    """The body of a frame whose trailer may be damaged. Raises BadFrame."""
+    return _unmasked(header, rest[: _padded(header.length)], previous)[: header.length]
+
+
+def trailer_chain(trailer: bytes, length: int | None) -> bytes | None:
+    """The chain in a trailer, unchecked, or None where these bytes are no trailer.
+
+    Without a `length` any will do.
+    """
     if len(trailer) != TRAILER_SIZE:
         return None
     chain, stored_length, magic = _TRAILER.unpack(trailer)
-    return chain if (stored_length, magic) == (length, MAGIC) else None
+    return chain if magic == MAGIC and length in (stored_length, None) else None
+
+
+def _unmasked(header: FrameHeader, stored: bytes, previous: bytes) -> bytes:
+    if google_crc32c.value(header.fields + previous + stored) != header.body_crc:
+        raise BadFrame("the checksum does not match")
+    return _masked(stored, header.mask) if header.mask else stored
 
 
 def _padded(length: int) -> int:

@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from eventlog import record
+from eventlog import record, segment
 from eventlog.damage import Place
-from eventlog.errors import CorruptLog
+from eventlog.errors import CorruptLog, PositionArchived
 from eventlog.record import Record
 from eventlog.storage import Storage
 from eventlog.walk import SegmentWalk, name_holding, read_header, segment_names
@@ -32,7 +32,8 @@ class History:
     def read(self, after: int, upto: int) -> Sequence[Record]:
         """Some events after `after`, none beyond `upto`; empty only if there are none.
 
-        `upto` is the end of a commit. Raises CorruptLog where a segment was damaged meanwhile.
+        `upto` is the end of a commit. Position 0 stands for the oldest event that is here; others
+        raise PositionArchived. Raises CorruptLog where a segment was damaged meanwhile.
         """
         if after >= upto:
             return ()
@@ -48,7 +49,11 @@ class History:
 
     def _seek(self, after: int, upto: int) -> Sequence[Record]:
         names = segment_names(self._storage)
-        return self._read(names[name_holding(names, after + 1)], None, after, upto)
+        name = names[name_holding(names, after + 1)]
+        first = segment.first_position(name)
+        if 0 < after < first - 1:
+            raise PositionArchived(after, first)
+        return self._read(name, None, after, upto)
 
     def _read(self, name: str, place: Place | None, after: int, upto: int) -> Sequence[Record]:
         file = self._storage.open(name)

@@ -14,8 +14,11 @@ from typing import Protocol
 import msgspec
 
 from eventlog import record, segment
+from eventlog.bookmark import Bookmark
 from eventlog.frame import MAX_COUNT
 from eventlog.history import History
+from eventlog.leaves import leaves_of
+from eventlog.merkle import Frontier
 from eventlog.record import Record
 from eventlog.recovery import Recovered, recover
 from eventlog.segment import TIP_NAME, SegmentHeader, Tip
@@ -79,6 +82,7 @@ class SegmentJournal:
         writer: SegmentWriter,
         tip: File,
         clock: Callable[[], int],
+        tree: Frontier | None,
     ) -> None:
         self.log_id = writer.header.log_id
         self.epoch = writer.header.epoch
@@ -91,6 +95,8 @@ class SegmentJournal:
         self._clock = clock
         self._spare = Spare.MISSING
         self._next_try = 0
+        self._tree = tree
+        self._unhashed = b""
         self._history = History(storage)
 
     @property
@@ -103,10 +109,13 @@ class SegmentJournal:
         body = record.body(count, b"".join([part.events for part in parts]))
         if not self._writer.fits(len(body)):
             self._roll_over()
+        self._hash()
         self._writer.append(body, count, parts[-1].recorded_at)
+        self._unhashed = body
         self.write_tip()
 
     def prepare(self) -> None:
+        self._hash()
         if self._spare is Spare.HELD or self._writer.place.offset < self._next_try:
             return
         allocated = self._writer.header.allocated
@@ -133,9 +142,16 @@ class SegmentJournal:
         tip = Tip(self.log_id, self.epoch, place.position - 1, place.chain)
         self._tip.pwrite(segment.encode_tip(tip), 0)
 
+    def _hash(self) -> None:
+        """Add the last commit to the hash tree, where that was not done yet."""
+        if self._unhashed and self._tree is not None:
+            self._tree.extend(leaves_of(self._unhashed))
+        self._unhashed = b""
+
     def _roll_over(self) -> None:
         full = self._writer
-        full.seal(self._clock())
+        self._hash()
+        full.seal(self._clock(), self._tree)
         if self._spare is Spare.MISSING:
             make_spare(self._storage, full.header.allocated)
         header = msgspec.structs.replace(
@@ -151,20 +167,24 @@ class SegmentJournal:
 
 
 def open_journal(
-    storage: Storage, node_id: str, segment_bytes: int, clock: Callable[[], int]
+    storage: Storage,
+    node_id: str,
+    segment_bytes: int,
+    clock: Callable[[], int],
+    start: Bookmark | None = None,
 ) -> tuple[SegmentJournal, Recovered]:
     """Take the lock, recover, and begin a segment of a new epoch."""
     storage.prepare()
     with ExitStack() as undo:
         lock = storage.lock()
         undo.callback(lock.release)
-        recovered = recover(storage, clock())
+        recovered = recover(storage, clock(), start)
         inherit_spare(storage, segment_bytes)
         writer = begin_segment(storage, _next_epoch(recovered, node_id, segment_bytes, clock()))
         undo.callback(writer.close)
         tip = _open_tip(storage)
         undo.callback(tip.close)
-        journal = SegmentJournal(storage, lock, writer, tip, clock)
+        journal = SegmentJournal(storage, lock, writer, tip, clock, recovered.tree)
         journal.write_tip()
         journal.prepare()
         undo.pop_all()

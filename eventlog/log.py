@@ -15,8 +15,11 @@ import msgspec
 import trio
 
 from eventlog import record
+from eventlog.archive import PARTS_PER_APPEND, Base, base_events
+from eventlog.bookmark import Bookmark
 from eventlog.committer import Committer
 from eventlog.errors import (
+    BaseTooLate,
     BatchTooLarge,
     EventTooLarge,
     InvalidEvent,
@@ -81,8 +84,12 @@ class EventLog:
         self.epoch = journal.epoch
         self._journal = journal
         self._clock = options.clock
+        self.first = recovered.first
+        """The oldest position that was not archived."""
         self._versions = recovered.versions
-        self._next = recovered.head + 1
+        self._repairs = recovered.repairs
+        self._edge = recovered.tree.encode() if recovered.tree else b""
+        self._next = self._began = recovered.head + 1
         self._recorded_at = recovered.recorded_at
         self._queued: deque[_Append] = deque()
         self._queued_bytes = 0
@@ -103,7 +110,7 @@ class EventLog:
 
     def version(self, stream: str) -> int:
         """The stream's version, counting what is queued; 0 where there is no such stream."""
-        return self._versions.get(stream, 0)
+        return self._versions[stream]
 
     async def append(
         self, events: Sequence[NewEvent], *, expected: Mapping[str, int] = {}
@@ -132,10 +139,25 @@ class EventLog:
         """
         return Subscription(self._feed, after)
 
+    async def append_base(self, state: bytes, below: int) -> None:
+        """Append what lets a log begin at position `below` or here, with the folded `state`.
+
+        It is whole once this returns; `drop_segments` may then take what lies before. Must come
+        before anything else is appended. Raises BaseTooLate.
+        """
+        if self._next != self._began:
+            raise BaseTooLate
+        base = Base(self._versions.packed(), self._repairs, state, self._edge)
+        events = base_events(base, min(below, self._next))
+        for start in range(0, len(events), PARTS_PER_APPEND):
+            await self._append(events[start : start + PARTS_PER_APPEND], {})
+
     async def record_repairs(self, repairs: Sequence[Repair]) -> None:
         """Append one `log.repaired.v1` for each unfinished write that was cut."""
         if repairs:
             await self._append([_repaired(repair) for repair in repairs], {})
+        self._repairs += tuple(repair.kept_as for repair in repairs)
+        self._began = self._next
 
     async def close(self) -> None:
         """Commit what is queued, then stop. Readers get LogClosed."""
@@ -171,7 +193,7 @@ class EventLog:
         records: list[Record] = []
         encoded: list[bytes] = []
         for position, event in enumerate(events, self._next):
-            version = versions.get(event.stream) or self._versions.get(event.stream, 0)
+            version = versions.get(event.stream) or self._versions[event.stream]
             placed, raw = record.place(event, position, version + 1, recorded_at, self.epoch)
             if len(raw) >= EVENT_LIMIT:
                 raise EventTooLarge(event.type, len(raw), EVENT_LIMIT)
@@ -220,10 +242,13 @@ class EventLog:
 
 
 @asynccontextmanager
-async def open_log(directory: Path, options: LogOptions | None = None) -> AsyncIterator[EventLog]:
+async def open_log(
+    directory: Path, options: LogOptions | None = None, *, start: Bookmark | None = None
+) -> AsyncIterator[EventLog]:
     """Take the directory's lock, recover, and write to the log until the block is left.
 
-    Raises LogLocked, LogNotWritable, CorruptLog, ForeignSegment or UnsupportedFormat.
+    With a bookmark as `start`, only what lies behind it is read. Raises LogLocked, LogNotWritable,
+    CorruptLog, ForeignSegment, UnsupportedFormat or BookmarkUnfit.
     """
     options = options or LogOptions()
     try:
@@ -233,6 +258,7 @@ async def open_log(directory: Path, options: LogOptions | None = None) -> AsyncI
             options.node_id,
             options.segment_bytes,
             options.clock,
+            start,
         )
     except OSError as error:
         raise LogNotWritable(directory, str(error)) from error

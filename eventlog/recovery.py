@@ -11,10 +11,13 @@ import uuid
 import msgspec
 
 from eventlog.audit import Audit, read_tip
+from eventlog.bookmark import Bookmark, check_bookmark
 from eventlog.damage import Ending, Tail
+from eventlog.merkle import Frontier
 from eventlog.record import LOG_STREAM, Record
-from eventlog.segment import is_segment_name
+from eventlog.segment import first_position, is_segment_name
 from eventlog.storage import Storage
+from eventlog.versions import StreamVersions
 from eventlog.walk import SegmentWalk, segment_names, walk_log
 from eventlog.writer import SegmentWriter
 
@@ -39,24 +42,32 @@ class Recovered(msgspec.Struct, frozen=True):
     head: int
     chain: bytes
     recorded_at: int
-    versions: dict[str, int]
+    versions: StreamVersions
+    repairs: tuple[str, ...]
     unlogged: tuple[Repair, ...]
+    first: int = 1
+    tree: Frontier | None = None
 
 
-def recover(storage: Storage, sealed_at: int) -> Recovered:
-    """Recover under the lock. Raises CorruptLog, ForeignSegment or UnsupportedFormat, unchanged."""
-    audit = Audit(read_tip(storage))
-    logged: set[str] = set()
+def recover(storage: Storage, sealed_at: int, start: Bookmark | None = None) -> Recovered:
+    """Recover under the lock, reading only what lies behind `start`.
+
+    Raises CorruptLog, ForeignSegment, UnsupportedFormat or BookmarkUnfit, with nothing changed.
+    """
+    if start is not None:
+        check_bookmark(storage, start)
+    audit = Audit(read_tip(storage), start)
+    logged = set(start.repairs if start else ())
     last: SegmentWalk | None = None
     tail = Tail(Ending.SEALED)
-    for walk in walk_log(storage):
+    for walk in walk_log(storage, start=start.start if start else None):
         for sound in walk:
-            logged.update(_kept_files(audit.check(walk, sound)))
+            logged.update(kept_files(audit.check(walk, sound)))
         last, tail = walk, walk.finish()
     audit.conclude(last)
     if last is not None:
         _cut(storage, last, tail)
-        _seal(storage, last, tail, sealed_at)
+        _seal(storage, last, tail, sealed_at, audit.tree)
     return Recovered(
         log_id=last.header.log_id if last else None,
         epoch=last.header.epoch if last else 0,
@@ -64,11 +75,15 @@ def recover(storage: Storage, sealed_at: int) -> Recovered:
         chain=last.place.chain if last else b"",
         recorded_at=audit.recorded_at,
         versions=audit.versions,
+        repairs=tuple(sorted(logged)),
         unlogged=tuple(_describe(storage, name) for name in _torn_names(storage) - logged),
+        first=next(map(first_position, segment_names(storage)), 1),
+        tree=audit.tree,
     )
 
 
-def _kept_files(records: list[Record]) -> list[str]:
+def kept_files(records: list[Record]) -> list[str]:
+    """The kept files that these events name."""
     return [
         msgspec.msgpack.decode(event.payload, type=Repair).kept_as
         for event in records
@@ -104,18 +119,32 @@ def _keep(storage: Storage, name: str, torn: bytes) -> None:
     storage.fsync_dir()
 
 
-def _seal(storage: Storage, last: SegmentWalk, tail: Tail, sealed_at: int) -> None:
+def _seal(
+    storage: Storage, last: SegmentWalk, tail: Tail, sealed_at: int, tree: Frontier | None
+) -> None:
     if last.place.position == last.header.first:
         return  # Without events it is replaced by the next epoch's segment, of the same name.
     if tail.ending is Ending.SEALED and tail.unused == 0:
+        _sync_seal(storage, last.header.name)
         return
     file = storage.modify(last.header.name)
     try:
         writer = SegmentWriter(file, last.header, last.place, last.frames)
         if tail.ending is Ending.SEALED:
+            file.fdatasync()  # the footer may be in the page cache only, and the cut be faster
             writer.finish_seal()
         else:
-            writer.seal(sealed_at)
+            writer.seal(sealed_at, tree)
+    finally:
+        file.close()
+
+
+def _sync_seal(storage: Storage, name: str) -> None:
+    # Writers killed within a seal, and within its recovery, may have left it to the page cache.
+    file = storage.open(name)
+    try:
+        file.make_read_only()
+        file.fsync()
     finally:
         file.close()
 

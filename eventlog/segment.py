@@ -79,6 +79,11 @@ def segment_name(first: int) -> str:
     return f"{first:020}.log"
 
 
+def first_position(name: str) -> int:
+    """The position that a segment's name says it begins with."""
+    return int(name[:20])
+
+
 def is_segment_name(name: str) -> bool:
     """Whether a directory entry is a segment."""
     return len(name) == 24 and name.endswith(".log") and name[:20].isdecimal() and name.isascii()

@@ -162,16 +162,22 @@ class DiskStorage:
             raise LogNotWritable(self._directory, f"it belongs to user {owner}")
 
     def lock(self) -> DiskLock:
-        fd = os.open(self._directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self._directory / LOCK_NAME, flags, 0o600)
+        try:
+            self._claim(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return DiskLock(self._directory, fd)
+
+    def _claim(self, fd: int) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(fd, _PID_BYTES, 0)
-            os.close(fd)
-            raise LogLocked(self._directory, _pid(holder)) from error
+            raise LogLocked(self._directory, _pid(os.pread(fd, _PID_BYTES, 0))) from error
         # In place and of one length: a full disk must not keep a writer from starting.
         os.pwrite(fd, f"{os.getpid():<{_PID_BYTES - 1}}\n".encode(), 0)
-        return DiskLock(self._directory, fd)
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self._directory))

@@ -6,12 +6,15 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import PurePath
 
-from eventlog import frame, segment
+import msgspec
+
+from eventlog import frame, record, segment
+from eventlog.archive import FoundBase, bases
 from eventlog.damage import Ending, Place, Tail, judge
-from eventlog.errors import CorruptLog, ForeignSegment
+from eventlog.errors import CorruptLog, ForeignSegment, PositionArchived
 from eventlog.frame import BadFrame, Frame, FrameHeader
+from eventlog.record import Record
 from eventlog.segment import SegmentHeader
 from eventlog.storage import File, Storage
 
@@ -39,6 +42,16 @@ class _Window:
         return self._data[at : at + length]
 
 
+class Start(msgspec.Struct, frozen=True):
+    """A place known to be sound: in the segment that begins with position `segment`, after some
+    frames.
+    """
+
+    segment: int
+    place: Place
+    frames: int
+
+
 class SegmentWalk:
     """One pass over a segment's frames, from its first or from a `place` known to be sound.
 
@@ -47,11 +60,16 @@ class SegmentWalk:
     """
 
     def __init__(
-        self, file: File, header: SegmentHeader, place: Place | None = None, looks: int = 1
+        self,
+        file: File,
+        header: SegmentHeader,
+        place: Place | None = None,
+        looks: int = 1,
+        frames: int = 0,
     ) -> None:
         self.header = header
         self.place = place or Place(segment.HEADER_SIZE, header.first, header.chain)
-        self.frames = 0
+        self.frames = frames
         self._file = file
         self._window = _Window(file)
         self._looks = looks
@@ -129,7 +147,7 @@ def segment_names(storage: Storage) -> list[str]:
 
 def name_holding(names: list[str], position: int) -> int:
     """The index of the segment that must hold this position."""
-    starts = [int(PurePath(name).stem) for name in names]
+    starts = [segment.first_position(name) for name in names]
     return max((at for at, start in enumerate(starts) if start <= position), default=0)
 
 
@@ -138,19 +156,28 @@ def read_header(file: File, name: str) -> SegmentHeader:
     return segment.decode_header(file.pread(segment.HEADER_SIZE, 0), name)
 
 
-def walk_log(storage: Storage, after: int = 0, looks: int = 1) -> Iterator[SegmentWalk]:
-    """One walk per segment, from the one that holds event `after + 1`.
+def walk_log(
+    storage: Storage, after: int = 0, looks: int = 1, start: Start | None = None
+) -> Iterator[SegmentWalk]:
+    """One walk per segment, from the one that holds event `after + 1`, or from `start`.
 
-    A walk is finished when the next is asked for. Raises CorruptLog, ForeignSegment or
-    UnsupportedFormat at the first segment that is not sound or does not follow its predecessor.
+    A walk is finished when the next is asked for. A log whose beginning was archived begins with
+    its first segment. Raises CorruptLog, ForeignSegment or UnsupportedFormat at the first segment
+    that is not sound or does not follow its predecessor, PositionArchived for an `after` beyond 0
+    that was archived.
     """
     names = segment_names(storage)
+    index = name_holding(names, (start.segment if start else after + 1))
     previous: SegmentWalk | None = None
-    for name in names[name_holding(names, after + 1) :]:
+    for name in names[index:]:
         file = storage.open(name)
         try:
-            walk = SegmentWalk(file, read_header(file, name), looks=looks)
-            _check_follows(walk.header, previous, after)
+            header = read_header(file, name)
+            if start is not None and previous is None:
+                walk = SegmentWalk(file, header, start.place, looks, start.frames)
+            else:
+                walk = SegmentWalk(file, header, looks=looks)
+                _check_follows(storage, header, previous, after)
             yield walk
             _check_ending(walk, names[-1])
             previous = walk
@@ -158,14 +185,50 @@ def walk_log(storage: Storage, after: int = 0, looks: int = 1) -> Iterator[Segme
             file.close()
 
 
-def _check_follows(header: SegmentHeader, previous: SegmentWalk | None, after: int) -> None:
-    if previous is None:
-        if header.first > after + 1:
+def find_base(storage: Storage, first: int) -> FoundBase | None:
+    """The base that lets a log begin at position `first`, or None.
+
+    Reads the first events of each segment only. What is damaged there holds no base.
+    """
+    names = segment_names(storage)
+    for index in range(len(names)):
+        for found in bases(_sound_events(storage, names[index:])):
+            if found.below >= first:
+                return found
+    return None
+
+
+def _sound_events(storage: Storage, names: list[str]) -> Iterator[Record]:
+    for name in names:
+        file = storage.open(name)
+        try:
+            walk = SegmentWalk(file, read_header(file, name))
+            while (sound := walk.next_frame()) is not None:
+                yield from record.decode(sound.body)
+        except (CorruptLog, ForeignSegment, msgspec.DecodeError):
+            return
+        finally:
+            file.close()
+
+
+def _check_beginning(storage: Storage, header: SegmentHeader, after: int) -> None:
+    if header.first == 1:
+        if header.chain != segment.first_chain(header.log_id):
+            raise ForeignSegment(header.name, "its chain does not begin with its log's id")
+    elif header.first > after + 1:
+        if find_base(storage, header.first) is None:
             raise ForeignSegment(
                 header.name, f"events from {after + 1} to {header.first - 1} are missing"
             )
-        if header.first == 1 and header.chain != segment.first_chain(header.log_id):
-            raise ForeignSegment(header.name, "its chain does not begin with its log's id")
+        if after > 0:
+            raise PositionArchived(after, header.first)
+
+
+def _check_follows(
+    storage: Storage, header: SegmentHeader, previous: SegmentWalk | None, after: int
+) -> None:
+    if previous is None:
+        _check_beginning(storage, header, after)
         return
     if header.log_id != previous.header.log_id:
         raise ForeignSegment(

@@ -6,6 +6,7 @@ before its segment gets its name; a footer is synced before the file is cut behi
 
 from eventlog import frame, segment
 from eventlog.damage import Place
+from eventlog.merkle import HASH_SIZE, Frontier
 from eventlog.segment import SPARE_NAME, Footer, SegmentHeader
 from eventlog.storage import File, Storage
 
@@ -42,8 +43,11 @@ class SegmentWriter:
         self._frames += 1
         self.place = Place(self.place.offset + len(data), self.place.position + count, chain)
 
-    def seal(self, sealed_at: int) -> None:
-        """Write the footer, give the unused space back, and make the file read-only."""
+    def seal(self, sealed_at: int, tree: Frontier | None = None) -> None:
+        """Write the footer, give the unused space back, and make the file read-only.
+
+        `tree` is the hash tree up to the segment's last event, where it is known.
+        """
         footer = Footer(
             first=self.header.first,
             last=self.place.position - 1,
@@ -51,6 +55,8 @@ class SegmentWriter:
             offset=self.place.offset,
             chain=self.place.chain,
             sealed_at=sealed_at,
+            tree_size=tree.size if tree else 0,
+            tree_root=tree.root if tree else bytes(HASH_SIZE),
         )
         self._file.pwrite(segment.encode_footer(footer), self.place.offset)
         self._file.fdatasync()

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
@@ -17,7 +17,8 @@ from importlib.metadata import version
 import msgspec
 import trio
 
-from eventlog import EventLog, LogOptions, Record, open_log, read_log
+from eventlog import EventLog, LogOptions, Record, open_log
+from eventlog.notary import Notary
 from supervisor.actor import VmActor, VmRef
 from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
 from supervisor.admission.inputs import check_inputs
@@ -32,27 +33,22 @@ from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
 from supervisor.cause import Cause
+from supervisor.checkpoints import Checkpoints
 from supervisor.config import Address, Config
-from supervisor.host.facts import HostFacts, read_facts
+from supervisor.host.facts import read_facts
 from supervisor.host.host import VmHost
 from supervisor.host.timers import wall_clock_ms
-from supervisor.journal import (
-    HOST_STREAM,
-    LogJournal,
-    World,
-    decode,
-    define_from,
-    encode,
-    load_vm,
-    replay,
-)
+from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
+from supervisor.log_key import load_signer
 from supervisor.registry import Registry
+from supervisor.replay import World, define_from, load_vm
 from supervisor.service import Service
+from supervisor.snapshots import Snapshots
 from supervisor.state_directory import StateDirectory, node_id, prepare_state_directory
 from supervisor.supervision import supervise
 from supervisor.vm.commands import CommandDenied, Stop
 from supervisor.vm.events import ComputationSubmitted
-from supervisor.vm.state import ENDED, Phase
+from supervisor.vm.state import ENDED
 
 logger = logging.getLogger(__name__)
 
@@ -93,27 +89,23 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         directory = prepare_state_directory(config.state_dir)
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
         listeners = Listeners(unix, grpc, websocket)
-        async with open_log(directory.log, LogOptions(node_id=node_id(directory))) as log:
-            await _live(config, directory, listeners, log, signals, announce)
-
-
-async def _live(
-    config: Config,
-    directory: StateDirectory,
-    listeners: "Listeners",
-    log: EventLog,
-    signals: AsyncIterator[int],
-    announce: Callable[[Ready], None],
-) -> None:
-    token = load_token(directory.token)
-    world = await trio.to_thread.run_sync(lambda: replay(read_log(directory.log)))
-    async with trio.open_nursery() as nursery:
-        daemon = Daemon(config, directory, read_facts(), log, world, nursery)
-        await daemon.recover()
-        announce(await daemon.serve(listeners, token))
-        number = await anext(signals)
-        logger.info("%s: leaving", signal.Signals(number).name)
-        await daemon.leave()
+        snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
+        options = LogOptions(node_id=node_id(directory))
+        async with open_log(directory.log, options, start=snapshots.bookmark) as log:
+            await trio.to_thread.run_sync(snapshots.fold)
+            notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
+            checkpoints = Checkpoints(notary)
+            async with trio.open_nursery() as nursery:
+                daemon = Daemon(config, directory, log, snapshots, checkpoints, nursery)
+                await daemon.recover()
+                announce(await daemon.serve(listeners))
+                nursery.start_soon(snapshots.keep, lambda: log.head)
+                nursery.start_soon(checkpoints.keep, lambda: log.head)
+                number = await anext(signals)
+                logger.info("%s: leaving", signal.Signals(number).name)
+                await daemon.leave()
+            await snapshots.conclude()
+            await checkpoints.conclude()
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -131,27 +123,34 @@ class Daemon:
         self,
         config: Config,
         directory: StateDirectory,
-        facts: HostFacts,
         log: EventLog,
-        world: World,
+        snapshots: Snapshots,
+        checkpoints: Checkpoints,
         nursery: trio.Nursery,
     ) -> None:
         self._config = config
         self._directory = directory
-        self._facts = facts
+        self._facts = read_facts()
         self._log = log
-        self._world = world
+        self._snapshots = snapshots
+        self._checkpoints = checkpoints
         self._nursery = nursery
         self._registry = Registry()
         self._store = ArtifactStore(directory.artifacts)
         self._catalogue = Catalogue(config.catalogue)
         self._digests = DigestCache()
-        self._admission = self._admit(world.admission)
+        self._admission = self._admit(snapshots.world)
         self._life = Cause("", "")
 
-    def _admit(self, state: AdmissionState) -> Admission:
+    def _admit(self, world: World) -> Admission:
+        # The fold goes on with its own, so that each snapshot is of one moment.
+        state = AdmissionState(world.admission.packed())
         check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
-        return Admission(state, self._log, check, self._start_submitted, self._registry.count)
+        admission = Admission(state, self._log, check, self._start_submitted, self._registry.count)
+        if world.host is not None:
+            admission.intake = Intake.UNREADABLE
+            logger.error("no computations are taken: %s", world.host.why)
+        return admission
 
     async def recover(self) -> None:
         """Record that this life began, then give every VM of the log its actor."""
@@ -160,15 +159,24 @@ class Daemon:
         )
         record = await self._record(started)
         self._life = Cause(record.event_id, record.event_id)
-        for state in self._world.vms.values():
-            if state.phase is not Phase.DELETED:
-                self._start_actor(self._registry.add(state), self._life)
+        world = self._snapshots.world
+        for state in world.vms.values():
+            self._start_actor(self._registry.add(state), self._life)
+        for vm_id, unreadable in world.unavailable.items():
+            logger.error("VM %s is not attended to: %s", vm_id, unreadable.why)
+            self._registry.set_aside(vm_id, unreadable.why)
 
-    async def serve(self, listeners: Listeners, token: str) -> Ready:
+    async def serve(self, listeners: Listeners) -> Ready:
         """Open the APIs; return where they listen."""
         service = Service(
-            self._log, self._registry, self._admission, self._store, self._directory.vms
+            self._log,
+            self._checkpoints,
+            self._registry,
+            self._admission,
+            self._store,
+            self._directory.vms,
         )
+        token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
         await self._nursery.start(grpc, service)
         websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
@@ -239,7 +247,10 @@ class Daemon:
             await VmActor(ref, LogJournal(self._log), host, wall_clock_ms).run(cause)
 
         async def reload() -> None:
-            ref.state = await load_vm(self._log, vm_id)
+            latest = self._snapshots.latest
+            state = await load_vm(self._log, vm_id, latest.vms.get(vm_id), latest.position)
+            assert state is not None
+            ref.state = state
 
         await supervise(f"VM {vm_id}", run_once, reload, wall_clock_ms)
         self._registry.forget(vm_id)

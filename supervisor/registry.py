@@ -13,11 +13,16 @@ class Registry:
 
     def __init__(self) -> None:
         self._refs: dict[str, VmRef] = {}
+        self._set_aside: dict[str, str] = {}
 
     def add(self, state: VmState) -> VmRef:
         """Give a VM an address."""
         ref = self._refs[state.vm_id] = VmRef(state)
         return ref
+
+    def set_aside(self, vm_id: str, why: str) -> None:
+        """Note a VM that cannot be attended to; whoever asks for it is told why."""
+        self._set_aside[vm_id] = why
 
     def forget(self, vm_id: str) -> None:
         """Drop the address of a VM that was deleted."""
@@ -40,6 +45,8 @@ class Registry:
         return await self._find(vm_id).ask(command, caller)
 
     def _find(self, vm_id: str) -> VmRef:
+        if why := self._set_aside.get(vm_id):
+            raise CommandDenied(DenyReason.EVENT_UNKNOWN, why)
         ref = self._refs.get(vm_id)
         if ref is None or ref.state.phase is Phase.DELETED:
             raise CommandDenied(DenyReason.VM_UNKNOWN, f"there is no VM {vm_id!r:.80}")

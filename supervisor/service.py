@@ -18,6 +18,7 @@ from supervisor.artifacts.errors import (
 from supervisor.artifacts.store import ArtifactStore, Stored
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
+from supervisor.checkpoints import Checkpoints
 from supervisor.host.logs import console_path, guest_log_path
 from supervisor.journal import ARTIFACT_PREFIX, encode
 from supervisor.registry import Registry
@@ -48,12 +49,14 @@ class Service:
     def __init__(
         self,
         log: EventLog,
+        checkpoints: Checkpoints,
         registry: Registry,
         admission: Admission,
         artifacts: ArtifactStore,
         vms: Path,
     ) -> None:
         self.log = log
+        self.checkpoints = checkpoints
         self._registry = registry
         self._admission = admission
         self._artifacts = artifacts

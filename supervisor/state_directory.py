@@ -1,8 +1,9 @@
 """The daemon's directory: what lies where, and whether it can be used at all.
 
-``log/`` the event log, ``artifacts/`` the store, ``vms/<vm_id>/`` private to each VM, ``grpc.sock``
-for clients of this host, ``token`` for those that come by TCP, ``node_id`` the log's name of this
-host.
+``log/`` the event log, ``log.key`` the key that signs its
+checkpoints, ``snapshot`` what it came to, ``artifacts/`` the store, ``vms/<vm_id>/``
+private to each VM, ``grpc.sock`` for clients of this host, ``token`` for those that come by TCP,
+``node_id`` the log's name of this host.
 """
 
 import os
@@ -30,6 +31,16 @@ class StateDirectory(msgspec.Struct, frozen=True):
     def log(self) -> Path:
         """The event log."""
         return self.root / "log"
+
+    @property
+    def snapshot(self) -> Path:
+        """The folded state of some moment, to start from; it may be removed at any time."""
+        return self.root / "snapshot"
+
+    @property
+    def log_key(self) -> Path:
+        """The private key that signs checkpoints of the log."""
+        return self.root / "log.key"
 
     @property
     def artifacts(self) -> Path:

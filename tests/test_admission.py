@@ -23,7 +23,8 @@ from supervisor.admission.state import AdmissionState
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
-from supervisor.journal import decode, replay
+from supervisor.journal import decode
+from supervisor.replay import replay
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.rules import check_vm_id
@@ -403,3 +404,14 @@ def test_the_order_of_labels_does_not_change_the_digest() -> None:
     forth = msgspec.structs.replace(MANIFEST, labels={"a": "1", "b": "2"})
     back = msgspec.structs.replace(MANIFEST, labels={"b": "2", "a": "1"})
     assert manifest_digest(forth) == manifest_digest(back)
+
+
+async def test_while_the_admission_cannot_be_read_only_earlier_requests_are_answered(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as desk:
+        first = await desk.submit()
+        desk.admission.intake = Intake.UNREADABLE
+        denied = await desk.refused(key="key-2")
+        assert denied.reason is DenyReason.EVENT_UNKNOWN
+        assert (await desk.submit()).vm_id == first.vm_id

@@ -21,16 +21,13 @@ from supervisor.admission import events as admission
 from supervisor.cause import Cause
 from supervisor.journal import (
     HOST_STREAM,
-    TAGS,
     LogJournal,
-    UnknownEventError,
     decode,
-    define_from,
     encode,
-    load_vm,
-    replay,
     vm_stream,
 )
+from supervisor.replay import define_from, load_vm, replay
+from supervisor.schema import TAGS, UnknownEventError
 from supervisor.vm import events as vm
 from supervisor.vm.decide import decide
 from supervisor.vm.evolve import evolve
@@ -52,10 +49,16 @@ async def log_with(directory: Path, vm_ids: list[str]) -> AsyncIterator[EventLog
         yield log
 
 
+async def loaded(log: EventLog, vm_id: str) -> VmState:
+    state = await load_vm(log, vm_id)
+    assert state is not None
+    return state
+
+
 async def live(log: EventLog, vm_id: str, story: str) -> VmState:
     """Live through a story as the actor does; return the live state."""
     journal = LogJournal(log)
-    state = await load_vm(log, vm_id)
+    state = await loaded(log, vm_id)
     for message in STORIES[story]:
         events = decide(state, message, state.seen_ms).events
         for event, stamp in zip(events, await journal.append(state, events, CAUSE), strict=True):
@@ -84,12 +87,13 @@ async def test_replaying_the_files_gives_the_live_states(tmp_path: Path) -> None
         states = {story: await live(log, story, story) for story in stories}
         for story, state in states.items():
             assert await load_vm(log, story) == state
+    del states["deleted"]
     assert replay(read_log(tmp_path)).vms == states
 
 
 async def test_a_second_writer_of_a_vm_is_refused(tmp_path: Path) -> None:
     async with log_with(tmp_path, ["iris"]) as log:
-        stale = await load_vm(log, "iris")
+        stale = await loaded(log, "iris")
         await live(log, "iris", "launching")
         with pytest.raises(WrongExpectedVersion):
             await LogJournal(log).append(stale, (vm.PauseOrdered(1),), CAUSE)
@@ -98,7 +102,7 @@ async def test_a_second_writer_of_a_vm_is_refused(tmp_path: Path) -> None:
 
 async def test_the_envelope_says_who_and_why(tmp_path: Path) -> None:
     async with log_with(tmp_path, ["iris"]) as log:
-        state = await load_vm(log, "iris")
+        state = await loaded(log, "iris")
         (stamp,) = await LogJournal(log).append(state, (vm.PauseOrdered(1),), CAUSE)
         *_, record = [record async for record in log.read()]
     assert record.event_id == stamp.event_id
@@ -115,8 +119,6 @@ async def test_an_event_of_a_newer_version_is_named(tmp_path: Path) -> None:
         (record,) = await log.append([stranger])
     with pytest.raises(UnknownEventError, match=r"'vm\.teleported\.v1' at position 1,.*newer"):
         decode(record)
-    with pytest.raises(UnknownEventError):
-        replay(read_log(tmp_path))
 
 
 async def test_the_host_stream_rebuilds_what_admission_knows(tmp_path: Path) -> None:
@@ -128,7 +130,8 @@ async def test_the_host_stream_rebuilds_what_admission_knows(tmp_path: Path) -> 
     assert found is not None
     assert (found.vm_id, found.request_digest) == ("iris", SHA256)
     assert state.find("another tenant", "key-1") is None
-    assert state.vm_ids == {"iris"}
+    assert state.has_taken("iris")
+    assert not state.has_taken("anemone")
 
 
 @pytest.mark.parametrize("story", STORIES)

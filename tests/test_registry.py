@@ -35,3 +35,15 @@ async def test_nobody_is_found_under_an_unknown_a_forgotten_or_a_deleted_id() ->
             await registry.ask(vm_id, Stop(), CALLER)
         assert denied.value.reason is DenyReason.VM_UNKNOWN
         assert len(denied.value.detail) < 200
+
+
+async def test_a_vm_that_cannot_be_read_is_not_there_and_whoever_asks_is_told_why() -> None:
+    registry = Registry()
+    registry.add(COMPUTING)
+    registry.set_aside("wine", "the log holds 'vm.teleported.v1' at position 17")
+    with pytest.raises(CommandDenied, match=r"vm\.teleported\.v1") as denied:
+        registry.get("wine")
+    assert denied.value.reason is DenyReason.EVENT_UNKNOWN
+    with pytest.raises(CommandDenied, match=r"vm\.teleported\.v1"):
+        await registry.ask("wine", Stop(), CALLER)
+    assert [state.vm_id for state in registry.states()] == ["iris"]

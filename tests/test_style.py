@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from supervisor.journal import TAGS
+from supervisor.schema import TAGS
 from tests.source_tree import PACKAGES, ROOT, modules
 
 FUNCTION_LINES = 60

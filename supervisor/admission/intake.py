@@ -40,6 +40,8 @@ class Intake(Enum):
 
     OPEN = "open"
     CLOSED = "closed"
+    UNREADABLE = "unreadable"
+    """The log holds an event about submissions that this version does not know."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -119,10 +121,16 @@ class Admission:
         ]
         return await self._log.append(events, expected={stream: 0})
 
+    def _is_taken(self, vm_id: str) -> bool:
+        return vm_id in self._ids_in_flight or self._state.has_taken(vm_id)
+
     def _check_room(self, vm_id: str | None) -> None:
         if self.intake is Intake.CLOSED:
             raise CommandDenied(DenyReason.SHUTTING_DOWN, "the daemon is shutting down; try later")
-        if vm_id in self._state.vm_ids or vm_id in self._ids_in_flight:
+        if self.intake is Intake.UNREADABLE:
+            detail = "the log holds submissions of a newer version; start that one to submit more"
+            raise CommandDenied(DenyReason.EVENT_UNKNOWN, detail)
+        if vm_id is not None and self._is_taken(vm_id):
             raise CommandDenied(DenyReason.VM_EXISTS, f"there is a VM {vm_id!r}; choose another id")
         if self._vm_count() >= VMS_MAX:
             detail = f"there are {VMS_MAX} VMs; delete some that have ended"

@@ -9,20 +9,16 @@ import os
 import re
 import secrets
 import socket
-import stat
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from supervisor.api.refusals import denied_for
-from supervisor.cannot_serve import CannotServe
+from supervisor.secret_file import SecretUnfit, load_secret
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 TOKEN_BYTES = 32
 """256 bits from the system's generator: not to be guessed."""
-TOKEN_FILE_BYTES = 4096
-"""A token file that is longer holds something else."""
 
 TCP_PRINCIPAL = "token:default"
 TENANT = "default"
@@ -33,50 +29,16 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
-class TokenFileUnfit(CannotServe):
-    """The token file cannot be trusted; the message says what to do."""
-
-
 def load_token(path: Path) -> str:
     """Return the token in the file ``path``, made on first use and readable by its owner only.
 
     Raises:
-        TokenFileUnfit: The file is empty, or others may read it, or it is not a file of ours.
+        SecretUnfit: The file is empty, or others may read it, or it is not a file of ours.
         OSError: The directory cannot be read or written.
     """
-    try:
-        return _read(path)
-    except FileNotFoundError:
-        _create(path, secrets.token_urlsafe(TOKEN_BYTES))
-        return _read(path)
-
-
-def _create(path: Path, token: str) -> None:
-    # Written under another name first, so that nobody ever reads half a token.
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):  # somebody else was first, and theirs counts
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-
-
-def _read(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()}:
-            raise TokenFileUnfit(f"{path} is not a file of this user: remove it and start again")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            raise TokenFileUnfit(f"others may read {path}: remove it, and a new one is made")
-        token = file.read(TOKEN_FILE_BYTES).decode("ascii", "replace").strip()
+    token = load_secret(path, lambda: secrets.token_urlsafe(TOKEN_BYTES))
     if not re.fullmatch(r"[!-~]{16,}", token):
-        raise TokenFileUnfit(f"{path} holds no token: remove it, and a new one is made")
+        raise SecretUnfit(f"{path} holds no token: remove it, and a new one is made")
     return token
 
 

@@ -102,6 +102,18 @@ class SupervisorService:
                 event = wire.from_record(item, log_id=log.log_id, node_id=log.node_id)
                 yield v1.WatchEventsResponse(event=event)
 
+    async def get_log(self, request: v1.GetLogRequest, caller: Caller) -> v1.Log:
+        """Say which log this is, and sign what it holds by now."""
+        signed = await self._supervisor.checkpoints.fresh()
+        log = self._supervisor.log
+        return v1.Log(
+            log_id=log.log_id,
+            node_id=log.node_id,
+            head=log.head,
+            verifier_key=self._supervisor.checkpoints.verifier_key,
+            checkpoint=signed.note,
+        )
+
     async def fetch_result(
         self, request: v1.FetchResultRequest, caller: Caller
     ) -> AsyncGenerator[v1.FetchResultResponse, None]:

@@ -6,7 +6,7 @@ import secrets
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from eventlog import LogEnded, PositionInFuture
+from eventlog import LogEnded, PositionArchived, PositionInFuture
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 STATUS: dict[DenyReason, Status] = {
@@ -19,9 +19,11 @@ STATUS: dict[DenyReason, Status] = {
     DenyReason.IDEMPOTENCY_KEY_REUSED: Status.ALREADY_EXISTS,
     DenyReason.VM_EXISTS: Status.ALREADY_EXISTS,
     DenyReason.VM_UNKNOWN: Status.NOT_FOUND,
+    DenyReason.EVENT_UNKNOWN: Status.FAILED_PRECONDITION,
     DenyReason.WRONG_PHASE: Status.FAILED_PRECONDITION,
     DenyReason.NO_RESULT: Status.FAILED_PRECONDITION,
     DenyReason.POSITION_IN_FUTURE: Status.OUT_OF_RANGE,
+    DenyReason.POSITION_ARCHIVED: Status.OUT_OF_RANGE,
     DenyReason.CURSOR_OF_ANOTHER_LOG: Status.FAILED_PRECONDITION,
     DenyReason.UNAUTHENTICATED: Status.UNAUTHENTICATED,
     DenyReason.PERMISSION_DENIED: Status.PERMISSION_DENIED,
@@ -48,7 +50,7 @@ def grpc_error(error: Exception, method: str) -> GRPCError:
             return error
         case CommandDenied():
             return _refusal(STATUS[error.reason], error.detail)
-        case PositionInFuture():
+        case PositionInFuture() | PositionArchived():
             return _refusal(Status.OUT_OF_RANGE, str(error))
         case LogEnded():
             _logger.error("%s failed: %s", method, error)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from eventlog import CaughtUp, Record
+from eventlog.checkpoint import SignedCheckpoint
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command
 from supervisor.vm.spec import Manifest
@@ -37,8 +38,18 @@ class Log(Protocol):
     @property
     def node_id(self) -> str: ...
     @property
+    def first(self) -> int: ...
+    @property
     def head(self) -> int: ...
     def subscribe(self, after: int = 0) -> AsyncIterator[Record | CaughtUp]: ...
+
+
+class Checkpoints(Protocol):
+    """The log's signatures."""
+
+    @property
+    def verifier_key(self) -> str: ...
+    async def fresh(self) -> SignedCheckpoint: ...
 
 
 class Supervisor(Protocol):
@@ -46,6 +57,8 @@ class Supervisor(Protocol):
 
     @property
     def log(self) -> Log: ...
+    @property
+    def checkpoints(self) -> Checkpoints: ...
 
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller

@@ -44,6 +44,9 @@ def check(subscription: Subscription, log: Log) -> None:
     if subscription.after > log.head:
         got = f"got {subscription.after}; the log ends at {log.head}"
         raise denied_for(DenyReason.POSITION_IN_FUTURE, "after", got)
+    if 0 < subscription.after < log.first - 1:
+        got = f"got {subscription.after}; events before {log.first} were archived: begin at 0"
+        raise denied_for(DenyReason.POSITION_ARCHIVED, "after", got)
     if subscription.vm_id is not None:
         refuse(check_vm_id(subscription.vm_id))
     longest = max(map(len, subscription.types), default=0)

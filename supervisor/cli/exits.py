@@ -28,7 +28,7 @@ MEANINGS = {
     ExitCode.UNREACHABLE: "the daemon is unreachable or does not answer in time",
     ExitCode.DENIED: "the daemon refused the request, or the token",
     ExitCode.NOT_FOUND: "there is no such VM, result or log",
-    ExitCode.LOG_DAMAGED: "the log is damaged",
+    ExitCode.LOG_DAMAGED: "the log is damaged or was rewritten, or a proof does not hold",
     ExitCode.HOST_TROUBLE: "this host or the daemon failed: disk, rights, packages, a bug",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.CLOSED_PIPE: "the reader of the output went away (128 + SIGPIPE)",

@@ -1,17 +1,21 @@
-"""`log cat` and `log verify`: the log on disk, without a daemon, also beside a live one."""
+"""The group `log`, and `log cat`: the log on disk, without a daemon, also beside a live one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from supervisor.cli.exits import ExitCode, Failure
-from supervisor.cli.messages import Json, event_json
+from supervisor.cli.exporting import export
+from supervisor.cli.messages import record_json
+from supervisor.cli.offline import existing_log, explained
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
-from supervisor.cli.output import byte_progress, human_size, print_json
+from supervisor.cli.output import note, print_json
+from supervisor.cli.proving import check_proof, checkpoint, key, prove, prove_consistency
+from supervisor.cli.repairing import repair
 from supervisor.cli.sentences import line
+from supervisor.cli.verifying import verify
 
 if TYPE_CHECKING:
     from eventlog import Record
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def log() -> None:
-    """Read and verify the log on disk.
+    """Read, verify and prove the log on disk.
 
     No daemon is needed, and a live one is not disturbed.
     """
@@ -28,10 +32,15 @@ def log() -> None:
 @log.command()
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Begin after this position.")
 @click.option("--stream", metavar="NAME", help="Only this stream: host, vm/ID or artifact/SHA256.")
+@click.option(
+    "--skip-damage", is_flag=True, help="Go on behind what is damaged, and exit 6 at the end."
+)
 @json_option
 @state_dir_option
 @pass_access
-def cat(access: Access, *, after: int, stream: str | None, as_json: bool) -> None:
+def cat(
+    access: Access, *, after: int, stream: str | None, skip_damage: bool, as_json: bool
+) -> None:
     """Print the events of the log, as `events` does.
 
     \b
@@ -40,76 +49,38 @@ def cat(access: Access, *, after: int, stream: str | None, as_json: bool) -> Non
     """
     from eventlog import read_log
 
-    with _damage_reported(as_json=False):
-        for record in read_log(_existing(access.log_directory), after, stream):
-            event = _event_json(record)
+    directory = existing_log(access)
+    with explained():
+        if skip_damage:
+            records = _undamaged(directory, after, stream)
+        else:
+            records = read_log(directory, after, stream)
+        for record in records:
+            event = record_json(record)
             if as_json:
                 print_json(event)
             else:
                 click.echo(line(event))
 
 
-@log.command()
-@json_option
-@state_dir_option
-@pass_access
-def verify(access: Access, *, as_json: bool) -> None:
-    """Check every byte of the log.
+def _undamaged(directory: Path, after: int, stream: str | None) -> Iterator["Record"]:
+    """Yield what can be read, tell what cannot, and fail at the end where there was any."""
+    from eventlog import EventLogError
+    from eventlog.salvage import salvage
+    from eventlog.storage import DiskStorage
 
-    That is checksums, the chain of digests, and gapless positions. Exits 6 and names file, byte and
-    event when something is damaged or missing.
-
-    \b
-    Example:
-      chronovisor log verify --json
-    """
-    from eventlog import verify_log
-
-    directory = _existing(access.log_directory)
-    total = sum(path.stat().st_size for path in directory.glob("*.log"))
-    segments, events, size = 0, 0, 0
-    with _damage_reported(as_json=as_json), byte_progress("verifying", total) as report:
-        for verified in verify_log(directory):
-            segments, events = segments + 1, verified.last
-            size += verified.size
-            report(verified.size)
-    if as_json:
-        print_json({"intact": True, "events": events, "segments": segments, "bytes": size})
-    else:
-        click.echo(f"the log is intact: {events} events, {human_size(size)}, segments: {segments}")
+    damages = 0
+    for each in salvage(DiskStorage(directory)):
+        if isinstance(each, EventLogError):
+            damages += 1
+            note(str(each))
+            continue
+        for record in each.records:
+            if record.position > after and stream in (None, record.stream):
+                yield record
+    if damages:
+        raise Failure(ExitCode.LOG_DAMAGED, f"the log is damaged in {damages} places")
 
 
-def _existing(directory: Path) -> Path:
-    if not directory.is_dir():
-        raise Failure(
-            ExitCode.NOT_FOUND,
-            f"there is no log in {directory}: name the daemon's directory with --state-dir",
-        )
-    return directory
-
-
-@contextmanager
-def _damage_reported(*, as_json: bool) -> Iterator[None]:
-    from eventlog import CorruptLog, ForeignSegment, UnsupportedFormat
-
-    try:
-        yield
-    except (CorruptLog, ForeignSegment) as damage:
-        if as_json:
-            print_json({"intact": False, "why": str(damage), **_place(damage)})
-        raise Failure(ExitCode.LOG_DAMAGED, str(damage)) from None
-    except UnsupportedFormat as error:
-        raise Failure(ExitCode.HOST_TROUBLE, str(error)) from None
-
-
-def _place(damage: Exception) -> Json:
-    names = ("path", "offset", "position")
-    return {name: getattr(damage, name, None) for name in names}
-
-
-def _event_json(record: "Record") -> Json:
-    """Return what `events` prints, without the ids of log and node, which a record does not say."""
-    from supervisor.api.wire import from_record
-
-    event = event_json(from_record(record, log_id="", node_id=""))
-    return {key: value for key, value in event.items() if key not in {"log_id", "node_id"}}
+for command in (verify, checkpoint, prove, prove_consistency, check_proof, key, export, repair):
+    log.add_command(command)

@@ -6,10 +6,13 @@ on it. Enum values are spelled as in the log: ``computation-failed``.
 
 import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from chronovisor_api import v1
+
+if TYPE_CHECKING:
+    from eventlog import Record
 
 Json = dict[str, Any]
 
@@ -62,6 +65,14 @@ def event_json(event: v1.Event) -> Json:
     }
 
 
+def record_json(record: "Record") -> Json:
+    """Return what `events` prints, without the ids of log and node, which a record does not say."""
+    from supervisor.api.wire import from_record
+
+    event = event_json(from_record(record, log_id="", node_id=""))
+    return {key: value for key, value in event.items() if key not in {"log_id", "node_id"}}
+
+
 def word(member: Enum) -> str | None:
     """Return an enum's value as the log spells it; None for UNSPECIFIED."""
     name = member.name or ""
@@ -73,3 +84,11 @@ def instant(time: datetime.datetime | None) -> str | None:
     if time is None:
         return None
     return time.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def instant_of(recorded_at: int) -> str | None:
+    """Return a time in nanoseconds since 1970 in RFC 3339, in UTC; None for 0."""
+    if not recorded_at:
+        return None
+    epoch = datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return instant(epoch + datetime.timedelta(microseconds=recorded_at // 1000))

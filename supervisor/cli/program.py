@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from supervisor.cli import (
+    archiving,
     completion,
     events,
     fetching,
@@ -14,6 +15,7 @@ from supervisor.cli import (
     lifecycle,
     logs,
     manifests,
+    past,
     serving,
     submitting,
     vms,
@@ -98,6 +100,9 @@ for command in (
     completion.completion,
 ):
     cli.add_command(command)
+
+for command in (past.replay, past.diff, past.why, archiving.archive):
+    logs.log.add_command(command)
 
 
 def _discard_stdout() -> None:

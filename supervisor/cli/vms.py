@@ -2,12 +2,14 @@
 
 import datetime
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.messages import event_json, vm_json, word
+from supervisor.cli.offline import as_of_option, existing_log, explained
 from supervisor.cli.options import (
     Access,
     connection_options,
@@ -15,9 +17,12 @@ from supervisor.cli.options import (
     label,
     pass_access,
 )
-from supervisor.cli.output import human_size, print_facts, print_json, print_rows
+from supervisor.cli.output import human_size, note, print_facts, print_json, print_rows
 from supervisor.cli.sentences import timeline as timeline_of
 from supervisor.cli.watching import history
+
+if TYPE_CHECKING:
+    from supervisor.past.moment import Moment
 
 PAGE_SIZE = 500
 PROGRESS_WIDTH = 24
@@ -47,11 +52,17 @@ PHASES = {
     multiple=True,
     help="Only VMs in this phase; repeat for several.  [default: all]",
 )
+@as_of_option
 @json_option
 @connection_options
 @pass_access
 def list_vms(
-    access: Access, *, labels: tuple[tuple[str, str], ...], phases: tuple[str, ...], as_json: bool
+    access: Access,
+    *,
+    labels: tuple[tuple[str, str], ...],
+    phases: tuple[str, ...],
+    as_of: "Moment | None",
+    as_json: bool,
 ) -> None:
     """List the VMs.
 
@@ -60,16 +71,20 @@ def list_vms(
     \b
     Example:
       chronovisor list --label team=blue --phase running
+      chronovisor list --as-of 1h
     """
-    with reach(access) as daemon:
-        request = v1.ListVmsRequest(
-            labels=dict(labels), phases=[PHASES[name] for name in phases], page_size=PAGE_SIZE
-        )
-        found = list(_pages(daemon, request))
+    request = v1.ListVmsRequest(
+        labels=dict(labels), phases=[PHASES[name] for name in phases], page_size=PAGE_SIZE
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    if as_of is None:
+        with reach(access) as daemon:
+            found = list(_pages(daemon, request))
+    else:
+        found, now = _past(access, as_of, request)
     if as_json:
         print_json({"vms": [vm_json(vm) for vm in found]})
     else:
-        now = datetime.datetime.now(datetime.UTC)
         rows = [
             (vm.vm_id, vm.name, word(vm.phase) or "", _progress_or_end(vm), _age(vm, now))
             for vm in found
@@ -80,16 +95,25 @@ def list_vms(
 @click.command()
 @click.argument("vm_id", metavar="ID")
 @click.option("--timeline", is_flag=True, help="Print its events, timed from the submission.")
+@as_of_option
 @json_option
 @connection_options
 @pass_access
-def show(access: Access, *, vm_id: str, timeline: bool, as_json: bool) -> None:
+def show(
+    access: Access, *, vm_id: str, timeline: bool, as_of: "Moment | None", as_json: bool
+) -> None:
     """Show one VM; with --timeline, its history.
 
     \b
     Example:
       chronovisor show iris-1 --timeline
+      chronovisor show iris-1 --as-of 17
     """
+    if as_of is not None:
+        if timeline:
+            raise click.UsageError("--timeline is of the whole life; leave --as-of away")
+        _show_past(access, vm_id, as_of, as_json=as_json)
+        return
     with reach(access) as daemon:
         vm = daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm_id))
         past = [event_json(event) for event in history(daemon, vm_id=vm_id)] if timeline else []
@@ -99,6 +123,40 @@ def show(access: Access, *, vm_id: str, timeline: bool, as_json: bool) -> None:
         click.echo("\n".join(timeline_of(past)))
     else:
         print_facts(facts(vm))
+
+
+def _show_past(access: Access, vm_id: str, as_of: "Moment", *, as_json: bool) -> None:
+    from supervisor.api.wire import from_state
+    from supervisor.past.states import vm_at
+
+    with explained():
+        vm = from_state(vm_at(existing_log(access), vm_id, as_of))
+    if as_json:
+        print_json(vm_json(vm))
+    else:
+        print_facts(facts(vm))
+
+
+def _past(
+    access: Access, as_of: "Moment", request: v1.ListVmsRequest
+) -> tuple[list[v1.Vm], datetime.datetime]:
+    """Return the VMs of a moment, and when it was."""
+    from supervisor.api.wire import from_state
+    from supervisor.past.states import world_at
+
+    with explained():
+        at = world_at(existing_log(access), as_of)
+    for vm_id, unreadable in at.world.unavailable.items():
+        note(f"VM {vm_id} is not in it: {unreadable.why}")
+    vms = [from_state(state) for _, state in sorted(at.world.vms.items())]
+    then = datetime.datetime.fromtimestamp(at.recorded_at / 1e9, datetime.UTC)
+    return [vm for vm in vms if _is_wanted(vm, request)], then
+
+
+def _is_wanted(vm: v1.Vm, request: v1.ListVmsRequest) -> bool:
+    return request.labels.items() <= vm.labels.items() and (
+        not request.phases or vm.phase in request.phases
+    )
 
 
 def facts(vm: v1.Vm) -> dict[str, str]:

@@ -7,7 +7,11 @@ from pathlib import Path
 import msgspec
 
 from eventlog import EventLog, NewEvent
+from eventlog.notary import Notary
+from eventlog.note import Signer
 from supervisor.caller import Caller
+from supervisor.checkpoints import Checkpoints
+from supervisor.log_key import origin
 from supervisor.vm.commands import Command, CommandDenied, DenyReason
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Phase, Result, VmState
@@ -31,6 +35,8 @@ class MemorySupervisor:
 
     def __init__(self, log: EventLog, directory: Path) -> None:
         self.log = log
+        signer = Signer.generate(origin(log.log_id))
+        self.checkpoints = Checkpoints(Notary(directory / "log", signer))
         self.vms: dict[str, VmState] = {}
         self.keys: dict[str, str] = {}
         self.commands: list[tuple[str, Command]] = []

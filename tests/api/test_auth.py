@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.api import auth
+from supervisor.secret_file import SecretUnfit
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 TOKEN = "a-token-of-thirty-two-characters"
@@ -30,7 +31,7 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path, content: str) -> None
     path = tmp_path / "token"
     path.write_text(content)
     path.chmod(0o600)
-    with pytest.raises(auth.TokenFileUnfit, match="holds no token"):
+    with pytest.raises(SecretUnfit, match="holds no token"):
         auth.load_token(path)
 
 
@@ -39,7 +40,7 @@ def test_a_token_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> N
     path = tmp_path / "token"
     path.write_text(TOKEN)
     path.chmod(mode)
-    with pytest.raises(auth.TokenFileUnfit, match="others may read"):
+    with pytest.raises(SecretUnfit, match="others may read"):
         auth.load_token(path)
 
 

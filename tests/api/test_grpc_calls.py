@@ -18,6 +18,8 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from eventlog.checkpoint import open_checkpoint
+from eventlog.note import parse_verifier
 from supervisor.api.asyncio_bridge import CallBounds
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
 from supervisor.vm.state import Phase
@@ -146,6 +148,17 @@ async def test_a_list_is_filtered_by_labels_and_phases(
         return [[vm.vm_id for vm in (await stub.list_vms(one)).vms] for one in requests]
 
     assert await served.ask(ids) == [["a", "b"], ["a"], ["b"], []]
+
+
+async def test_the_log_is_named_and_signed_up_to_its_last_event(served: Served) -> None:
+    await submitted(served, "a")
+    log = await served.ask(lambda stub: stub.get_log(v1.GetLogRequest()))
+    signed = open_checkpoint(log.checkpoint.encode(), parse_verifier(log.verifier_key))
+    assert (signed.checkpoint.size, signed.checkpoint.origin) == (
+        log.head,
+        f"chronovisor/{log.log_id}",
+    )
+    assert log.head >= 1
 
 
 async def test_deleted_vms_are_left_out(served: Served, supervisor: MemorySupervisor) -> None:

@@ -16,10 +16,15 @@ from chronovisor_api import v1
 from grpclib import GRPCError, Status
 from grpclib.server import Server
 
+from eventlog.checkpoint import sign_checkpoint
+from eventlog.merkle import EMPTY_ROOT
+from eventlog.note import Signer
+
 START = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 RESULT = b"the archive" * 9000
 CONSOLE = b"Linux version 6.1\r\n\x1b[31mred\x1b[0m\n"
 CHUNK_BYTES = 65536
+SIGNER = Signer("chronovisor/of-the-peer", b"\x07" * 32)
 
 
 @dataclass
@@ -34,6 +39,8 @@ class MemorySupervisor(v1.SupervisorBase):
     upload_limit: int = 1 << 30
     refusal: tuple[Status, str] | None = None
     promised_sha256: str = hashlib.sha256(RESULT).hexdigest()
+    verifier_key: str = str(SIGNER.verifier)
+    checkpoint: str = sign_checkpoint(0, EMPTY_ROOT, SIGNER).note
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def upload_artifact(
@@ -96,6 +103,9 @@ class MemorySupervisor(v1.SupervisorBase):
 
     async def delete_vm(self, message: v1.DeleteVmRequest) -> v1.Vm:
         return self._obey(message, message.vm_id)
+
+    async def get_log(self, message: v1.GetLogRequest) -> v1.Log:
+        return v1.Log(verifier_key=self.verifier_key, checkpoint=self.checkpoint)
 
     async def watch_events(
         self, message: v1.WatchEventsRequest

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 
 import pytest
+from chronovisor_crash.damage import KINDS, Damage
 
 from eventlog import CorruptLog, EventLogError, ForeignSegment, Record, record
 from eventlog.frame import HEADER_SIZE, SECTOR, decode_header, encode_frame
@@ -12,8 +13,6 @@ from eventlog.recovery import recover
 from eventlog.segment import SPARE_NAME, TIP_NAME
 from tests.eventlog.memory_storage import MemoryStorage
 from tests.eventlog.samples import NOW, SEGMENT_BYTES, event, write_life
-
-Damage = tuple[str, dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -29,51 +28,12 @@ def _logs(files: dict[str, bytes]) -> list[str]:
     return sorted(name for name in files if name.endswith(".log"))
 
 
-def _truncations(files: dict[str, bytes]) -> Iterator[Damage]:
-    for name in _logs(files):
-        for size in range(len(files[name])):
-            yield f"{name} cut to {size}", {**files, name: files[name][:size]}
-
-
-def _flips(files: dict[str, bytes]) -> Iterator[Damage]:
-    for name in [*_logs(files), TIP_NAME]:
-        for at in range(len(files[name])):
-            # Far in the unused tail every bit is like every other.
-            for bit in range(8) if any(files[name][at : at + 64]) else [at % 8]:
-                damaged = bytearray(files[name])
-                damaged[at] ^= 1 << bit
-                yield f"{name} bit {at}.{bit}", {**files, name: bytes(damaged)}
-
-
-def _zeroed(files: dict[str, bytes], block: int) -> Iterator[Damage]:
-    for name in _logs(files):
-        for at in range(0, len(files[name]), block):
-            damaged = bytearray(files[name])
-            damaged[at : at + block] = bytes(len(damaged[at : at + block]))
-            yield f"{name} zeroed at {at}", {**files, name: bytes(damaged)}
-
-
-def _removals(files: dict[str, bytes]) -> Iterator[Damage]:
-    for name in _logs(files):
-        yield f"without {name}", {other: data for other, data in files.items() if other != name}
-
-
 def _survivors(storage: MemoryStorage) -> list[Record]:
     recover(storage, NOW)
     return list(read_storage(storage))
 
 
-@pytest.mark.parametrize(
-    "damages",
-    [
-        _truncations,
-        _flips,
-        lambda files: _zeroed(files, SECTOR),
-        lambda files: _zeroed(files, SEGMENT_BYTES),
-        _removals,
-    ],
-    ids=["truncated", "flipped", "sector zeroed", "block zeroed", "removed"],
-)
+@pytest.mark.parametrize("damages", KINDS, ids=lambda kind: kind.__name__)
 def test_damage_is_refused_or_changes_nothing(
     sound: tuple[dict[str, bytes], list[Record]],
     damages: Callable[[dict[str, bytes]], Iterator[Damage]],

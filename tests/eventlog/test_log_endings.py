@@ -264,3 +264,14 @@ def test_a_recovery_interrupted_anywhere_can_be_done_again() -> None:
         assert f"{FIRST}.torn-1" in [repair.kept_as for repair in recovered.unlogged]
         assert [one.position for one in read_storage(storage)] == [1]
         assert [one.ending for one in verify_storage(storage)] == [Ending.SEALED]
+
+
+def test_a_footer_is_durable_before_an_interrupted_seal_is_finished() -> None:
+    """A killed writer may have left it to the page cache, and a cut may reach the disk first."""
+    storage = MemoryStorage()
+    write_life(storage, [[b"\x80"]])
+    recover(storage, NOW)
+    storage.files[FIRST].extend(bytes(SEGMENT_BYTES - len(storage.files[FIRST])))
+    done: list[str] = []
+    recover(FaultyStorage(storage, done.append), NOW)
+    assert done == ["fdatasync", "truncate", "make_read_only", "fsync"]

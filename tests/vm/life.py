@@ -4,7 +4,8 @@ import msgspec
 
 from eventlog import Record
 from supervisor.cause import Cause
-from supervisor.journal import encode, replay, vm_stream
+from supervisor.journal import encode, vm_stream
+from supervisor.replay import fold_vm
 from supervisor.vm.commands import Command, CommandDenied
 from supervisor.vm.decide import decide
 from supervisor.vm.decision import NOTHING, Decision
@@ -61,7 +62,9 @@ class Life:
 
     def replayed(self) -> VmState:
         """Return what the log alone says."""
-        return replay(self.records).vms[self.state.vm_id]
+        state = fold_vm(self.records)
+        assert state is not None
+        return state
 
     def _decide(self, message: Command | Observation) -> Decision:
         try:

@@ -19,12 +19,14 @@ __all__ = (
     "FetchConsoleResponse",
     "FetchResultRequest",
     "FetchResultResponse",
+    "GetLogRequest",
     "GetVmRequest",
     "ImageRef",
     "KillVmRequest",
     "Limits",
     "ListVmsRequest",
     "ListVmsResponse",
+    "Log",
     "Machine",
     "Manifest",
     "Outcome",
@@ -728,6 +730,18 @@ default_message_pool.register_message("chronovisor.v1", "FetchResultResponse", F
 
 
 @dataclass(eq=False, repr=False)
+class GetLogRequest(betterproto2.Message):
+    """
+    Asks for nothing in particular.
+    """
+
+    pass
+
+
+default_message_pool.register_message("chronovisor.v1", "GetLogRequest", GetLogRequest)
+
+
+@dataclass(eq=False, repr=False)
 class GetVmRequest(betterproto2.Message):
     """
     Which VM to read.
@@ -876,6 +890,42 @@ class ListVmsResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "ListVmsResponse", ListVmsResponse)
+
+
+@dataclass(eq=False, repr=False)
+class Log(betterproto2.Message):
+    """
+    The event log, and what makes it evident when somebody tampers with it.
+    """
+
+    log_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The log that positions count in.
+    """
+
+    node_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    The node that writes it.
+    """
+
+    head: "int" = betterproto2.field(3, betterproto2.TYPE_UINT64)
+    """
+    The position of its last event.
+    """
+
+    verifier_key: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    The public key that its checkpoints are signed with, as c2sp.org/signed-note writes keys.
+    """
+
+    checkpoint: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    A checkpoint (c2sp.org/tlog-checkpoint): a signed note over the number of events and the root
+    of the hash tree over them. It covers every event that was acknowledged before the call.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Log", Log)
 
 
 @dataclass(eq=False, repr=False)
@@ -1617,6 +1667,31 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
         ):
             yield response
 
+    async def get_log(
+        self,
+        message: "GetLogRequest | None" = None,
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Log":
+        """
+        Say which log this is, and sign what it holds by now. Keep the answer's key and checkpoint
+        elsewhere: they show later whether the log is still the same.
+        """
+
+        if message is None:
+            message = GetLogRequest()
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/GetLog",
+            message,
+            Log,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def fetch_result(
         self,
         message: "FetchResultRequest",
@@ -1760,6 +1835,14 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield WatchEventsResponse()
 
+    async def get_log(self, message: "GetLogRequest") -> "Log":
+        """
+        Say which log this is, and sign what it holds by now. Keep the answer's key and checkpoint
+        elsewhere: they show later whether the log is still the same.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def fetch_result(
         self, message: "FetchResultRequest"
     ) -> "AsyncIterator[FetchResultResponse]":
@@ -1856,6 +1939,12 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
             request,
         )
 
+    async def __rpc_get_log(self, stream: "grpclib.server.Stream[GetLogRequest, Log]") -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.get_log(request)
+        await stream.send_message(response)
+
     async def __rpc_fetch_result(
         self, stream: "grpclib.server.Stream[FetchResultRequest, FetchResultResponse]"
     ) -> None:
@@ -1945,6 +2034,12 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 WatchEventsRequest,
                 WatchEventsResponse,
+            ),
+            "/chronovisor.v1.Supervisor/GetLog": grpclib.const.Handler(
+                self.__rpc_get_log,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                GetLogRequest,
+                Log,
             ),
             "/chronovisor.v1.Supervisor/FetchResult": grpclib.const.Handler(
                 self.__rpc_fetch_result,

@@ -1,0 +1,158 @@
+"""Growing a log's hash tree on the disk, and signing it: the directory `tile`, and `checkpoint`.
+
+It reads the log as any reader does, beside its writer or without one, and signs nothing beyond the
+last acknowledged event. An append never waits for it.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from eventlog.audit import read_tip
+from eventlog.checkpoint import SignedCheckpoint, open_checkpoint, sign_checkpoint
+from eventlog.errors import (
+    CheckpointAhead,
+    HistoryChanged,
+    MalformedNote,
+    TreeDamaged,
+    UntrustedNote,
+)
+from eventlog.leaves import leaves_of
+from eventlog.merkle import subtree_root
+from eventlog.note import NOTE_LIMIT, Signer, Verifier
+from eventlog.offline import LOOKS
+from eventlog.storage import DiskStorage, Storage
+from eventlog.tiles import TILES_NAME, TileDirectory, TileNodes, TileTree
+from eventlog.walk import segment_names, walk_log
+
+CHECKPOINT_NAME = "checkpoint"
+
+
+class Notary:
+    """Signs checkpoints of the log in one directory, each consistent with those before.
+
+    Its methods block, and may be called from any thread.
+    """
+
+    def __init__(self, directory: Path, signer: Signer) -> None:
+        self._directory = directory
+        self._storage = DiskStorage(directory)
+        self._tiles = TileDirectory(directory)
+        self._signer = signer
+        self._lock = threading.Lock()
+        self._tree: TileTree | None = None
+        self._latest: SignedCheckpoint | None = None
+
+    @property
+    def verifier(self) -> Verifier:
+        """The public key."""
+        return self._signer.verifier
+
+    def checkpoint(self) -> SignedCheckpoint:
+        """Sign what is acknowledged by now, or return the last checkpoint if nothing was added.
+
+        Raises CheckpointAhead or HistoryChanged where the log contradicts its last checkpoint,
+        OSError, and what reading a log raises.
+        """
+        with self._lock:
+            tree = self._tree or self._resume()
+            self._tree = None  # until it is known to be whole again
+            head = acknowledged(self._storage)
+            if self._latest is None or head > self._latest.checkpoint.size:
+                grow(tree, self._storage, head)
+                self._latest = self._sign(tree)
+            self._tree = tree
+            return self._latest
+
+    def _sign(self, tree: TileTree) -> SignedCheckpoint:
+        for tile in tree.partial():
+            self._tiles.write(tile)
+        signed = sign_checkpoint(tree.size, tree.root, self._signer)
+        path = self._directory / CHECKPOINT_NAME
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(signed.note.encode())
+        draft.rename(path)
+        return signed
+
+    def _resume(self) -> TileTree:
+        """The tree at the last checkpoint, from its tiles, or from the log where they are unfit."""
+        self._latest = read_checkpoint(self._directory, self.verifier)
+        if self._latest is None:
+            return begin_tiles(self._directory)
+        signed = self._latest.checkpoint
+        head = acknowledged(self._storage)
+        if signed.size > head:
+            raise CheckpointAhead(signed.size, head)
+        begun = begin_tiles(self._directory)
+        if begun.size > signed.size:
+            nodes = TileNodes(self._tiles, begun.size)
+            if subtree_root(0, signed.size, nodes) != signed.root:
+                raise HistoryChanged(signed.size)
+            return begun
+        edge = self._tiles.edge(signed.size)
+        if edge is not None and (tree := TileTree(self._tiles.write, edge)).root == signed.root:
+            return tree
+        tree = rebuild_tiles(self._directory, signed.size)
+        if tree.root != signed.root:
+            raise HistoryChanged(signed.size)
+        return tree
+
+
+def read_checkpoint(directory: Path, verifier: Verifier) -> SignedCheckpoint | None:
+    """The log's last checkpoint; None where there is none that this key has signed.
+
+    The file is never synced, so after a power cut it may hold anything. Raises ForeignCheckpoint.
+    """
+    try:
+        with (directory / CHECKPOINT_NAME).open("rb") as file:
+            return open_checkpoint(file.read(NOTE_LIMIT + 1), verifier)
+    except (FileNotFoundError, MalformedNote, UntrustedNote):
+        return None
+
+
+def rebuild_tiles(directory: Path, size: int) -> TileTree:
+    """Derive every tile of the first `size` events from the log again, as far as it has them.
+
+    Raises TreeDamaged where the tiles of archived events are missing.
+    """
+    tiles, tree = TileDirectory(directory), begin_tiles(directory)
+    grow(tree, DiskStorage(directory), size)
+    for tile in tree.partial():
+        tiles.write(tile)
+    return tree
+
+
+def begin_tiles(directory: Path) -> TileTree:
+    """The tree before the log's first event, which is not empty where events were archived."""
+    tiles = TileDirectory(directory)
+    names = segment_names(DiskStorage(directory))
+    before = int(names[0][:20]) - 1 if names else 0
+    edge = tiles.edge(before)
+    if edge is None:
+        raise TreeDamaged(TILES_NAME, f"tiles of the archived events 1 to {before} are missing")
+    return TileTree(tiles.write, edge)
+
+
+def acknowledged(storage: Storage) -> int:
+    """The last event that is known to be durable: what the tip says, 0 without one."""
+    tip = read_tip(storage)
+    return tip.position if tip else 0
+
+
+def grow(tree: TileTree, storage: Storage, upto: int) -> None:
+    """Add the events from the tree's end up to a position. Raises what reading a log raises."""
+    for leaves in _leaves(storage, tree.size, upto):
+        tree.extend(leaves)
+
+
+def _leaves(storage: Storage, after: int, upto: int) -> Iterator[list[bytes]]:
+    if after >= upto:
+        return
+    for walk in walk_log(storage, after, LOOKS):
+        walk.skip(after)
+        for sound in walk:
+            before = sound.header.first - 1
+            yield leaves_of(sound.body)[max(0, after - before) : upto - before]
+            if sound.header.last >= upto:
+                return
