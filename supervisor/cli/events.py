@@ -23,9 +23,8 @@ def event_type(written: str) -> str:
         return written
     if written in TYPES:
         return TYPES[written]
-    near = difflib.get_close_matches(written, [*TYPES, *TYPES.values()], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it takes one of {', '.join(TYPES)}"
-    raise click.BadParameter(f"there is no type {written!r}; {hint}")
+    (near,) = difflib.get_close_matches(written, [*TYPES, *TYPES.values()], n=1, cutoff=0.0)
+    raise click.BadParameter(f"there is no type {written!r}; the nearest is {near!r}")
 
 
 def _known_types(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -37,8 +36,9 @@ def _known_types(context: click.Context, parameter: click.Parameter, incomplete:
     "--after",
     type=click.IntRange(min=0),
     default=0,
+    show_default=True,
     metavar="N",
-    help="Begin after this position.  [default: 0, the beginning]",
+    help="Begin after this position.",
 )
 @click.option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--vm", "vm_id", metavar="ID", help="Only the events of this VM.")

@@ -30,7 +30,14 @@ def log() -> None:
 
 
 @log.command()
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Begin after this position.")
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Begin after this position.",
+)
 @click.option("--stream", metavar="NAME", help="Only this stream: host, vm/ID or artifact/SHA256.")
 @click.option(
     "--skip-damage", is_flag=True, help="Go on behind what is damaged, and exit 6 at the end."

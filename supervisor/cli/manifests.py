@@ -8,6 +8,7 @@ import msgspec
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import json_option
 from supervisor.cli.output import byte_progress, human_size, note, print_facts, print_json
+from supervisor.cli.sentences import DIGEST_CHARACTERS
 from supervisor.manifest import ManifestInvalid, Prepared, load, local_files, prepare
 from supervisor.manifest.quantities import format_duration, format_size
 from supervisor.vm.spec import ByName, ImageRef, Manifest
@@ -55,7 +56,7 @@ def check(*, manifest: Path, as_json: bool) -> None:
         return
     print_facts(_summary(ready.manifest))
     for file in ready.uploads:
-        note(f"{file.field}: {file.path}, {human_size(file.size)}, sha256 {file.sha256}")
+        note(f"{file.field}: {file.path}, {human_size(file.size)}, {_short(file.sha256)}")
 
 
 def _summary(manifest: Manifest) -> dict[str, str]:
@@ -67,18 +68,26 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "algorithm": manifest.algorithm.sha256,
         "arguments": " ".join(manifest.algorithm.arguments),
         "datasets": " ".join(dataset.name for dataset in manifest.datasets),
-        "machine": f"{shape.machine.value}, {shape.accel.value}, {shape.cpus} CPUs, "
+        "machine": f"{shape.machine.value}, {shape.accel.value}, {_cpus(shape.cpus)}, "
         f"{format_size(shape.memory_bytes)} of memory",
         "kernel": _image(shape.kernel),
         "initrd": " ".join(_image(layer) for layer in shape.initrd),
         "firmware": _image(shape.firmware) if shape.firmware else "",
         "command line": shape.command_line,
         "time to live": format_duration(limits.ttl_ms),
-        "launch deadline": format_duration(limits.launch_deadline_ms),
+        "launch within": format_duration(limits.launch_deadline_ms),
         "stop grace": format_duration(limits.stop_grace_ms),
         "result size": format_size(limits.result_bytes),
         "log size": format_size(limits.log_bytes),
     }
+
+
+def _cpus(count: int) -> str:
+    return "1 CPU" if count == 1 else f"{count} CPUs"
+
+
+def _short(sha256: str) -> str:
+    return f"sha256 {sha256[:DIGEST_CHARACTERS]}"
 
 
 def _image(image: ImageRef) -> str:

@@ -4,7 +4,9 @@ What came from a guest or a client is made printable before a terminal sees it, 
 sequence can rewrite what a person reads.
 """
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +23,14 @@ GAP = 2
 """Columns of rich tables without a box stand two blanks apart."""
 
 ELASTIC_WIDTH_MIN = 8
+
+BESIDE_WIDTH_MIN = 30
+"""In fewer columns a sentence does not read well beside what it is about, so it goes below."""
+
+BELOW_INDENT = 8
+
+UNBOUNDED_WIDTH = 100_000
+"""Of a pipe or a file: programs get lines whole. No value of ours is longer."""
 
 WORTH_A_LINE_BYTES = 1 << 20
 """Where nothing can be redrawn, less is done before a line about it is read."""
@@ -59,9 +69,29 @@ def human_size(size: int) -> str:
     return f"{amount:.1f} {UNITS[unit]}" if unit else f"{size} B"
 
 
+def stdout_width() -> int:
+    """Return the columns that answers have: COLUMNS, or the terminal's, or all that they need."""
+    return shutil.get_terminal_size((UNBOUNDED_WIDTH, 0)).columns
+
+
+def beside(head: str, sentence: str) -> str:
+    """Return ``sentence`` after ``head``, folded between words; below it where room is scarce."""
+    width, at = stdout_width(), cell_len(head)
+    if width - at < BESIDE_WIDTH_MIN:
+        return f"{head.rstrip()}\n{_folded(sentence, width, BELOW_INDENT)}"
+    return head + _folded(sentence, width, at).lstrip()
+
+
+def _folded(sentence: str, width: int, indent: int) -> str:
+    blank = " " * indent
+    return textwrap.fill(
+        sentence, width, initial_indent=blank, subsequent_indent=blank, break_on_hyphens=False
+    )
+
+
 def stdout_console() -> Console:
     """Return the console for answers; text is never read as markup."""
-    return Console(markup=False, highlight=False, emoji=False)
+    return Console(markup=False, highlight=False, emoji=False, width=stdout_width())
 
 
 def stderr_console() -> Console:
@@ -88,7 +118,7 @@ def print_rows(
     for row in cells:
         table.add_row(*map(Text, row))
     console.width = max(console.width, sum(widths) + GAP * (len(widths) - 1))
-    console.print(table)
+    _print_table(console, table)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
@@ -99,7 +129,14 @@ def print_facts(facts: Mapping[str, str]) -> None:
     for name, value in facts.items():
         if value:
             table.add_row(name, Text(printable(value)))
-    stdout_console().print(table)
+    _print_table(stdout_console(), table)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table without the blanks that rich fills its lines with."""
+    with console.capture() as drawn:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 @contextmanager

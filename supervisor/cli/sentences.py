@@ -11,7 +11,7 @@ from typing import Any
 
 from supervisor.admission import events as admission
 from supervisor.cli.messages import Json
-from supervisor.cli.output import human_size, printable
+from supervisor.cli.output import beside, human_size, printable
 from supervisor.vm import events as vm
 
 DIGEST_CHARACTERS = 12
@@ -22,6 +22,18 @@ DATA_CHARACTERS_MAX = 100
 
 TYPE_COLUMN = 20
 """The longest short type, vm.agent-broke-protocol.v1, has 20 characters."""
+
+
+STEPS = {
+    vm.StopStep.ASK_GUEST.value: "the guest is asked",
+    vm.StopStep.QUIT.value: "QEMU is told to quit",
+    vm.StopStep.TERMINATE.value: "QEMU gets SIGTERM",
+    vm.StopStep.KILL.value: "QEMU gets SIGKILL",
+}
+
+
+SUBJECT_COLUMN = 16
+"""An id that the daemon chooses has 16 characters."""
 
 
 class Facts(dict[str, Any]):
@@ -86,8 +98,8 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.GuestDiskFailed: "the host failed the guest's disk {disk}: {detail}",
     vm.GuestShutDown: "the guest is shut down ({cause})",
     vm.AgentBrokeProtocol: "the agent broke the protocol: {detail}",
-    vm.StopOrdered: "it is to end as {outcome}: {step}, until {deadline_ms}",
-    vm.StopEscalated: "it has not ended: {step}, until {deadline_ms}",
+    vm.StopOrdered: "it is to end as {outcome}: {step} and has until {deadline_ms}",
+    vm.StopEscalated: "it has not ended: {step} and has until {deadline_ms}",
     vm.QmpCommandFailed: "QEMU did not do {command}: {detail}",
     vm.ContactLost: "QEMU does not answer: {detail}",
     vm.ObservationGap: "from {from_ms} to {to_ms} events of QEMU may be missing",
@@ -128,10 +140,9 @@ def line(event: Json) -> str:
     """Return an event as `events` prints it: time, position, VM, type, sentence."""
     when = f"{local_time(event['time']):%Y-%m-%d %H:%M:%S.%f}"[:-3]
     subject = _subject(event["stream"])
-    return (
-        f"{when} {event['position']:>6}  {subject:<12} "
-        f"{printable(short_type(event['type'])):<{TYPE_COLUMN}} {sentence(event)}"
-    )
+    kind = printable(short_type(event["type"]))
+    head = f"{when} {event['position']:>6}  {subject:<{SUBJECT_COLUMN}} {kind:<{TYPE_COLUMN}} "
+    return beside(head, sentence(event))
 
 
 def timeline(events: list[Json]) -> list[str]:
@@ -139,11 +150,12 @@ def timeline(events: list[Json]) -> list[str]:
     if not events:
         return []
     start = local_time(events[0]["time"])
-    return [
-        f"{(local_time(event['time']) - start).total_seconds():>9.3f} s  "
-        f"{printable(short_type(event['type'])):<{TYPE_COLUMN}} {sentence(event)}"
-        for event in events
-    ]
+    return [_timed(event, (local_time(event["time"]) - start).total_seconds()) for event in events]
+
+
+def _timed(event: Json, seconds: float) -> str:
+    kind = printable(short_type(event["type"]))
+    return beside(f"{seconds:>9.3f} s  {kind:<{TYPE_COLUMN}} ", sentence(event))
 
 
 def local_time(instant: str) -> datetime.datetime:
@@ -169,12 +181,16 @@ def _shown(key: str, value: Any) -> Any:
     match value:
         case dict():
             return _facts(value)
+        case int() if key == "ttl_deadline_ms":  # perhaps days ahead
+            return f"{datetime.datetime.fromtimestamp(value / 1000):%Y-%m-%d %H:%M:%S}"
         case int() if key.endswith("_ms"):
             return f"{datetime.datetime.fromtimestamp(value / 1000):%H:%M:%S}"
         case int() if key == "size":
             return human_size(value)
         case int() | float() if key == "fraction":
             return f"{value:.0%}"
+        case str() if key == "step":
+            return STEPS.get(value, value)
         case str() if key == "sha256":
             return value[:DIGEST_CHARACTERS]
     return value

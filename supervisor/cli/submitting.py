@@ -106,8 +106,8 @@ def _print_accepted(answer: v1.SubmitComputationResponse, *, as_json: bool) -> N
         print_json({**vm_json(vm), "reused": answer.reused})
         return
     click.echo(vm.vm_id)
-    was = "had been accepted before" if answer.reused else "is accepted"
-    note(f"{vm.vm_id} {was}; watch it with `chronovisor events --vm {vm.vm_id} --follow`")
+    was = "known already" if answer.reused else "accepted"
+    note(f"{was}; watch it with `chronovisor events --vm {vm.vm_id} --follow`")
 
 
 def _print_line(event: Json) -> None:
@@ -135,6 +135,6 @@ def _print_end(vm: v1.Vm, *, as_json: bool) -> None:
     else:
         print_facts(facts(vm))
         if vm.result is not None:
-            note(f"fetch the result with `chronovisor result {vm.vm_id} -o {vm.vm_id}.tar`")
+            note(f"fetch it with `chronovisor result {vm.vm_id} -o {vm.vm_id}.tar`")
     if vm.outcome is not v1.Outcome.COMPLETED:
         raise click.exceptions.Exit(ExitCode.COMPUTATION_FAILED)

@@ -16,9 +16,12 @@ from tests.cli.peer import Peer, serving
 
 REPOSITORY = Path(__file__).parents[2]
 
+WIDE = 200
+"""Columns in which no line is folded."""
+
 
 class Run(Protocol):
-    def __call__(self, *arguments: str) -> Result: ...
+    def __call__(self, *arguments: str, columns: int = WIDE) -> Result: ...
 
 
 @pytest.fixture
@@ -38,8 +41,8 @@ def peer(state_dir: Path) -> Iterator[Peer]:
 def run(state_dir: Path) -> Run:
     """Run a command in this process against the daemon of ``state_dir``."""
 
-    def run(*arguments: str) -> Result:
-        environment = {"COLUMNS": "80", "TERM": "dumb"}
+    def run(*arguments: str, columns: int = WIDE) -> Result:
+        environment = {"COLUMNS": str(columns), "TERM": "dumb"}
         return CliRunner().invoke(
             cli, ["--state-dir", str(state_dir), *arguments], env=environment, prog_name="cv"
         )

@@ -11,7 +11,7 @@ def test_a_right_manifest_is_summed_up(run: Run, iris: Path) -> None:
 
     assert result.exit_code == 0
     assert "reference-base reference-python" in result.stdout
-    assert "q35, auto, 1 CPUs, 256M of memory" in result.stdout
+    assert "q35, auto, 1 CPU, 256M of memory" in result.stdout
 
 
 def test_json_has_the_normalised_manifest_and_the_files(run: Run, iris: Path) -> None:

@@ -18,7 +18,7 @@ def filled(peer: Peer, *names: str) -> None:
 
 def test_a_list_has_every_page_and_fits_80_columns(peer: Peer, run: Run) -> None:
     filled(peer, "a", "b" * 128, "c", "failing", "e")
-    lines = run("list").stdout.splitlines()
+    lines = run("list", columns=80).stdout.splitlines()
 
     assert lines[0].split() == ["VM", "NAME", "PHASE", "OUTCOME", "AGE"]
     assert [line.split()[0] for line in lines[1:]] == [f"vm-{n}" for n in range(1, 6)]
@@ -63,7 +63,7 @@ def test_names_are_text_and_never_markup_or_control_sequences(peer: Peer, run: R
 
 def test_show_tells_the_facts_of_a_vm(peer: Peer, run: Run) -> None:
     filled(peer, "failing")
-    output = run("show", "vm-1").stdout
+    output = run("show", "vm-1", columns=80).stdout
 
     assert "computation-failed" in output
     assert "team=failing" in output
@@ -94,6 +94,30 @@ def test_events_are_printed_one_a_line_with_the_position(peer: Peer, run: Run) -
     assert lines[3].split()[3:] == ["vm-1", "stopped", "ended,", "completed"]
 
 
+@pytest.mark.parametrize("columns", [30, 60, 80, 100, 200])
+@pytest.mark.parametrize("command", [("events",), ("show", "vm-1", "--timeline")])
+def test_sentences_are_folded_between_words_where_a_terminal_is_narrow(
+    peer: Peer, run: Run, command: tuple[str, ...], columns: int
+) -> None:
+    filled(peer, "iris")
+    data = '{"outcome":"completed","detail":"the computation finished with exit code 0"}'
+    peer.supervisor.record(peer.supervisor.vms["vm-1"], "vm.stopped.v1", data, 3)
+    output = run(*command, columns=columns).stdout
+    sentences = [line for line in output.splitlines() if not line.lstrip()[0].isdigit()]
+
+    assert max(map(len, sentences), default=0) <= columns
+    assert "ended, completed: the computation finished with exit code 0" in " ".join(output.split())
+
+
+def test_a_pipe_gets_every_value_on_one_line(peer: Peer) -> None:
+    filled(peer, "b" * 128)
+    with spawn("list", "--state-dir", str(peer.state_dir)) as process:
+        stdout, _ = process.communicate(timeout=20)
+
+    assert "b" * 128 in stdout
+    assert [line for line in stdout.splitlines() if line != line.rstrip()] == []
+
+
 def test_events_in_json_hold_the_data_as_an_object(peer: Peer, run: Run) -> None:
     filled(peer, "iris")
     events = [json.loads(line) for line in run("events", "--json").stdout.splitlines()]
@@ -118,10 +142,10 @@ def test_events_are_narrowed_by_position_vm_and_type(peer: Peer, run: Run) -> No
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("stoped", "did you mean 'stopped'?"),
-        ("vm.stoped.v1", "did you mean 'vm.stopped.v1'?"),
-        ("vm.guest-started.v2", "did you mean 'vm.guest-started.v1'?"),
-        ("foo.bar", "it takes one of submitted, "),
+        ("stoped", "the nearest is 'stopped'"),
+        ("vm.stoped.v1", "the nearest is 'vm.stopped.v1'"),
+        ("vm.guest-started.v2", "the nearest is 'vm.guest-started.v1'"),
+        ("foo.bar", "the nearest is '"),
     ],
 )
 def test_a_type_that_does_not_exist_is_refused_with_the_nearest(

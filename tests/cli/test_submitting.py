@@ -33,7 +33,7 @@ def test_stdout_is_the_id_alone(peer: Peer, run: Run, iris: Path) -> None:
     result = run("submit", str(iris), "--vm-id", "iris-7")
 
     assert result.stdout == "iris-7\n"
-    assert "chronovisor events --vm iris-7 --follow" in result.stderr
+    assert "accepted; watch it with `chronovisor events --vm iris-7 --follow`" in result.stderr
 
 
 def test_waiting_with_json_prints_one_object(peer: Peer, run: Run, iris: Path) -> None:
