@@ -193,11 +193,11 @@ class EventLog:
         records: list[Record] = []
         encoded: list[bytes] = []
         for position, event in enumerate(events, self._next):
-            version = versions.get(event.stream) or self._versions[event.stream]
-            placed, raw = record.place(event, position, version + 1, recorded_at, self.epoch)
+            version = (versions.get(event.stream) or self._versions[event.stream]) + 1
+            placed, raw = record.place(event, position, version, recorded_at, self.epoch)
             if len(raw) >= EVENT_LIMIT:
                 raise EventTooLarge(event.type, len(raw), EVENT_LIMIT)
-            versions[event.stream] = version + 1
+            versions[event.stream] = version
             records.append(placed)
             encoded.append(raw)
         part = Part(self._next, len(encoded), recorded_at, b"".join(encoded))
@@ -218,12 +218,15 @@ class EventLog:
             raise BatchTooLarge(len(part.events), self._journal.max_batch_bytes, "bytes")
 
     def _on_durable(self, appends: int) -> None:
-        durable = [self._queued.popleft() for _ in range(appends)]
-        size = sum(append.size for append in durable)
-        self._queued_bytes -= size
-        self._feed.publish([event for append in durable for event in append.records], size)
-        for append in durable:
+        records: list[Record] = []
+        size = 0
+        for _ in range(appends):
+            append = self._queued.popleft()
+            records += append.records
+            size += append.size
             trio.lowlevel.reschedule(append.task)
+        self._queued_bytes -= size
+        self._feed.publish(records, size)
         self._room.unpark_all()
 
     def _on_failure(self, cause: BaseException) -> None:
