@@ -27,11 +27,13 @@ from eventlog.errors import (
     UnsupportedFormat,
     WrongExpectedVersion,
 )
-from eventlog.journal import Spare
-from eventlog.log import EventLog, LogOptions, open_log
+from eventlog.journal import Journal, Part, Spare
+from eventlog.log import EventLog, LogOptions
 from eventlog.offline import Verified, read_log, verify_log
+from eventlog.opening import open_log, open_over
 from eventlog.readers import Reader, Subscription
 from eventlog.record import CaughtUp, NewEvent, Record
+from eventlog.recovery import Recovered
 from eventlog.retention import Dropped, NotArchivable, drop_segments, droppable
 from eventlog.scan import Scan
 
@@ -50,6 +52,7 @@ __all__ = [
     "EventTooLarge",
     "ForeignSegment",
     "InvalidEvent",
+    "Journal",
     "LogClosed",
     "LogEnded",
     "LogFenced",
@@ -59,10 +62,12 @@ __all__ = [
     "LogPoisoned",
     "NewEvent",
     "NotArchivable",
+    "Part",
     "PositionArchived",
     "PositionInFuture",
     "Reader",
     "Record",
+    "Recovered",
     "Scan",
     "Spare",
     "Subscription",
@@ -73,6 +78,7 @@ __all__ = [
     "drop_segments",
     "droppable",
     "open_log",
+    "open_over",
     "read_log",
     "verify_log",
 ]

@@ -3,6 +3,8 @@
 Recovery and verification fold the whole log through one `Audit`.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from eventlog import record, segment
@@ -36,9 +38,16 @@ class Audit:
 
     From a bookmark on, what lies before it is taken from the bookmark. Where the log's beginning
     was archived, a stream may begin with any version until the base says what it must have been.
+    Who keeps a tree of its own gives `tree=None`; then only a base's edge is checked here.
     """
 
-    def __init__(self, tip: Tip | None, start: Bookmark | None = None) -> None:
+    def __init__(
+        self,
+        tip: Tip | None,
+        start: Bookmark | None = None,
+        *,
+        tree: Callable[[], Frontier] | None = Frontier,
+    ) -> None:
         self.head = start.position if start else 0
         self.recorded_at = start.recorded_at if start else 0
         self.versions = StreamVersions(packed=start.versions if start else b"")
@@ -46,7 +55,7 @@ class Audit:
         self._tip = tip
         self._tip_chain: bytes | None = start.chain if start and _is_at(tip, self.head) else None
         self._based: BaseReader | None = None
-        self._leaves = LeafFold()
+        self._leaves = LeafFold(tree() if tree else None)
         if start is not None:
             self._begin_tree(start)
 
@@ -63,7 +72,7 @@ class Audit:
             self._based = BaseReader()
             self._leaves.begin_before_edge(self.head)
         for event in records:
-            if (event.position, event.version) != (self.head + 1, self._next_version(event)):
+            if event.position != self.head + 1 or event.version != self._next_version(event):
                 raise _corrupt(walk, sound, f"event {event.position} is out of order")
             self.versions[event.stream] = event.version
             self.head += 1

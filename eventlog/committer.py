@@ -64,15 +64,17 @@ class Committer:
         self._held = None
         if first is None:
             return []
-        group, size, count = [first], len(first.events), first.count
+        bytes_left = self._journal.max_batch_bytes - len(first.events)
+        events_left = self._journal.max_batch_events - first.count
+        group = [first]
         while not self._queue.empty():
             part = self._queue.get()
             if part is None:
                 self._queue.put(None)
                 break
-            size += len(part.events)
-            count += part.count
-            if size > self._journal.max_batch_bytes or count > self._journal.max_batch_events:
+            bytes_left -= len(part.events)
+            events_left -= part.count
+            if bytes_left < 0 or events_left < 0:
                 self._held = part
                 break
             group.append(part)

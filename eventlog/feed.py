@@ -75,16 +75,28 @@ class Feed:
             found = self._from_tail(after)
             await trio.lowlevel.checkpoint()
             return found
-        return await trio.to_thread.run_sync(
-            self._journal.read, after, upto, abandon_on_cancel=True
-        )
+        return await self._from_files(after, upto)
 
-    async def wait_beyond(self, after: int) -> None:
-        """Wait for an event after `after`. Raises LogClosed or LogPoisoned."""
+    async def follow(self, after: int) -> Sequence[Record]:
+        """Some events after `after`, waiting where there are none yet. A checkpoint.
+
+        Raises LogClosed or LogPoisoned.
+        """
+        if self.head > after:
+            return await self.take(after, self.head)
         while self.head <= after:
             if self._ended is not None:
                 raise self._ended()
             await self._waiting.park()
+        # Waiting was a checkpoint: another one would be a second round of the loop for everyone.
+        if after + 1 >= self.oldest:
+            return self._from_tail(after)
+        return await self._from_files(after, self.head)
+
+    async def _from_files(self, after: int, upto: int) -> Sequence[Record]:
+        return await trio.to_thread.run_sync(
+            self._journal.read, after, upto, abandon_on_cancel=True
+        )
 
     def _over_full(self) -> bool:
         return self._tail_bytes > TAIL_BYTES or len(self._tail) > TAIL_COMMITS

@@ -1,4 +1,4 @@
-"""The event log as its one writer uses it: `open_log`, and `EventLog` inside that block.
+"""The event log as its one writer uses it, inside the block of `open_log`.
 
 The event loop gives events their positions and versions, the committer's thread makes them
 durable, and only then are they shown to their appender and to readers.
@@ -6,8 +6,7 @@ durable, and only then are they shown to their appender and to readers.
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import trio
 
 from eventlog import record
 from eventlog.archive import PARTS_PER_APPEND, Base, base_events
-from eventlog.bookmark import Bookmark
 from eventlog.committer import Committer
 from eventlog.errors import (
     BaseTooLate,
@@ -25,12 +23,11 @@ from eventlog.errors import (
     InvalidEvent,
     LogClosed,
     LogEnded,
-    LogNotWritable,
     LogPoisoned,
     WrongExpectedVersion,
 )
 from eventlog.feed import Feed
-from eventlog.journal import Journal, Part, Spare, open_journal
+from eventlog.journal import Journal, Part, Spare
 from eventlog.readers import Reader, Subscription
 from eventlog.record import EVENT_LIMIT, LOG_STREAM, LOG_TYPE_PREFIX, NewEvent, Record
 from eventlog.recovery import REPAIRED, Recovered, Repair
@@ -76,7 +73,10 @@ class _Append:
 
 
 class EventLog:
-    """One writer's log. Made by `open_log`; all methods belong to the event loop's thread."""
+    """One writer's log, made by `open_log` or `open_over`.
+
+    All methods belong to the event loop's thread.
+    """
 
     def __init__(self, journal: Journal, recovered: Recovered, options: LogOptions) -> None:
         self.log_id = str(journal.log_id)
@@ -193,11 +193,11 @@ class EventLog:
         records: list[Record] = []
         encoded: list[bytes] = []
         for position, event in enumerate(events, self._next):
-            version = versions.get(event.stream) or self._versions[event.stream]
-            placed, raw = record.place(event, position, version + 1, recorded_at, self.epoch)
+            version = (versions.get(event.stream) or self._versions[event.stream]) + 1
+            placed, raw = record.place(event, position, version, recorded_at, self.epoch)
             if len(raw) >= EVENT_LIMIT:
                 raise EventTooLarge(event.type, len(raw), EVENT_LIMIT)
-            versions[event.stream] = version + 1
+            versions[event.stream] = version
             records.append(placed)
             encoded.append(raw)
         part = Part(self._next, len(encoded), recorded_at, b"".join(encoded))
@@ -218,12 +218,15 @@ class EventLog:
             raise BatchTooLarge(len(part.events), self._journal.max_batch_bytes, "bytes")
 
     def _on_durable(self, appends: int) -> None:
-        durable = [self._queued.popleft() for _ in range(appends)]
-        size = sum(append.size for append in durable)
-        self._queued_bytes -= size
-        self._feed.publish([event for append in durable for event in append.records], size)
-        for append in durable:
+        records: list[Record] = []
+        size = 0
+        for _ in range(appends):
+            append = self._queued.popleft()
+            records += append.records
+            size += append.size
             trio.lowlevel.reschedule(append.task)
+        self._queued_bytes -= size
+        self._feed.publish(records, size)
         self._room.unpark_all()
 
     def _on_failure(self, cause: BaseException) -> None:
@@ -239,36 +242,6 @@ class EventLog:
         self._queued.clear()
         self._feed.end(error)
         self._room.unpark_all()
-
-
-@asynccontextmanager
-async def open_log(
-    directory: Path, options: LogOptions | None = None, *, start: Bookmark | None = None
-) -> AsyncIterator[EventLog]:
-    """Take the directory's lock, recover, and write to the log until the block is left.
-
-    With a bookmark as `start`, only what lies behind it is read. Raises LogLocked, LogNotWritable,
-    CorruptLog, ForeignSegment, UnsupportedFormat or BookmarkUnfit.
-    """
-    options = options or LogOptions()
-    try:
-        journal, recovered = await trio.to_thread.run_sync(
-            open_journal,
-            options.storage(directory),
-            options.node_id,
-            options.segment_bytes,
-            options.clock,
-            start,
-        )
-    except OSError as error:
-        raise LogNotWritable(directory, str(error)) from error
-    log = EventLog(journal, recovered, options)
-    try:
-        await log.record_repairs(recovered.unlogged)
-        yield log
-    finally:
-        await log.close()
-        journal.close()
 
 
 def _never_abort(_: object) -> trio.lowlevel.Abort:

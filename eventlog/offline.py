@@ -84,7 +84,7 @@ def verify_storage(
     storage: Storage, tree: TreeAudit | None = None, looks: int = LOOKS
 ) -> Iterator[Verified]:
     """`verify_log` over any storage; with one look, for a log that nobody writes."""
-    audit, tree = Audit(read_tip(storage)), tree or TreeAudit()
+    audit, tree = Audit(read_tip(storage), tree=None), tree or TreeAudit()
     last: SegmentWalk | None = None
     for walk in walk_log(storage, looks=looks):
         if last is None:

@@ -68,19 +68,15 @@ class Subscription:
             for event in self._batch:
                 self.position = event.position
                 return event
-            if self.position < self._feed.head:
-                self._batch = iter(await self._feed.take(self.position, self._feed.head))
-            elif self._phase is _Phase.REPLAYING:
+            if self.position == self._feed.head and self._phase is _Phase.REPLAYING:
                 self._phase = _Phase.LIVE
                 return CaughtUp(self.position)
-            else:
-                await self._feed.wait_beyond(self.position)
+            self._batch = iter(await self._feed.follow(self.position))
 
     async def take(self) -> Sequence[Record]:
         """The next events in one go, waiting where there are none: the cheap way to fan out."""
-        rest = tuple(self._batch)
+        rest: Sequence[Record] = tuple(self._batch)
         if not rest:
-            await self._feed.wait_beyond(self.position)
-            rest = tuple(await self._feed.take(self.position, self._feed.head))
+            rest = await self._feed.follow(self.position)
         self.position = rest[-1].position
         return rest

@@ -14,7 +14,6 @@ from eventlog import (
     EventLog,
     LogClosed,
     LogOptions,
-    PositionInFuture,
     Record,
     Spare,
     Subscription,
@@ -44,53 +43,6 @@ async def _take(subscription: Subscription, count: int) -> list[int]:
 async def _fill(log: EventLog, count: int, stream: str = "s") -> None:
     for n in range(count):
         await log.append([event(f"{stream}{n}", stream)])
-
-
-async def test_a_read_ends_at_the_head_of_its_start(log: EventLog) -> None:
-    await _fill(log, 3)
-    reader = log.read()
-    await _fill(log, 2)
-    assert [r.position async for r in reader] == [1, 2, 3]
-    assert [r.position async for r in log.read(3)] == [4, 5]
-    assert [r.position async for r in log.read(5)] == []
-
-
-async def test_a_read_can_be_narrowed_to_a_stream(log: EventLog) -> None:
-    await _fill(log, 2, "a")
-    await log.append([event("1", "b"), event("2", "a"), event("3", "b")])
-    assert [(r.position, r.version) async for r in log.read(stream="b")] == [(3, 1), (5, 2)]
-    assert [r.position async for r in log.read(3, stream="b")] == [5]
-
-
-async def test_a_subscriber_gets_history_one_marker_and_what_follows(log: EventLog) -> None:
-    await _fill(log, 3)
-    subscription = log.subscribe(1)
-    assert await _take(subscription, 3) == [2, 3, -3]
-    await _fill(log, 2)
-    assert await _take(subscription, 2) == [4, 5]
-    assert subscription.position == 5
-
-
-async def test_an_empty_log_is_caught_up_at_once(log: EventLog) -> None:
-    subscription = log.subscribe()
-    assert await _take(subscription, 1) == [0]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_fill, log, 1)
-        assert await _take(subscription, 1) == [1]
-
-
-async def test_a_cursor_of_the_future_is_refused(log: EventLog) -> None:
-    await _fill(log, 2)
-    with pytest.raises(PositionInFuture) as caught:
-        log.subscribe(3)
-    assert (caught.value.after, caught.value.head) == (3, 2)
-    with pytest.raises(PositionInFuture):
-        log.read(3)
-
-
-async def test_a_negative_cursor_is_refused(log: EventLog) -> None:
-    with pytest.raises(ValueError, match="negative"):
-        log.subscribe(-1)
 
 
 async def test_readers_far_behind_read_files_and_arrive_without_a_gap(tmp_path: Path) -> None:
@@ -126,37 +78,6 @@ async def test_the_tail_in_memory_is_bounded_and_readers_behind_it_lose_nothing(
         for n in range(200):
             nursery.start_soon(log.append, [event(str(n), payload=bytes(1500))])
     assert await _take(stalled, 200) == list(range(1, 201))
-
-
-async def test_a_stalled_reader_is_known_to_nobody(log: EventLog) -> None:
-    stalled = log.subscribe()
-    await anext(stalled)
-    before = trio.lowlevel.current_statistics().tasks_living
-    await _fill(log, 50)
-    assert trio.lowlevel.current_statistics().tasks_living == before
-    assert await _take(stalled, 50) == list(range(1, 51))
-
-
-async def test_whole_commits_can_be_taken_at_once(log: EventLog) -> None:
-    await log.append([event(str(n)) for n in range(5)])
-    subscription = log.subscribe()
-    assert await _take(subscription, 2) == [1, 2]
-    assert [r.position for r in await subscription.take()] == [3, 4, 5]
-    assert subscription.position == 5
-    with trio.move_on_after(0) as scope:
-        await subscription.take()
-    assert scope.cancelled_caught
-
-
-async def test_a_waiting_subscriber_can_be_cancelled_and_go_on(log: EventLog) -> None:
-    subscription = log.subscribe()
-    await anext(subscription)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_take, subscription, 1)
-        await wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-    await _fill(log, 2)
-    assert await _take(subscription, 2) == [1, 2]
 
 
 async def test_closing_ends_waiting_subscribers_after_the_last_event(tmp_path: Path) -> None:

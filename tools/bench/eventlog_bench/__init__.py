@@ -1,0 +1,1 @@
+"""What the event log costs and gains, against what else could keep events. Knows no VMs."""
