@@ -1,8 +1,9 @@
 """Fetches packages of Debian 12 without installing them, as any user.
 
 Versions come from the system's package lists where it has them. Where it has none, or they are
-so old that the archive no longer holds what they name, lists of our own are fetched into the
-cache. A package is used only when its SHA-256 is the one that the signed lists name.
+so old that the archive no longer holds what they name, newer ones are fetched from the system's
+sources into the cache. A package is used only when its SHA-256 is the one that the signed lists
+name.
 """
 
 import hashlib
@@ -17,12 +18,6 @@ from chronovisor_guest.errors import GuestError
 from chronovisor_guest.progress import Progress, Report
 
 _SECONDS = 600  # for one call of apt: a slow mirror is fine, a dead one is not
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_SOURCES = f"""\
-deb [signed-by={_KEYRING}] http://deb.debian.org/debian bookworm main
-deb [signed-by={_KEYRING}] http://deb.debian.org/debian bookworm-updates main
-deb [signed-by={_KEYRING}] http://deb.debian.org/debian-security bookworm-security main
-"""
 # Nothing counts as installed, no lock of the system is touched, no other user is switched to.
 _READ_ONLY = ("Dir::State::status=/dev/null", "Debug::NoLocking=1", "APT::Sandbox::User=root",
               "APT::Architecture=amd64", "APT::Architectures=amd64")  # fmt: skip
@@ -60,7 +55,10 @@ class Archive:
         known = {package.name: package for package in map(_parse, text.strip().split("\n\n"))}
         missing = [name for name in names if name not in known]
         if missing:
-            raise GuestError(f"the package lists do not know {missing[0]}: run apt-get update")
+            raise GuestError(
+                f"the package lists do not know {missing[0]}: have the sources of Debian 12 in "
+                "/etc/apt and run apt-get update"
+            )
         return [known[name] for name in names]
 
     def fetch(self, packages: Sequence[Package]) -> dict[Package, Path]:
@@ -117,18 +115,13 @@ def _obtain(
 
 
 def _own_lists(cache: Path) -> Archive:
-    if not _KEYRING.exists():
-        raise GuestError(f"{_KEYRING} is missing: run apt-get install debian-archive-keyring")
     state = (cache / "apt").resolve()
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "sources.list").write_text(_SOURCES)
     options = (
         f"Dir::State={state}",
         f"Dir::State::lists={state}/lists",
         f"Dir::Cache={state}/cache",
-        f"Dir::Etc::sourcelist={state}/sources.list",
-        "Dir::Etc::sourceparts=/dev/null",
     )
     words = [word for option in (*_READ_ONLY, *options) for word in ("-o", option)]
     _run(["apt-get", *words, "-o", _STRICT_UPDATE, "-q", "update"], cache)
