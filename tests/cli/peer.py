@@ -211,14 +211,14 @@ def serving(state_dir: Path, broken_connections: int = 0) -> Iterator[Peer]:
         ended = asyncio.Event()
         server = Server([supervisor])
         await server.start(path=str(state_dir / "behind.sock"))
-        front = await asyncio.start_unix_server(
-            _Front(state_dir / "behind.sock", broken_connections).pass_on, state_dir / "grpc.sock"
-        )
+        clients = _Front(state_dir / "behind.sock", broken_connections)
+        front = await asyncio.start_unix_server(clients.pass_on, state_dir / "grpc.sock")
         served.append((asyncio.get_running_loop(), ended))
         is_served.set()
         await ended.wait()
         supervisor.stalled.set()
         front.close()
+        clients.hang_up()  # from Python 3.12 on, servers wait for them
         server.close()
         await server.wait_closed()
 
@@ -238,6 +238,12 @@ class _Front:
 
     def __init__(self, behind: Path, to_cut: int) -> None:
         self._behind, self._to_cut = behind, to_cut
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def hang_up(self) -> None:
+        """End every connection that there is."""
+        for connection in self._connections:
+            connection.cancel()
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._to_cut:
@@ -246,8 +252,16 @@ class _Front:
             writer.close()
             return
         there = await asyncio.open_unix_connection(self._behind)
-        with contextlib.suppress(ConnectionError):
-            await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+        copying = asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+        connection = asyncio.ensure_future(_settled(copying))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        await connection
+
+
+async def _settled(copying: "asyncio.Future[list[None]]") -> None:
+    with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        await copying
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
