@@ -259,7 +259,7 @@ class _Front:
         await connection
 
 
-async def _settled(copying: "asyncio.Future[list[None]]") -> None:
+async def _settled(copying: "asyncio.Future[tuple[None, None]]") -> None:
     with contextlib.suppress(ConnectionError, asyncio.CancelledError):
         await copying
 
