@@ -1,18 +1,17 @@
 """`log replay`, `log diff` and `log why`: what the log on disk comes to, and how it came to it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from supervisor.cli.messages import Json, event_json, instant_of
+from supervisor.cli.messages import Json, instant_of, record_json
 from supervisor.cli.offline import existing_log, explained, moment
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
 from supervisor.cli.output import note, print_facts, print_json, printable
 from supervisor.cli.stories import Story, Told, changes_in_words, story
 
 if TYPE_CHECKING:
-    from eventlog import Record
     from supervisor.past.causes import Chain
     from supervisor.past.changes import Change, Difference
     from supervisor.past.moment import Moment
@@ -120,7 +119,7 @@ def why(access: Access, *, position: int, as_json: bool) -> None:
 
 def _story(found: "Chain") -> Story:
     links = [
-        Told(_event_json(link.event), tuple(_event_json(each) for each in link.together))
+        Told(record_json(link.event), tuple(record_json(each) for each in link.together))
         for link in found.links
     ]
     return story(links, whole=found.whole)
@@ -167,10 +166,3 @@ def _phase(state: "VmState | None") -> str | None:
 
 def _outcome(state: "VmState | None") -> str | None:
     return None if state is None or state.outcome is None else state.outcome.value
-
-
-def _event_json(record: "Record") -> dict[str, Any]:
-    from supervisor.api.wire import from_record
-
-    event = event_json(from_record(record, log_id="", node_id=""))
-    return {key: value for key, value in event.items() if key not in {"log_id", "node_id"}}
