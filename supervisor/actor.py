@@ -17,6 +17,7 @@ from supervisor.caller import Caller
 from supervisor.cause import Cause, cause_of
 from supervisor.vm.commands import Command, CommandDenied, DenyReason
 from supervisor.vm.decide import decide
+from supervisor.vm.decision import Decision
 from supervisor.vm.effects import Effect
 from supervisor.vm.events import Event
 from supervisor.vm.evolve import evolve
@@ -44,6 +45,16 @@ class Journal(Protocol):
         self, state: VmState, events: tuple[Event, ...], cause: Cause
     ) -> tuple["Stamp", ...]:
         """Append after ``state``; return one stamp an event once all of them are on the disk."""
+
+
+class Core(msgspec.Struct, frozen=True):
+    """The pure functions that an actor is the shell of."""
+
+    decide: Callable[[VmState, Command | Observation, int], Decision] = decide
+    recover: Callable[[VmState], tuple[Effect, ...]] = recover
+
+
+CORE = Core()
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -107,12 +118,18 @@ class VmActor:
     """Owns one VM's state; nobody else may change it."""
 
     def __init__(
-        self, ref: VmRef, journal: Journal, host: Host, clock_ms: Callable[[], int]
+        self,
+        ref: VmRef,
+        journal: Journal,
+        host: Host,
+        clock_ms: Callable[[], int],
+        core: Core = CORE,
     ) -> None:
         self._ref = ref
         self._journal = journal
         self._host = host
         self._clock_ms = clock_ms
+        self._core = core
 
     async def run(self, cause: Cause) -> None:
         """Serve the VM until it is deleted or we are cancelled; first, pick up what was left."""
@@ -120,7 +137,7 @@ class VmActor:
         self._ref.mailbox = mailbox
         try:
             async with mailbox, trio.open_nursery() as nursery:
-                self._start(nursery, recover(self._ref.state), cause)
+                self._start(nursery, self._core.recover(self._ref.state), cause)
                 while self._ref.state.phase is not Phase.DELETED:
                     effects, cause = await self._receive(await inbox.receive())
                     self._start(nursery, effects, cause)
@@ -154,7 +171,7 @@ class VmActor:
     async def _advance(
         self, message: Command | Observation, cause: Cause
     ) -> tuple[tuple[Effect, ...], Cause]:
-        decision = decide(self._ref.state, message, self._clock_ms())
+        decision = self._core.decide(self._ref.state, message, self._clock_ms())
         if decision.events:  # durable before visible, and before any effect
             stamps = await self._journal.append(self._ref.state, decision.events, cause)
             for event, stamp in zip(decision.events, stamps, strict=True):

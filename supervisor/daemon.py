@@ -17,13 +17,10 @@ from importlib.metadata import version
 import msgspec
 import trio
 
-from eventlog import EventLog, LogOptions, Record, open_log
+from eventlog import EventLog, LogOptions, open_log
 from eventlog.notary import Notary
-from supervisor.actor import VmActor, VmRef
-from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
+from supervisor.admission.events import DaemonStarted
 from supervisor.admission.inputs import check_inputs
-from supervisor.admission.intake import Admission, Intake
-from supervisor.admission.state import AdmissionState
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.auth import load_token
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
@@ -31,30 +28,20 @@ from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
-from supervisor.caller import Caller
-from supervisor.cause import Cause
 from supervisor.checkpoints import Checkpoints
 from supervisor.config import Address, Config
+from supervisor.fleet import Fleet, Surroundings
 from supervisor.host.facts import read_facts
 from supervisor.host.host import VmHost
 from supervisor.host.timers import wall_clock_ms
-from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
 from supervisor.log_key import load_signer
-from supervisor.registry import Registry
-from supervisor.replay import World, define_from, load_vm
+from supervisor.replay import load_vm
 from supervisor.service import Service
 from supervisor.snapshots import Snapshots
 from supervisor.state_directory import StateDirectory, node_id, prepare_state_directory
-from supervisor.supervision import supervise
-from supervisor.vm.commands import CommandDenied, Stop
-from supervisor.vm.events import ComputationSubmitted
-from supervisor.vm.state import ENDED
+from supervisor.vm.state import VmState
 
 logger = logging.getLogger(__name__)
-
-HOST_TENANT = "host"
-STOP_ALL_S = 60
-"""With ``stop_vms``: what the VMs get to end before the daemon leaves all the same."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -135,44 +122,46 @@ class Daemon:
         self._snapshots = snapshots
         self._checkpoints = checkpoints
         self._nursery = nursery
-        self._registry = Registry()
         self._store = ArtifactStore(directory.artifacts)
         self._catalogue = Catalogue(config.catalogue)
         self._digests = DigestCache()
-        self._admission = self._admit(snapshots.world)
-        self._life = Cause("", "")
+        self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
 
-    def _admit(self, world: World) -> Admission:
-        # The fold goes on with its own, so that each snapshot is of one moment.
-        state = AdmissionState(world.admission.packed())
+    def _surroundings(self) -> Surroundings:
         check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
-        admission = Admission(state, self._log, check, self._start_submitted, self._registry.count)
-        if world.host is not None:
-            admission.intake = Intake.UNREADABLE
-            logger.error("no computations are taken: %s", world.host.why)
-        return admission
+        return Surroundings(self._host, check, self._load, wall_clock_ms)
+
+    def _host(self, vm_id: str) -> VmHost:
+        return VmHost(
+            vm_id,
+            self._directory.vms / vm_id,
+            artifacts=self._store,
+            catalogue=self._catalogue,
+            digests=self._digests,
+            machine=self._facts,
+        )
+
+    async def _load(self, vm_id: str) -> VmState:
+        latest = self._snapshots.latest
+        state = await load_vm(self._log, vm_id, latest.vms.get(vm_id), latest.position)
+        assert state is not None
+        return state
 
     async def recover(self) -> None:
         """Record that this life began, then give every VM of the log its actor."""
         started = DaemonStarted(
             version("chronovisor"), os.getpid(), self._facts.boot_id, self._facts.qemu
         )
-        record = await self._record(started)
-        self._life = Cause(record.event_id, record.event_id)
-        world = self._snapshots.world
-        for state in world.vms.values():
-            self._start_actor(self._registry.add(state), self._life)
-        for vm_id, unreadable in world.unavailable.items():
-            logger.error("VM %s is not attended to: %s", vm_id, unreadable.why)
-            self._registry.set_aside(vm_id, unreadable.why)
+        await self._fleet.recover(started, self._snapshots.world)
 
     async def serve(self, listeners: Listeners) -> Ready:
         """Open the APIs; return where they listen."""
+        registry = self._fleet.registry
         service = Service(
             self._log,
             self._checkpoints,
-            self._registry,
-            self._admission,
+            registry,
+            self._fleet.admission,
             self._store,
             self._directory.vms,
         )
@@ -188,74 +177,12 @@ class Daemon:
             unix=str(self._directory.grpc_socket),
             grpc=address_of(listeners.grpc),
             websocket=address_of(listeners.websocket),
-            vms=self._registry.count(),
+            vms=registry.count(),
         )
 
     async def leave(self) -> None:
         """Take no more work, stop the VMs if that was asked for, and record the end."""
-        self._admission.intake = Intake.CLOSED
         if self._config.stop_vms:
-            await self._stop_vms()
-        left = sum(1 for state in self._registry.states() if state.phase not in ENDED)
-        await self._record(DaemonStopped(StopReason.SIGNAL, left))
+            await self._fleet.stop_vms()
+        await self._fleet.leave()
         self._nursery.cancel_scope.cancel()
-
-    async def _stop_vms(self) -> None:
-        caller = Caller("daemon", HOST_TENANT, command_id=self._life.correlation_id)
-        async with trio.open_nursery() as nursery:
-            for state in list(self._registry.states()):
-                if state.phase not in ENDED:
-                    nursery.start_soon(self._stop_vm, state.vm_id, caller)
-
-    async def _stop_vm(self, vm_id: str, caller: Caller) -> None:
-        with trio.move_on_after(STOP_ALL_S) as patience:
-            try:
-                state = await self._registry.ask(vm_id, Stop(), caller)
-            except CommandDenied as denied:
-                logger.warning("VM %s was not stopped: %s", vm_id, denied)
-                return
-            if state.phase in ENDED:
-                return
-            async for _ in self._log.subscribe(self._log.head):
-                if self._registry.get(vm_id).phase in ENDED:
-                    return
-        if patience.cancelled_caught:
-            logger.warning("VM %s did not end within %d s and lives on", vm_id, STOP_ALL_S)
-
-    def _start_submitted(self, record: Record) -> None:
-        event = decode(record)
-        assert isinstance(event, ComputationSubmitted)
-        cause = Cause(record.causation_id, record.correlation_id, traceparent=record.traceparent)
-        ref = self._registry.add(define_from(record, event))
-        self._start_actor(ref, cause.followed_by(record.event_id))
-
-    def _start_actor(self, ref: VmRef, cause: Cause) -> None:
-        self._nursery.start_soon(self._run_actor, ref, cause, name=f"vm/{ref.state.vm_id}")
-
-    async def _run_actor(self, ref: VmRef, cause: Cause) -> None:
-        vm_id = ref.state.vm_id
-
-        async def run_once() -> None:
-            host = VmHost(
-                vm_id,
-                self._directory.vms / vm_id,
-                artifacts=self._store,
-                catalogue=self._catalogue,
-                digests=self._digests,
-                machine=self._facts,
-            )
-            await VmActor(ref, LogJournal(self._log), host, wall_clock_ms).run(cause)
-
-        async def reload() -> None:
-            latest = self._snapshots.latest
-            state = await load_vm(self._log, vm_id, latest.vms.get(vm_id), latest.position)
-            assert state is not None
-            ref.state = state
-
-        await supervise(f"VM {vm_id}", run_once, reload, wall_clock_ms)
-        self._registry.forget(vm_id)
-
-    async def _record(self, event: Event) -> Record:
-        new = encode(event, HOST_STREAM, HOST_TENANT, self._life)
-        (record,) = await self._log.append([new])
-        return record

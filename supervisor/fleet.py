@@ -1,0 +1,137 @@
+"""Every VM of one life of the daemon: taken in, given an actor, started again from the log.
+
+It opens no file, no socket and no clock: what touches the world is passed in as
+:class:`Surroundings`, so that the simulation (tests/simulation) runs this very code.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import trio
+
+from eventlog import EventLog, Record
+from supervisor.actor import CORE, Core, Host, VmActor, VmRef
+from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
+from supervisor.admission.intake import Admission, Intake
+from supervisor.admission.state import AdmissionState
+from supervisor.caller import Caller
+from supervisor.cause import Cause
+from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
+from supervisor.registry import Registry
+from supervisor.replay import World, define_from
+from supervisor.supervision import supervise
+from supervisor.vm.commands import CommandDenied, Stop
+from supervisor.vm.events import ComputationSubmitted
+from supervisor.vm.spec import Manifest
+from supervisor.vm.state import ENDED, VmState
+
+logger = logging.getLogger(__name__)
+
+HOST_TENANT = "host"
+STOP_ALL_S = 60
+"""What the VMs get to end, before a daemon that was told to stop them leaves all the same."""
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What touches the world: the host of each VM, its inputs, its state in the log, the clock."""
+
+    host: Callable[[str], Host]
+    check_inputs: Callable[[Manifest], None]
+    load: Callable[[str], Awaitable[VmState]]
+    clock_ms: Callable[[], int]
+    core: Core = CORE
+
+
+class Fleet:
+    """The VMs of one life, and how they are joined to the log."""
+
+    def __init__(
+        self, log: EventLog, world: World, surroundings: Surroundings, nursery: trio.Nursery
+    ) -> None:
+        self.registry = Registry()
+        self.admission = self._admit(log, world, surroundings)
+        self._log = log
+        self._surroundings = surroundings
+        self._nursery = nursery
+        self._life = Cause("", "")
+
+    def _admit(self, log: EventLog, world: World, surroundings: Surroundings) -> Admission:
+        # The fold goes on with its own, so that each snapshot is of one moment.
+        state = AdmissionState(world.admission.packed())
+        check, count = surroundings.check_inputs, self.registry.count
+        admission = Admission(state, log, check, self._start_submitted, count)
+        if world.host is not None:
+            admission.intake = Intake.UNREADABLE
+            logger.error("no computations are taken: %s", world.host.why)
+        return admission
+
+    async def recover(self, started: DaemonStarted, world: World) -> None:
+        """Record that this life began, then give every VM of the log its actor."""
+        record = await self._record(started)
+        self._life = Cause(record.event_id, record.event_id)
+        for state in world.vms.values():
+            self._start_actor(self.registry.add(state), self._life)
+        for vm_id, unreadable in world.unavailable.items():
+            logger.error("VM %s is not attended to: %s", vm_id, unreadable.why)
+            self.registry.set_aside(vm_id, unreadable.why)
+
+    async def leave(self) -> None:
+        """Take no more work, and record the end; VMs live on."""
+        self.admission.intake = Intake.CLOSED
+        left = sum(1 for state in self.registry.states() if state.phase not in ENDED)
+        await self._record(DaemonStopped(StopReason.SIGNAL, left))
+
+    async def stop_vms(self) -> None:
+        """Take no more work, and stop every VM; return when they have ended, or at last."""
+        self.admission.intake = Intake.CLOSED
+        caller = Caller("daemon", HOST_TENANT, command_id=self._life.correlation_id)
+        async with trio.open_nursery() as nursery:
+            for state in list(self.registry.states()):
+                if state.phase not in ENDED:
+                    nursery.start_soon(self._stop_vm, state.vm_id, caller)
+
+    async def _stop_vm(self, vm_id: str, caller: Caller) -> None:
+        with trio.move_on_after(STOP_ALL_S) as patience:
+            try:
+                state = await self.registry.ask(vm_id, Stop(), caller)
+            except CommandDenied as denied:
+                logger.warning("VM %s was not stopped: %s", vm_id, denied)
+                return
+            if state.phase in ENDED:
+                return
+            async for _ in self._log.subscribe(self._log.head):
+                if self.registry.get(vm_id).phase in ENDED:
+                    return
+        if patience.cancelled_caught:
+            logger.warning("VM %s did not end within %d s and lives on", vm_id, STOP_ALL_S)
+
+    def _start_submitted(self, record: Record) -> None:
+        event = decode(record)
+        assert isinstance(event, ComputationSubmitted)
+        cause = Cause(record.causation_id, record.correlation_id, traceparent=record.traceparent)
+        ref = self.registry.add(define_from(record, event))
+        self._start_actor(ref, cause.followed_by(record.event_id))
+
+    def _start_actor(self, ref: VmRef, cause: Cause) -> None:
+        self._nursery.start_soon(self._run_actor, ref, cause, name=f"vm/{ref.state.vm_id}")
+
+    async def _run_actor(self, ref: VmRef, cause: Cause) -> None:
+        vm_id = ref.state.vm_id
+        around = self._surroundings
+
+        async def run_once() -> None:
+            host = around.host(vm_id)
+            journal = LogJournal(self._log)
+            await VmActor(ref, journal, host, around.clock_ms, around.core).run(cause)
+
+        async def reload() -> None:
+            ref.state = await around.load(vm_id)
+
+        await supervise(f"VM {vm_id}", run_once, reload, around.clock_ms)
+        self.registry.forget(vm_id)
+
+    async def _record(self, event: Event) -> Record:
+        new = encode(event, HOST_STREAM, HOST_TENANT, self._life)
+        (record,) = await self._log.append([new])
+        return record
