@@ -8,7 +8,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -16,20 +16,25 @@ from eventlog.journal import Journal, Part
 
 T = TypeVar("T")
 
+OnDurable = Callable[[int], None]
+OnFailure = Callable[[BaseException], None]
+"""Run in the event loop: the oldest `n` parts are durable, or no part will be any more."""
+
+
+class Commits(Protocol):
+    """Takes parts and makes them durable, in order, while the event loop goes on."""
+
+    def put(self, part: Part) -> None:
+        """Queue the events of one append; the caller bounds the queue."""
+
+    async def stop(self) -> None:
+        """Commit what is queued, and end."""
+
 
 class Committer:
-    """Owns the writer thread.
+    """Owns the writer thread."""
 
-    `on_durable(n)` and `on_failure(error)` run in the event loop: the oldest `n` parts are
-    durable, or no part will be any more.
-    """
-
-    def __init__(
-        self,
-        journal: Journal,
-        on_durable: Callable[[int], None],
-        on_failure: Callable[[BaseException], None],
-    ) -> None:
+    def __init__(self, journal: Journal, on_durable: OnDurable, on_failure: OnFailure) -> None:
         self._journal = journal
         self._on_durable = on_durable
         self._on_failure = on_failure

@@ -15,7 +15,7 @@ import trio
 
 from eventlog import record
 from eventlog.archive import PARTS_PER_APPEND, Base, base_events
-from eventlog.committer import Committer
+from eventlog.committer import Commits, Committer, OnDurable, OnFailure
 from eventlog.errors import (
     BaseTooLate,
     BatchTooLarge,
@@ -75,10 +75,17 @@ class _Append:
 class EventLog:
     """One writer's log, made by `open_log` or `open_over`.
 
-    All methods belong to the event loop's thread.
+    All methods belong to the event loop's thread. `committer` makes durable what is queued; a
+    simulation has one without a thread.
     """
 
-    def __init__(self, journal: Journal, recovered: Recovered, options: LogOptions) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        recovered: Recovered,
+        options: LogOptions,
+        committer: Callable[[Journal, OnDurable, OnFailure], Commits] = Committer,
+    ) -> None:
         self.log_id = str(journal.log_id)
         self.node_id = options.node_id
         self.epoch = journal.epoch
@@ -96,7 +103,7 @@ class EventLog:
         self._room = trio.lowlevel.ParkingLot()
         self._ended: Callable[[], LogEnded] | None = None
         self._feed = Feed(journal, recovered.head)
-        self._committer = Committer(journal, self._on_durable, self._on_failure)
+        self._committer = committer(journal, self._on_durable, self._on_failure)
 
     @property
     def head(self) -> int:
