@@ -26,13 +26,17 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """One daemon. ``stop_vms``: end the VMs with the daemon in place of leaving them running."""
+    """One daemon. ``stop_vms``: end the VMs with the daemon in place of leaving them running.
+
+    ``fault_plan``: make it fail on purpose (docs/fault-injection.md).
+    """
 
     state_dir: Path
     catalogue: Path
     grpc: Address = Address(LOOPBACK, GRPC_PORT)
     websocket: Address = Address(LOOPBACK, WEBSOCKET_PORT)
     stop_vms: bool = False
+    fault_plan: Path | None = None
 
 
 def default_state_dir(environment: Mapping[str, str], uid: int) -> Path:

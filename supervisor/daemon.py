@@ -19,6 +19,7 @@ import trio
 
 from eventlog import EventLog, LogOptions, open_log
 from eventlog.notary import Notary
+from supervisor.actor import Host
 from supervisor.admission.events import DaemonStarted
 from supervisor.admission.inputs import check_inputs
 from supervisor.api.asyncio_bridge import serve_grpc
@@ -30,6 +31,7 @@ from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.checkpoints import Checkpoints
 from supervisor.config import Address, Config
+from supervisor.faults.seams import Seams, open_seams
 from supervisor.fleet import Fleet, Surroundings
 from supervisor.host.facts import read_facts
 from supervisor.host.host import VmHost
@@ -45,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Where the daemon listens, once it does."""
+    """Where the daemon listens, once it does; ``fault_plan`` is the digest of one in force."""
 
     version: str
     state_dir: str
@@ -54,6 +56,7 @@ class Ready(msgspec.Struct, frozen=True):
     grpc: Address
     websocket: Address
     vms: int
+    fault_plan: str = ""
 
 
 def main(config: Config, announce: Callable[[Ready], None]) -> None:
@@ -69,6 +72,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
     with ExitStack() as owned:
         # From the first moment on: a signal before we serve must still end us in good order.
         signals = owned.enter_context(trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
+        seams = open_seams(config.fault_plan)
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
         grpc = owned.enter_context(bind_tcp(config.grpc))
@@ -77,13 +81,13 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
         listeners = Listeners(unix, grpc, websocket)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
-        options = LogOptions(node_id=node_id(directory))
+        options = LogOptions(node_id=node_id(directory), storage=seams.storage)
         async with open_log(directory.log, options, start=snapshots.bookmark) as log:
             await trio.to_thread.run_sync(snapshots.fold)
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                daemon = Daemon(config, directory, log, snapshots, checkpoints, nursery)
+                daemon = Daemon(config, directory, log, snapshots, checkpoints, seams, nursery)
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
                 nursery.start_soon(snapshots.keep, lambda: log.head)
@@ -113,9 +117,11 @@ class Daemon:
         log: EventLog,
         snapshots: Snapshots,
         checkpoints: Checkpoints,
+        seams: Seams,
         nursery: trio.Nursery,
     ) -> None:
         self._config = config
+        self._seams = seams
         self._directory = directory
         self._facts = read_facts()
         self._log = log
@@ -131,15 +137,17 @@ class Daemon:
         check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
         return Surroundings(self._host, check, self._load, wall_clock_ms)
 
-    def _host(self, vm_id: str) -> VmHost:
-        return VmHost(
+    def _host(self, vm_id: str) -> Host:
+        host = VmHost(
             vm_id,
             self._directory.vms / vm_id,
             artifacts=self._store,
             catalogue=self._catalogue,
             digests=self._digests,
             machine=self._facts,
+            interpose=self._seams.interpose,
         )
+        return self._seams.host(vm_id, host)
 
     async def _load(self, vm_id: str) -> VmState:
         latest = self._snapshots.latest
@@ -152,7 +160,8 @@ class Daemon:
         started = DaemonStarted(
             version("chronovisor"), os.getpid(), self._facts.boot_id, self._facts.qemu
         )
-        await self._fleet.recover(started, self._snapshots.world)
+        notes = self._seams.loaded
+        await self._fleet.recover(started, self._snapshots.world, notes=notes)
 
     async def serve(self, listeners: Listeners) -> Ready:
         """Open the APIs; return where they listen."""
@@ -178,6 +187,7 @@ class Daemon:
             grpc=address_of(listeners.grpc),
             websocket=address_of(listeners.websocket),
             vms=registry.count(),
+            fault_plan="".join(plan.digest for plan in self._seams.loaded),
         )
 
     async def leave(self) -> None:
@@ -185,4 +195,5 @@ class Daemon:
         if self._config.stop_vms:
             await self._fleet.stop_vms()
         await self._fleet.leave()
+        self._seams.conclude()
         self._nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ It opens no file, no socket and no clock: what touches the world is passed in as
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import trio
@@ -66,10 +66,14 @@ class Fleet:
             logger.error("no computations are taken: %s", world.host.why)
         return admission
 
-    async def recover(self, started: DaemonStarted, world: World) -> None:
-        """Record that this life began, then give every VM of the log its actor."""
+    async def recover(
+        self, started: DaemonStarted, world: World, *, notes: Sequence[Event] = ()
+    ) -> None:
+        """Record that this life began, and ``notes`` on it; then give every VM its actor."""
         record = await self._record(started)
         self._life = Cause(record.event_id, record.event_id)
+        for note in notes:
+            await self._record(note)
         for state in world.vms.values():
             self._start_actor(self.registry.add(state), self._life)
         for vm_id, unreadable in world.unavailable.items():

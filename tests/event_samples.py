@@ -21,6 +21,7 @@ DIGEST_CHARACTERS = 16
 SAMPLES: tuple[AnyEvent, ...] = (
     admission.DaemonStarted("0.1.0", 4711, "boot", "7.2.0"),
     admission.DaemonStopped(admission.StopReason.SIGNAL, 2),
+    admission.FaultPlanLoaded(SHA256, ("QMP command cont is dropped (number 1)",)),
     admission.ComputationAdmitted("iris", "key-1", SHA256),
     admission.ArtifactStored(SHA256, 2048),
     vm.ComputationSubmitted(MANIFEST, SHA256),

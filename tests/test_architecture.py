@@ -12,7 +12,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor.cli",),
     ("supervisor.daemon",),
     ("supervisor.api", "supervisor.service", "supervisor.fleet"),
-    ("supervisor.supervision",),
+    ("supervisor.supervision", "supervisor.faults"),
     ("supervisor.host",),
     ("supervisor.snapshots", "supervisor.past"),
     ("supervisor.registry", "supervisor.admission", "supervisor.snapshot"),

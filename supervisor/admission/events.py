@@ -38,6 +38,16 @@ class ComputationAdmitted(msgspec.Struct, frozen=True):
     request_digest: str
 
 
+class FaultPlanLoaded(msgspec.Struct, frozen=True):
+    """This life of the daemon is made to fail; ``digest`` is SHA-256 over the plan's file.
+
+    ``faults`` says each in words. Not the computations are to blame for what follows.
+    """
+
+    digest: str
+    faults: tuple[str, ...]
+
+
 class ArtifactStored(msgspec.Struct, frozen=True):
     """The first upload of these bytes, in the stream ``artifact/<sha256>``; ``size`` in bytes."""
 
@@ -45,11 +55,12 @@ class ArtifactStored(msgspec.Struct, frozen=True):
     size: int
 
 
-Event = DaemonStarted | DaemonStopped | ComputationAdmitted | ArtifactStored
+Event = DaemonStarted | DaemonStopped | FaultPlanLoaded | ComputationAdmitted | ArtifactStored
 
 TAGS: dict[type[Event], str] = {
     DaemonStarted: "host.daemon-started.v1",
     DaemonStopped: "host.daemon-stopped.v1",
+    FaultPlanLoaded: "host.fault-plan-loaded.v1",
     ComputationAdmitted: "host.computation-admitted.v1",
     ArtifactStored: "artifact.stored.v1",
 }

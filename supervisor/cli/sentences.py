@@ -77,6 +77,9 @@ def _ended(word: str) -> Callable[[Facts], str]:
 SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     admission.DaemonStarted: "the daemon starts, version {version}, process {pid}",
     admission.DaemonStopped: "the daemon stops; {vms_left_running} VMs left running",
+    admission.FaultPlanLoaded: lambda facts: (
+        f"the daemon is made to fail: {'; '.join(map(str, facts.get('faults') or '?'))}"
+    ),
     admission.ComputationAdmitted: "{vm_id} is admitted",
     admission.ArtifactStored: "an artifact is stored, {size}, sha256 {sha256}",
     vm.ComputationSubmitted: "{manifest[name]} is submitted",

@@ -54,6 +54,12 @@ from supervisor.config import (
     "default: where `chronovisor guest build` builds]",
 )
 @click.option("--stop-vms", is_flag=True, help="Stop the VMs together with the daemon.")
+@click.option(
+    "--fault-plan",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Make the daemon fail as FILE says, to test its clients. Never for real work.",
+)
 @json_option
 @pass_access
 def serve(
@@ -63,6 +69,7 @@ def serve(
     ws: Address,
     catalogue: Path | None,
     stop_vms: bool,
+    fault_plan: Path | None,
     as_json: bool,
 ) -> None:
     """Run the daemon until Ctrl-C or SIGTERM.
@@ -80,6 +87,7 @@ def serve(
         grpc=grpc,
         websocket=ws,
         stop_vms=stop_vms,
+        fault_plan=fault_plan,
     )
     _run(config, as_json=as_json)
     note("the daemon has stopped")
@@ -95,7 +103,9 @@ def _run(config: Config, *, as_json: bool) -> None:
         if as_json:
             print_json(ready)
         else:
-            click.echo(f"serving on unix:{ready.unix}, gRPC {ready.grpc}, events {ready.websocket}")
+            faults = f", WITH FAULTS of plan {ready.fault_plan}" if ready.fault_plan else ""
+            where = f"unix:{ready.unix}, gRPC {ready.grpc}, events {ready.websocket}"
+            click.echo(f"serving on {where}{faults}")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("grpclib").setLevel(logging.WARNING)  # INFO tells of every client that leaves

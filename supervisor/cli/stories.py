@@ -40,6 +40,7 @@ _FIND = "the process is looked for"
 HOW: dict[type[Any], How] = {
     admission.DaemonStarted: How(),
     admission.DaemonStopped: How(seen="the daemon is told to leave"),
+    admission.FaultPlanLoaded: How(seen="serve --fault-plan"),
     admission.ComputationAdmitted: How(),
     admission.ArtifactStored: How(),
     vm.ComputationSubmitted: How(),

@@ -10,6 +10,7 @@ import trio
 
 from supervisor.host import agent_protocol as protocol
 from supervisor.host.agent_protocol import AgentMessage, AgentProtocolError, LineReader
+from supervisor.host.interposing import Channel, Interpose, direct
 from supervisor.host.logs import BoundedLog
 from supervisor.host.progress import ProgressThrottle
 from supervisor.host.report import Report
@@ -30,14 +31,22 @@ BYTES_PER_S = 1024 * 1024
 class AgentChannel:
     """The agent of one launch, for as long as its QEMU lives."""
 
-    def __init__(self, launch: int, directory: Path, log_bytes: int, exited: trio.Event) -> None:
+    def __init__(
+        self,
+        launch: int,
+        directory: Path,
+        log_bytes: int,
+        exited: trio.Event,
+        interpose: Interpose = direct,
+    ) -> None:
         self._launch = launch
         self._directory = directory
         self._log_bytes = log_bytes
         self._exited = exited
+        self._interpose = interpose
         self._lines = LineReader(launch)
         self._sending = trio.Lock()
-        self._stream: trio.SocketStream | None = None
+        self._stream: trio.abc.Stream | None = None
 
     async def attend(self, report: Report) -> None:
         """Report what the agent says until QEMU exits or the agent breaks the protocol."""
@@ -70,7 +79,8 @@ class AgentChannel:
             await trio.aclose_forcefully(stream)
 
     async def _serve(self, report: Report) -> None:
-        stream = await connect(self._directory, layout.AGENT_SOCKET)
+        opened = await connect(self._directory, layout.AGENT_SOCKET)
+        stream = self._interpose(Channel.AGENT, self._directory, opened)
         log = BoundedLog(self._directory / layout.GUEST_LOG, self._log_bytes)
         async with stream:
             with log:
@@ -82,7 +92,7 @@ class AgentChannel:
                 finally:
                     self._stream = None
 
-    async def _converse(self, stream: trio.SocketStream, listener: "Listener") -> None:
+    async def _converse(self, stream: trio.abc.Stream, listener: "Listener") -> None:
         self._lines = LineReader(self._launch)
         failure: AgentProtocolError | None = None
         async with trio.open_nursery() as nursery:

@@ -16,6 +16,7 @@ from supervisor.host.adoption import Found, find_process
 from supervisor.host.contact import Patience
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images
+from supervisor.host.interposing import Interpose, direct
 from supervisor.host.prepare import LaunchPreparation
 from supervisor.host.report import Report
 from supervisor.host.results_disk import collect
@@ -44,11 +45,13 @@ class VmHost:
         machine: HostFacts,
         now_ms: Callable[[], int] = wall_clock_ms,
         patience: Patience = PATIENCE,
+        interpose: Interpose = direct,
     ) -> None:
         self._directory = directory
         self._artifacts = artifacts
         self._machine = machine
         self._patience = patience
+        self._interpose = interpose
         self._timers = Timers(now_ms)
         self._sessions: dict[int, Session] = {}
         # One at a time: a VM may be deleted while its files are still being made or cleared.
@@ -110,7 +113,7 @@ class VmHost:
         except OSError as error:
             await report(ob.SpawnFailed(order.launch, explain(error, order.argv[0])))
             return
-        with self._session(Session(order, process, self._patience)) as session:
+        with self._session(Session(order, process, self._patience, self._interpose)) as session:
             await report(ob.QemuSpawned(order.launch, process.identity))
             await session.attend(report, session.contact.begin)
 
@@ -122,7 +125,9 @@ class VmHost:
         if not isinstance(found, Found):
             await report(found)
             return
-        with self._session(Session(order, found.process, self._patience)) as session:
+        with self._session(
+            Session(order, found.process, self._patience, self._interpose)
+        ) as session:
             await session.attend(report, partial(session.contact.resume, evidence=found.evidence))
 
     @contextmanager

@@ -7,6 +7,7 @@ import trio
 
 from supervisor.host.agent import AgentChannel
 from supervisor.host.contact import Contact, Patience
+from supervisor.host.interposing import Interpose, direct
 from supervisor.host.last_words import exit_evidence
 from supervisor.host.logs import bound_logs
 from supervisor.host.process import Process
@@ -21,7 +22,13 @@ DRAIN_DEADLINE_S = 10.0
 class Session:
     """A process that is proven to be the launch's, and everything that it says."""
 
-    def __init__(self, order: SpawnQemu | Reattach, process: Process, patience: Patience) -> None:
+    def __init__(
+        self,
+        order: SpawnQemu | Reattach,
+        process: Process,
+        patience: Patience,
+        interpose: Interpose = direct,
+    ) -> None:
         self.launch = order.launch
         self.process = process
         self._directory = Path(order.directory)
@@ -29,9 +36,16 @@ class Session:
         self._exited = trio.Event()
         self._speakers: trio.Nursery | None = None
         self.contact = Contact(
-            order.launch, self._directory, order.uuid, process.identity, self._exited, patience
+            order.launch,
+            self._directory,
+            order.uuid,
+            process.identity,
+            self._exited,
+            patience,
         )
-        self.agent = AgentChannel(order.launch, self._directory, order.log_bytes, self._exited)
+        self.agent = AgentChannel(
+            order.launch, self._directory, order.log_bytes, self._exited, interpose
+        )
 
     async def attend(
         self, report: Report, first_contact: Callable[[Report], Awaitable[None]]

@@ -89,7 +89,7 @@ def _wrong_leaf(value: object, kind: inspect.Type) -> str | None:
         case inspect.StrType() if isinstance(value, str):
             return None if _fits(value, kind) else ""
         case inspect.IntType() if isinstance(value, int) and not isinstance(value, bool):
-            return None
+            return None if _lies_within(value, kind) else ""
         case inspect.NoneType() if value is None:
             return None
         case inspect.EnumType() if isinstance(value, str):
@@ -103,6 +103,10 @@ def _wrong_leaf(value: object, kind: inspect.Type) -> str | None:
 def _fits(text: str, kind: inspect.StrType) -> bool:
     long_enough = len(text) >= (kind.min_length or 0)
     return long_enough and (kind.pattern is None or re.search(kind.pattern, text) is not None)
+
+
+def _lies_within(number: int, kind: inspect.IntType) -> bool:
+    return (kind.ge is None or number >= kind.ge) and (kind.le is None or number <= kind.le)
 
 
 def _wrong_quantity(kind: type, value: object) -> str | None:

@@ -7,8 +7,8 @@ seconds what it would otherwise find in hours.
 import contextlib
 import time
 
-from chronovisor_crash.passthrough import PassingFile, PassingStorage
 from eventlog import segment
+from eventlog.passthrough import PassingFile, PassingStorage
 from eventlog.segment import SPARE_NAME, TIP_NAME
 from eventlog.storage import File, Storage
 

@@ -1,4 +1,4 @@
-"""A storage in front of another that passes everything on: what mutants override a part of."""
+"""A storage in front of another that passes everything on: whoever breaks one overrides a part."""
 
 from eventlog.storage import File, Lock, Storage
 
