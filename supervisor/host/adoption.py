@@ -1,25 +1,27 @@
 """Finding the QEMU of a launch again, and proving that it is the one before it is touched.
 
-The proofs, each of which QEMU gives up when it dies, however it dies:
-
-    launch lock     an flock on a descriptor that only this QEMU inherited
-    start time      of the process with the recorded PID, on the recorded boot
-    pidfile lock    QEMU holds a record lock on its pidfile; the kernel says who
-    query-uuid      the last one, over QMP, by :class:`supervisor.host.contact.Contact`
+A process is adopted when it is the one that was recorded (PID, start time, boot), or the one that
+holds QEMU's lock on the pidfile, or whose command line names the launch's UUID, and when it has the
+launch's lock or that UUID. Whatever contradicts this leaves it untouched: proven alive but not
+proven ours is silence, never death. Over QMP, :class:`supervisor.host.contact.Contact` adds the
+socket's peer and ``query-uuid``.
 """
 
-import fcntl
 import os
-import struct
+import signal
 from pathlib import Path
+from typing import Never
 
 import msgspec
 import trio
 
+from supervisor.host import proc
 from supervisor.host.last_words import exit_evidence
+from supervisor.host.locks import lock_is_held, pidfile_owner, pidfile_was_written
 from supervisor.host.process import ExitStatus, Process, reap, start_ticks
 from supervisor.vm import layout
 from supervisor.vm.effects import Reattach
+from supervisor.vm.layout import InheritedFd
 from supervisor.vm.observations import (
     HostRebooted,
     NeverSpawned,
@@ -28,10 +30,10 @@ from supervisor.vm.observations import (
     ProcessSilent,
 )
 
-PIDFILE_DEADLINE_S = 2.0
-"""QEMU writes its pidfile some milliseconds after its start, which may have been just now."""
-PIDFILE_STEP_S = 0.05
-PIDFILE_BYTES = 32
+DOUBT_S = 2.0
+"""A process that was just started has no pidfile yet, nor its own command line; one that was just
+killed has let go of its files and not yet of its PID. Both take milliseconds on an idle host."""
+DOUBT_STEP_S = 0.05
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -44,102 +46,145 @@ class Found(msgspec.Struct, frozen=True):
 Missing = HostRebooted | NeverSpawned | ProcessExited | ProcessSilent
 
 
+class NotProven(Exception):
+    """Something of the launch lives, but this process is not proven to be it."""
+
+
+class Gone(Exception):
+    """There is no such process any more, or it is not the launch's at all."""
+
+
 async def find_process(order: Reattach, boot_id: str) -> Found | Missing:
     """Return the launch's process, or the observation that says why there is none."""
     directory = Path(order.directory)
     if order.process is not None and order.process.boot_id != boot_id:
         return HostRebooted(order.launch)
-    pid = order.process.pid if order.process else await _pid_from_pidfile(directory)
-    if not lock_is_held(directory):
-        return _gone(order, pid)
-    if pid is None:
-        return ProcessSilent(order.launch, "QEMU runs, but it has not written its pidfile")
-    return _prove(order, directory, pid, boot_id)
+    give_up = trio.current_time() + DOUBT_S
+    while True:
+        try:
+            pid = await _pid_of(order, directory)
+            return _prove(order, directory, pid, boot_id)
+        except Gone:
+            return _gone(order, directory)
+        except NotProven as doubt:
+            if trio.current_time() >= give_up:
+                return ProcessSilent(order.launch, str(doubt))
+        await trio.sleep(DOUBT_STEP_S)
 
 
-def lock_is_held(directory: Path) -> bool:
-    """Return whether a process has the launch's lock: that launch lives."""
+async def _pid_of(order: Reattach, directory: Path) -> int:
+    if order.process is not None:
+        return order.process.pid
+    if (pid := pidfile_owner(directory)) is not None:
+        return pid
+    named = await trio.to_thread.run_sync(_named, directory, order.uuid)
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise NotProven(f"processes {', '.join(map(str, named))} all name the launch's UUID")
+    if lock_is_held(directory):
+        raise NotProven("the launch's lock is held, but no QEMU has its pidfile or its UUID")
+    raise Gone
+
+
+def _named(directory: Path, uuid: str) -> list[int]:
+    ours = _users(directory)
+    return [
+        seen.pid
+        for seen in proc.machines()
+        if seen.machine_uuid == uuid and proc.owner(seen.pid) in ours
+    ]
+
+
+def _users(directory: Path) -> set[int]:
+    """Return whose processes may be ours: a command line alone is written by anybody."""
     try:
-        descriptor = os.open(directory / layout.LOCK, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        return {os.geteuid(), directory.stat().st_uid}
+    except OSError:
+        return {os.geteuid()}
 
 
-def pidfile_owner(directory: Path) -> int | None:
-    """Return the PID of the process that holds the lock on QEMU's pidfile."""
-    try:
-        descriptor = os.open(directory / layout.PIDFILE, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    try:
-        # struct flock of fcntl(2): type, whence, start, length, pid.
-        request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = struct.unpack("hhqqi4x", fcntl.fcntl(descriptor, fcntl.F_GETLK, request))
-    finally:
-        os.close(descriptor)
-    return None if answer[0] == fcntl.F_UNLCK else int(answer[4])
-
-
-async def _pid_from_pidfile(directory: Path) -> int | None:
-    with trio.move_on_after(PIDFILE_DEADLINE_S):
-        while lock_is_held(directory):
-            if (pid := pidfile_owner(directory)) is not None:
-                return pid
-            await trio.sleep(PIDFILE_STEP_S)
-    return _written_pid(directory)
-
-
-def _written_pid(directory: Path) -> int | None:
-    try:
-        with (directory / layout.PIDFILE).open("rb") as file:
-            return int(file.read(PIDFILE_BYTES))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _prove(order: Reattach, directory: Path, pid: int, boot_id: str) -> Found | Missing:
+def _prove(order: Reattach, directory: Path, pid: int, boot_id: str) -> Found:
     try:
         pidfd = os.pidfd_open(pid)  # first: from here on the PID cannot come to mean another
     except ProcessLookupError:
-        return _gone(order, pid)
+        return _refuse_the_dead(directory, f"process {pid} is gone")
+    try:
+        ticks = _start_of(order, directory, pidfd, pid)
+        evidence = _evidence(order, directory, pid)
+        _check_in_reach(pidfd, pid)
+    except BaseException:
+        os.close(pidfd)
+        raise
+    started = f"start time {ticks} of boot {boot_id}"
+    return Found(Process(ProcessIdentity(pid, ticks, boot_id), pidfd), (started, *evidence))
+
+
+def _start_of(order: Reattach, directory: Path, pidfd: int, pid: int) -> int:
     try:
         ticks = start_ticks(pid)
-        evidence = _evidence(order, pid, ticks, pidfile_owner(directory))
-    except (ProcessLookupError, NotProven) as error:
-        os.close(pidfd)
-        return ProcessSilent(order.launch, str(error))
-    identity = ProcessIdentity(pid, ticks, boot_id)
-    return Found(Process(identity, pidfd), evidence)
-
-
-class NotProven(Exception):
-    """The launch lives, but this process is not proven to be it."""
-
-
-def _evidence(order: Reattach, pid: int, ticks: int, owner: int | None) -> tuple[str, ...]:
-    if owner not in (None, pid):
-        raise NotProven(f"the launch lives, but its pidfile belongs to process {owner}, not {pid}")
-    if order.process is None and owner is None:
-        raise NotProven(f"the launch lives, but process {pid} does not hold its pidfile")
+    except ProcessLookupError:
+        return _refuse_the_dead(directory, f"process {pid} is gone")
+    if proc.has_ended(pidfd):
+        return _refuse_the_dead(directory, f"process {pid} is a zombie")
     if order.process is not None and order.process.start_ticks != ticks:
-        raise NotProven(f"the launch lives, but process {pid} is another one than was spawned")
-    started = () if order.process is None else (f"start time {ticks}",)
-    written = () if owner is None else (f"pidfile locked by process {pid}",)
-    return ("launch lock held", *started, *written)
+        return _refuse_the_dead(directory, f"process {pid} is another one than was spawned")
+    return ticks
 
 
-def _gone(order: Reattach, pid: int | None) -> NeverSpawned | ProcessExited:
-    if pid is None:
+def _refuse_the_dead(directory: Path, why: str) -> Never:
+    if lock_is_held(directory):
+        raise NotProven(f"the launch's lock is held, but {why}")
+    raise Gone
+
+
+def _evidence(order: Reattach, directory: Path, pid: int) -> tuple[str, ...]:
+    owner = pidfile_owner(directory)
+    if owner not in (None, pid):
+        raise NotProven(f"the launch's pidfile belongs to process {owner}, not {pid}")
+    named = _names_uuid(pid, order.uuid)
+    lock = _lock_evidence(directory, pid)
+    if not lock and not named:
+        raise Gone
+    pidfile = (f"pidfile locked by process {pid}",) if owner else ()
+    return (*lock, *pidfile, *named)
+
+
+def _names_uuid(pid: int, uuid: str) -> tuple[str, ...]:
+    if proc.Seen(pid, proc.command_line(pid)).machine_uuid != uuid:
+        return ()
+    return (f"command line names {uuid}",)
+
+
+def _lock_evidence(directory: Path, pid: int) -> tuple[str, ...]:
+    if not lock_is_held(directory):
+        return ()
+    match proc.has_open(pid, InheritedFd.LOCK, directory / layout.LOCK):
+        case True:
+            return (f"launch lock held by process {pid}",)
+        case None:  # not ours to look into; that the lock is held still says that the launch lives
+            return ("launch lock held",)
+        case False:
+            raise NotProven(f"the launch's lock is held, but not by process {pid}")
+
+
+def _check_in_reach(pidfd: int, pid: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except PermissionError:
+        raise NotProven(
+            f"process {pid} lives, but belongs to another user: start the daemon as the user that "
+            "started it"
+        ) from None
+    except ProcessLookupError:
+        raise Gone from None
+
+
+def _gone(order: Reattach, directory: Path) -> NeverSpawned | ProcessExited:
+    if order.process is None and not pidfile_was_written(directory):
         return NeverSpawned(order.launch)
     status = _status_of_our_child(order.process) if order.process else ExitStatus()
-    return ProcessExited(order.launch, exit_evidence(status, Path(order.directory)))
+    return ProcessExited(order.launch, exit_evidence(status, directory))
 
 
 def _status_of_our_child(process: ProcessIdentity) -> ExitStatus:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from supervisor.artifacts.errors import ArtifactError
 from supervisor.artifacts.store import ArtifactStore
-from supervisor.host.adoption import lock_is_held
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images, NotBootable
 from supervisor.host.inputs_disk import write_inputs
+from supervisor.host.locks import lock_is_held
 from supervisor.host.results_disk import make_results_disk
 from supervisor.vm import layout
 from supervisor.vm.effects import PrepareLaunch

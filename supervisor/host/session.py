@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 
 from supervisor.host.agent import AgentChannel
-from supervisor.host.contact import Contact, Patience
+from supervisor.host.contact import WATCHED, Contact, Patience
 from supervisor.host.interposing import Interpose, direct
 from supervisor.host.last_words import exit_evidence
 from supervisor.host.logs import bound_logs
@@ -64,8 +64,7 @@ class Session:
     def resume_contact(self, report: Report) -> None:
         """Try QMP again -> Reattached | ProcessSilent; the process was never out of sight."""
         if self._speakers is not None and not self._exited.is_set():
-            evidence = ("pidfd watched since it was proven",)
-            self._speakers.start_soon(self.contact.resume, self._heard(report), evidence)
+            self._speakers.start_soon(self.contact.resume, self._heard(report), (WATCHED,))
 
     def _heard(self, report: Report) -> Report:
         async def hear(observation: Observation) -> None:

@@ -5,6 +5,7 @@ A socket address has 107 bytes (unix(7)); ``/proc/self/fd/N/name`` always fits.
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ BACKLOG = 16
 """One daemon connects, and again after it lost the connection; QEMU serves one at a time."""
 CONNECT_DEADLINE_S = 5.0
 """A listening socket takes a connection at once; only a full backlog makes it wait."""
+
+_CREDENTIALS = struct.Struct("3i")
 
 
 def listen(directory: Path, name: str) -> socket.socket:
@@ -45,6 +48,16 @@ async def connect(directory: Path, name: str) -> trio.SocketStream:
     except BaseException:
         connection.close()
         raise
+
+
+def serving_process(stream: trio.SocketStream) -> int:
+    """Return the process that listened for the peer of this connection (unix(7), SO_PEERCRED).
+
+    0 names a process of another PID namespace.
+    """
+    answer = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, _user, _group = _CREDENTIALS.unpack(answer)
+    return int(pid)
 
 
 @contextmanager

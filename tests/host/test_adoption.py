@@ -1,7 +1,12 @@
 """What proves that a process is the launch's, tried on stand-ins that hold the same locks."""
 
+import fcntl
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +14,8 @@ import msgspec
 import pytest
 import trio
 
-from supervisor.host.adoption import Found, find_process, lock_is_held, pidfile_owner
+from supervisor.host.adoption import Found, find_process
+from supervisor.host.locks import lock_is_held, pidfile_owner
 from supervisor.host.process import Process, start_ticks
 from supervisor.host.sockets import connect, listen
 from supervisor.host.spawn import spawn
@@ -24,9 +30,11 @@ from supervisor.vm.observations import (
 )
 
 BOOT_ID = "this boot"
+NOBODY = 65534
+UUID = "11111111-2222-5333-8444-555555555555"
 STAND_IN = """
 import fcntl, os, sys, time
-if sys.argv[1:]:
+if sys.argv[1] != "-uuid":
     pidfile = open(sys.argv[1], "w")
     fcntl.lockf(pidfile, fcntl.LOCK_EX)
     print(os.getpid(), file=pidfile, flush=True)
@@ -39,9 +47,16 @@ class StandIn:
     """A process with the launch's lock, and with a locked pidfile when it is told to."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
-        argv = (sys.executable, "-c", STAND_IN, *arguments)
+        argv = (sys.executable, "-c", STAND_IN, *arguments, "-uuid", UUID)
         self.process: Process = spawn(directory, argv, BOOT_ID)
         self.identity = self.process.identity
+
+    def awake(self, directory: Path) -> None:
+        """Wait until it runs its own program, under its own command line."""
+        give_up = time.monotonic() + 20
+        while b"ready" not in (directory / layout.STDERR_LOG).read_bytes():
+            assert time.monotonic() < give_up, "the stand-in does not start"
+            os.sched_yield()
 
     async def end(self) -> None:
         self.process.send(ProcessSignal.KILL)
@@ -60,7 +75,7 @@ async def stand_in(tmp_path: Path) -> AsyncIterator[StandIn]:
 
 
 def order(directory: Path, process: ProcessIdentity | None) -> Reattach:
-    return Reattach(1, str(directory), "uuid", process, 4096)
+    return Reattach(1, str(directory), UUID, process, 4096)
 
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "unrecorded"])
@@ -70,9 +85,13 @@ async def test_each_proof_is_named(tmp_path: Path, stand_in: StandIn, recorded: 
     assert isinstance(found, Found)
     found.process.close()
     assert found.process.identity == stand_in.identity
-    start = [f"start time {stand_in.identity.start_ticks}"] if recorded else []
-    pidfile = f"pidfile locked by process {stand_in.identity.pid}"
-    assert list(found.evidence) == ["launch lock held", *start, pidfile]
+    pid, ticks = stand_in.identity.pid, stand_in.identity.start_ticks
+    assert found.evidence == (
+        f"start time {ticks} of boot {BOOT_ID}",
+        f"launch lock held by process {pid}",
+        f"pidfile locked by process {pid}",
+        f"command line names {UUID}",
+    )
 
 
 async def test_another_boot_is_seen_before_anything_else(tmp_path: Path) -> None:
@@ -103,14 +122,93 @@ async def test_a_stranger_is_not_adopted_while_the_launch_lives(
     assert f"belongs to process {stand_in.identity.pid}" in seen.detail
 
 
-async def test_a_launch_without_a_pidfile_is_alive_but_unproven(
+async def test_a_process_that_does_not_hold_the_lock_is_not_adopted(
+    tmp_path: Path, stand_in: StandIn
+) -> None:
+    (tmp_path / layout.PIDFILE).unlink()
+    stranger = ProcessIdentity(os.getpid(), start_ticks(os.getpid()), BOOT_ID)
+    seen = await find_process(order(tmp_path, stranger), BOOT_ID)
+    assert isinstance(seen, ProcessSilent)
+    assert f"not by process {os.getpid()}" in seen.detail
+
+
+@pytest.mark.parametrize("pidfile", [None, "1", str(os.getpid())], ids=["none", "init's", "ours"])
+async def test_an_unrecorded_launch_is_found_by_its_command_line(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, pidfile: str | None
+) -> None:
+    if pidfile is not None:
+        (tmp_path / layout.PIDFILE).write_text(pidfile)
+    stand_in = StandIn(tmp_path)
+    stand_in.awake(tmp_path)
+    found = await find_process(order(tmp_path, None), BOOT_ID)
+    await stand_in.end()
+    assert isinstance(found, Found)
+    found.process.close()
+    assert found.process.identity == stand_in.identity
+    assert f"command line names {UUID}" in found.evidence
+
+
+async def test_a_lock_that_no_qemu_holds_is_doubt_and_not_death(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    stand_in = StandIn(tmp_path)
-    seen = await find_process(order(tmp_path, None), BOOT_ID)
+    with (tmp_path / layout.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seen = await find_process(order(tmp_path, None), BOOT_ID)
+        assert isinstance(seen, ProcessSilent)
+        gone = ProcessIdentity(2**22 + 1, 1, BOOT_ID)
+        assert isinstance(await find_process(order(tmp_path, gone), BOOT_ID), ProcessSilent)
+    assert isinstance(await find_process(order(tmp_path, gone), BOOT_ID), ProcessExited)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "unrecorded"])
+async def test_a_launch_whose_directory_was_deleted_is_still_alive(
+    tmp_path: Path,
+    autojump_clock: trio.abc.Clock,
+    recorded: bool,  # noqa: FBT001
+) -> None:
+    directory = tmp_path / "launch-1"
+    directory.mkdir()
+    stand_in = StandIn(directory)
+    stand_in.awake(directory)
+    shutil.rmtree(directory)
+    found = await find_process(order(directory, stand_in.identity if recorded else None), BOOT_ID)
     await stand_in.end()
-    assert isinstance(seen, ProcessSilent)
-    assert "pidfile" in seen.detail
+    assert isinstance(found, Found)
+    found.process.close()
+    assert found.process.identity == stand_in.identity
+    assert f"command line names {UUID}" in found.evidence
+    assert "lock" not in " ".join(found.evidence)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a process of another user")
+async def test_a_process_of_another_user_is_alive_and_not_ours() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        stand_in = StandIn(directory)
+        stand_in.awake(directory)
+        for path in (directory, directory / layout.LOCK):
+            os.chown(path, NOBODY, NOBODY)
+        seen = await trio.to_thread.run_sync(_as_another_user, order(directory, stand_in.identity))
+        await stand_in.end()
+    assert "ProcessSilent" in seen
+    assert "belongs to another user" in seen
+
+
+def _as_another_user(wanted: Reattach) -> str:
+    """Look for a process from a child that gave up its rights; return what it found."""
+    code = (
+        "import os, sys, trio, msgspec;"
+        "from supervisor.host.adoption import find_process;"
+        "from supervisor.vm.effects import Reattach;"
+        "wanted = msgspec.json.decode(sys.argv[1], type=Reattach);"
+        ""
+        f"os.setgid({NOBODY}); os.setuid({NOBODY});"
+        f"print(trio.run(find_process, wanted, {BOOT_ID!r}))"
+    )
+    asked = msgspec.json.encode(wanted).decode()
+    return subprocess.run(
+        [sys.executable, "-c", code, asked], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
 
 
 async def test_a_killed_process_frees_its_locks_and_is_gone(

@@ -13,10 +13,10 @@ from supervisor.actor import Host
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
-from supervisor.host.adoption import lock_is_held, pidfile_owner
 from supervisor.host.contact import Patience
 from supervisor.host.facts import read_facts
 from supervisor.host.host import VmHost
+from supervisor.host.locks import lock_is_held, pidfile_owner
 from supervisor.vm.effects import SpawnQemu
 from supervisor.vm.observations import ExitEvidence, LaunchPrepared, ProcessIdentity
 from supervisor.vm.qemu_argv import launch_uuid, qemu_argv

@@ -28,7 +28,7 @@ from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.exits import Failure
 from supervisor.cli.options import Access
 from supervisor.cli.watching import until_ended
-from supervisor.host.adoption import pidfile_owner
+from supervisor.host.locks import pidfile_owner
 from supervisor.manifest import Upload, load, prepare
 from supervisor.vm import events as ev
 from supervisor.vm import layout
