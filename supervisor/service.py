@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
+import trio
 
 from eventlog import EventLog, WrongExpectedVersion
 from supervisor.admission.events import ArtifactStored
@@ -19,6 +21,7 @@ from supervisor.artifacts.store import ArtifactStore, Stored
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
 from supervisor.checkpoints import Checkpoints
+from supervisor.host.flight_recorder import transcript
 from supervisor.host.logs import console_path, guest_log_path
 from supervisor.journal import ARTIFACT_PREFIX, encode
 from supervisor.registry import Registry
@@ -41,6 +44,13 @@ class Submitted(msgspec.Struct, frozen=True):
 
     state: VmState
     reused: bool
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What the flight recorder kept of a launch, as lines of JSON."""
+
+    launch: int
+    content: bytes
 
 
 class Service:
@@ -109,6 +119,16 @@ class Service:
     def guest_log(self, vm_id: str) -> Path:
         """Return where the lines that the algorithm printed lie, if they exist."""
         return guest_log_path(self._vms / vm_id, self._registry.get(vm_id).launch_number)
+
+    async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
+        """Return what was said to QEMU and by it in a launch, the current one by default."""
+        state = self._registry.get(vm_id)
+        wanted = state.launch_number if launch is None else launch
+        if not 1 <= wanted <= state.launch_number:
+            detail = f"VM {vm_id!r} has {state.launch_number} launches, no launch {wanted}"
+            raise CommandDenied(DenyReason.NO_LAUNCH, detail)
+        read = partial(transcript, self._vms / vm_id, wanted)
+        return Transcript(wanted, await trio.to_thread.run_sync(read))
 
     async def _record(self, stored: Stored, caller: Caller) -> None:
         stream = f"{ARTIFACT_PREFIX}{stored.sha256}"

@@ -30,6 +30,15 @@ class Stored(Protocol):
     def size(self) -> int: ...
 
 
+class Transcript(Protocol):
+    """What was said on QMP in a launch, as lines of JSON."""
+
+    @property
+    def launch(self) -> int: ...
+    @property
+    def content(self) -> bytes: ...
+
+
 class Log(Protocol):
     """The part of :class:`eventlog.EventLog` that subscribers need."""
 
@@ -90,6 +99,10 @@ class Supervisor(Protocol):
 
     def console(self, vm_id: str) -> Path:
         """Return the console log of the VM's current launch; it need not exist yet."""
+        ...
+
+    async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
+        """Return what was said on QMP in a launch; None is the current one."""
         ...
 
     def guest_log(self, vm_id: str) -> Path:

@@ -18,6 +18,7 @@ from supervisor.cli import (
     past,
     serving,
     submitting,
+    transcripts,
     vms,
 )
 from supervisor.cli.exits import ExitCode, Failure, table
@@ -94,6 +95,7 @@ for command in (
     *lifecycle.COMMANDS,
     fetching.result,
     fetching.console,
+    transcripts.transcript,
     logs.log,
     guest.guest,
     manifests.manifest,

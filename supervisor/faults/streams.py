@@ -3,17 +3,19 @@
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 import trio
 
 from supervisor.faults.plan import CorruptQmp, DelayQmp, DropQmp, QmpFault, RefuseQmp, StallAgent
 from supervisor.faults.trigger import Trigger
+from supervisor.host.interposing import Bytes, Lines, PassingStream
 
 GARBAGE = b"\xff not QMP\r\n"
 REFUSAL = "refused by the fault plan"
-LINE_BYTES_MAX = 1024 * 1024
-"""Of half a line that is kept; what the daemon and an agent send is much shorter."""
+LINE_BYTES = 65536
+"""What the daemon and an agent send is much shorter."""
 
 
 class Spoken(msgspec.Struct, frozen=True):
@@ -27,40 +29,17 @@ class Spoken(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Spoken).decode
 
 
-class Lines:
-    """Pieces of a stream -> the lines that they complete; what is not JSON is passed over."""
+class Speech:
+    """Pieces of a stream -> what matters of the messages that they complete."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._lines = Lines(LINE_BYTES)
 
-    def take(self, data: bytes | bytearray | memoryview) -> Iterator[Spoken]:
-        """Yield what ``data`` completes."""
-        *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
-        self._rest = self._rest[-LINE_BYTES_MAX:]
-        for line in lines:
-            try:
+    def take(self, data: Bytes) -> Iterator[Spoken]:
+        """Yield the messages; what is not JSON is passed over."""
+        for line in self._lines.take(data):
+            with suppress(msgspec.DecodeError):
                 yield _decode(line)
-            except msgspec.DecodeError:
-                continue
-
-
-class PassingStream(trio.abc.Stream):
-    """Passes everything on."""
-
-    def __init__(self, inner: trio.abc.Stream) -> None:
-        self._inner = inner
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._inner.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 class FaultyQmp(PassingStream):
@@ -69,13 +48,13 @@ class FaultyQmp(PassingStream):
     def __init__(self, inner: trio.abc.Stream, faults: Sequence[Trigger[QmpFault]]) -> None:
         super().__init__(inner)
         self._faults = faults
-        self._lines = Lines()
+        self._speech = Speech()
         self._interjected: deque[bytes] = deque()
         self._receiving = trio.CancelScope()
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+    async def send_all(self, data: Bytes) -> None:
         """Pass a command on to QEMU, unless the plan says otherwise."""
-        due = [fault for spoken in self._lines.take(data) for fault in self._due(spoken)]
+        due = [fault for spoken in self._speech.take(data) for fault in self._due(spoken)]
         for fault, number in due:
             if isinstance(fault, DelayQmp):
                 await trio.sleep(fault.by / 1000)
@@ -110,12 +89,12 @@ class FaultyAgent(PassingStream):
     def __init__(self, inner: trio.abc.Stream, faults: Sequence[Trigger[StallAgent]]) -> None:
         super().__init__(inner)
         self._faults = faults
-        self._lines = Lines()
+        self._speech = Speech()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Return what the agent says, late where the plan says so; its socket fills meanwhile."""
         data = await self._inner.receive_some(max_bytes)
-        for spoken in self._lines.take(data):
+        for spoken in self._speech.take(data):
             for trigger in self._faults:
                 if trigger.fault.message == spoken.type and trigger.meet():
                     await trio.sleep(trigger.fault.by / 1000)

@@ -7,6 +7,7 @@ import trio
 
 from supervisor.host.agent import AgentChannel
 from supervisor.host.contact import WATCHED, Contact, Patience
+from supervisor.host.flight_recorder import FlightRecorder
 from supervisor.host.interposing import Interpose, direct
 from supervisor.host.last_words import exit_evidence
 from supervisor.host.logs import bound_logs
@@ -35,6 +36,7 @@ class Session:
         self._log_bytes = order.log_bytes
         self._exited = trio.Event()
         self._speakers: trio.Nursery | None = None
+        tapped = FlightRecorder(self._directory).recording(interpose)
         self.contact = Contact(
             order.launch,
             self._directory,
@@ -42,10 +44,10 @@ class Session:
             process.identity,
             self._exited,
             patience,
-            interpose,
+            tapped,
         )
         self.agent = AgentChannel(
-            order.launch, self._directory, order.log_bytes, self._exited, interpose
+            order.launch, self._directory, order.log_bytes, self._exited, tapped
         )
 
     async def attend(

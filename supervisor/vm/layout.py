@@ -15,6 +15,7 @@ LOCK = "launch.lock"
 STDERR_LOG = "stderr.log"
 CONSOLE_LOG = "console.log"
 GUEST_LOG = "guest.log"
+TRANSCRIPT = "transcript.ndjson"
 INPUTS_DISK = "inputs.tar"
 RESULTS_DISK = "results.img"
 

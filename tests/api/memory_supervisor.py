@@ -12,6 +12,7 @@ from eventlog.note import Signer
 from supervisor.caller import Caller
 from supervisor.checkpoints import Checkpoints
 from supervisor.log_key import origin
+from supervisor.service import Transcript
 from supervisor.vm.commands import Command, CommandDenied, DenyReason
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Phase, Result, VmState
@@ -109,6 +110,10 @@ class MemorySupervisor:
 
     def guest_log(self, vm_id: str) -> Path:
         return self._directory / f"{self.get(vm_id).vm_id}.guest"
+
+    async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
+        wanted = launch or self.get(vm_id).launch_number
+        return Transcript(wanted, (self._directory / f"{vm_id}.transcript").read_bytes())
 
     def stored(self) -> Sequence[Path]:
         """Return the artifacts that are there."""

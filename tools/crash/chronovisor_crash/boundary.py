@@ -93,8 +93,7 @@ def _halves(word: str) -> tuple[str, str, str]:
 
 
 def sample(boundaries: Sequence[Boundary], every: int, seed: int) -> list[Boundary]:
-    """Return one of ``every`` boundaries, which one being up to the seed, in a random order."""
-    chance = random.Random(seed)
-    chosen = list(boundaries[chance.randrange(min(every, len(boundaries))) :: every])
-    chance.shuffle(chosen)
-    return chosen
+    """Return one of ``every`` boundaries, in an order and of a choice that the seed decides."""
+    shuffled = list(boundaries)
+    random.Random(seed).shuffle(shuffled)
+    return shuffled[::every]

@@ -1,4 +1,4 @@
-"""A client that wants one computation, whatever happens to the daemon, and believes what it is told.
+"""A client that wants one computation, whatever happens to the daemon.
 
 All that it was told is kept: the daemon must never take back a word of it.
 """
@@ -64,17 +64,22 @@ class Client:
             self._watch(daemon, END_TYPES)
             self._look_at_the_end(daemon)
             self._insist(lambda: self._delete(daemon))
-            self._watch(daemon, {DELETED})
+            self._watch(daemon, frozenset({DELETED}))
 
     def _submission(self, algorithm: str) -> v1.SubmitComputationRequest:
         manifest = v1.Manifest(
-            name=VM_ID, algorithm=v1.Algorithm(sha256=algorithm), vm=v1.VmShape(accel=v1.Accelerator.TCG)
+            name=VM_ID,
+            algorithm=v1.Algorithm(sha256=algorithm),
+            vm=v1.VmShape(accel=v1.Accelerator.TCG),
         )
         return v1.SubmitComputationRequest(
             manifest=manifest, idempotency_key=self._key, vm_id=VM_ID
         )
 
-    def _watch(self, daemon: Daemon, until: frozenset[str] | set[str]) -> None:
+    def _watch(self, daemon: Daemon, until: frozenset[str]) -> None:
+        self._insist(lambda: self._hear(daemon, until))
+
+    def _hear(self, daemon: Daemon, until: frozenset[str]) -> None:
         """Hear every event again from the beginning: the daemon must tell the same story twice."""
         for event in follow(daemon):
             known = self.told.events.setdefault(event.position, event.event_id)
@@ -94,7 +99,7 @@ class Client:
         try:
             daemon.call(daemon.stub.delete_vm, v1.DeleteVmRequest(vm_id=VM_ID))
         except Failure as failure:
-            if failure.code is not ExitCode.NOT_FOUND:
+            if failure.exit_code is not ExitCode.NOT_FOUND:
                 raise
         self.told.deleted = True
 

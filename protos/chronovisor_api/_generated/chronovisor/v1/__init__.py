@@ -19,6 +19,8 @@ __all__ = (
     "FetchConsoleResponse",
     "FetchResultRequest",
     "FetchResultResponse",
+    "FetchTranscriptRequest",
+    "FetchTranscriptResponse",
     "GetLogRequest",
     "GetVmRequest",
     "ImageRef",
@@ -727,6 +729,50 @@ class FetchResultResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "FetchResultResponse", FetchResultResponse)
+
+
+@dataclass(eq=False, repr=False)
+class FetchTranscriptRequest(betterproto2.Message):
+    """
+    Whose transcript to read.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    launch: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Which of its launches, from 1. Absent: the current one.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "FetchTranscriptRequest", FetchTranscriptRequest
+)
+
+
+@dataclass(eq=False, repr=False)
+class FetchTranscriptResponse(betterproto2.Message):
+    """
+    A piece of a transcript.
+    """
+
+    launch: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Which launch it is of; set on the first message only.
+    """
+
+    chunk: "bytes" = betterproto2.field(2, betterproto2.TYPE_BYTES)
+    """
+    The next bytes, at most 64 KiB a message: lines of JSON, secrets left out.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "FetchTranscriptResponse", FetchTranscriptResponse
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -1736,6 +1782,28 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
         ):
             yield response
 
+    async def fetch_transcript(
+        self,
+        message: "FetchTranscriptRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "AsyncIterator[FetchTranscriptResponse]":
+        """
+        Read what was said between the daemon and QEMU, and by the guest's agent, in one launch.
+        """
+
+        async for response in self._unary_stream(
+            "/chronovisor.v1.Supervisor/FetchTranscript",
+            message,
+            FetchTranscriptResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
 
 from ...google import protobuf as __google__protobuf__
 
@@ -1863,6 +1931,16 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield FetchConsoleResponse()
 
+    async def fetch_transcript(
+        self, message: "FetchTranscriptRequest"
+    ) -> "AsyncIterator[FetchTranscriptResponse]":
+        """
+        Read what was said between the daemon and QEMU, and by the guest's agent, in one launch.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield FetchTranscriptResponse()
+
     async def __rpc_upload_artifact(
         self, stream: "grpclib.server.Stream[UploadArtifactRequest, UploadArtifactResponse]"
     ) -> None:
@@ -1967,6 +2045,17 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
             request,
         )
 
+    async def __rpc_fetch_transcript(
+        self, stream: "grpclib.server.Stream[FetchTranscriptRequest, FetchTranscriptResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        await self._call_rpc_handler_server_stream(
+            self.fetch_transcript,
+            stream,
+            request,
+        )
+
     def __mapping__(self) -> "dict[str, grpclib.const.Handler]":
         return {
             "/chronovisor.v1.Supervisor/UploadArtifact": grpclib.const.Handler(
@@ -2052,5 +2141,11 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 FetchConsoleRequest,
                 FetchConsoleResponse,
+            ),
+            "/chronovisor.v1.Supervisor/FetchTranscript": grpclib.const.Handler(
+                self.__rpc_fetch_transcript,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                FetchTranscriptRequest,
+                FetchTranscriptResponse,
             ),
         }

@@ -1,0 +1,108 @@
+"""`transcript`: what was said between the daemon and one launch of a VM, and what it decided."""
+
+import datetime
+import json
+from collections.abc import Iterator
+
+import click
+import msgspec
+from chronovisor_api import v1
+
+from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.messages import Json, event_json
+from supervisor.cli.options import Access, connection_options, json_option, pass_access
+from supervisor.cli.output import beside, print_json, printable
+from supervisor.cli.sentences import local_time, sentence
+from supervisor.cli.watching import history
+from supervisor.vm import events as ev
+
+FORMAT = 1
+"""Of the exported file (docs/flight-recorder.md)."""
+ARROWS = {"sent": "->", "received": "<-", "opened": "==", "closed": "=="}
+SUBMITTED = ev.TAGS[ev.ComputationSubmitted]
+
+
+@click.command()
+@click.argument("vm_id", metavar="ID")
+@click.option(
+    "--launch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which start of its QEMU.  [default: the latest]",
+)
+@json_option
+@connection_options
+@pass_access
+def transcript(access: Access, *, vm_id: str, launch: int | None, as_json: bool) -> None:
+    """Print what was said between the daemon and a VM's QEMU, and what the daemon decided.
+
+    It is kept of every launch until the VM is deleted, the newest 256 KiB of it, without secrets.
+    With --json it is what `tools/replay-transcript` takes.
+
+    \b
+    Example:
+      chronovisor transcript iris-1 --json > iris-1.ndjson
+    """
+    with reach(access) as daemon:
+        fetched = _fetch(daemon, vm_id, launch)
+        events = [event_json(event) for event in history(daemon, vm_id=vm_id)]
+    if as_json:
+        print_json({"transcript": FORMAT, "vm_id": vm_id, "launch": fetched.launch})
+    for entry in merged(fetched.entries, events, fetched.launch):
+        if as_json:
+            print_json(entry)
+        else:
+            click.echo(_line(entry))
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """What the flight recorder kept of a launch."""
+
+    launch: int
+    entries: tuple[Json, ...]
+
+
+def _fetch(daemon: Daemon, vm_id: str, launch: int | None) -> Fetched:
+    request = v1.FetchTranscriptRequest(vm_id=vm_id, launch=launch)
+    messages = list(daemon.stream(daemon.stub.fetch_transcript, request))
+    content = b"".join(message.chunk for message in messages)
+    if not content:
+        raise Failure(ExitCode.NOT_FOUND, f"nothing was recorded of that launch of {vm_id}")
+    return Fetched(messages[0].launch, tuple(_parsed(content)))
+
+
+def _parsed(content: bytes) -> Iterator[Json]:
+    for line in content.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # the daemon's host lost power in the middle of it
+
+
+def merged(entries: tuple[Json, ...], events: list[Json], launch: int) -> list[Json]:
+    """Return what was said and what was decided, in the order of their times."""
+    decided = [
+        {"at": event["time"], "event": event["type"], "data": event["data"]}
+        for event in events
+        if event["type"] == SUBMITTED or event["data"].get("launch") == launch
+    ]
+    return sorted([*decided, *entries], key=_instant)
+
+
+def _instant(entry: Json) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(str(entry["at"]))
+
+
+def _line(entry: Json) -> str:
+    at = f"{local_time(str(entry['at'])):%H:%M:%S.%f}"
+    if "event" in entry:
+        return beside(f"{at} event ** ", sentence({"type": entry["event"], "data": entry["data"]}))
+    arrow, channel = ARROWS.get(entry["direction"], "??"), entry["channel"]
+    if "message" in entry:
+        said = json.dumps(entry["message"], ensure_ascii=False)
+    elif "omitted" in entry:
+        said = f"({entry['omitted']} bytes or more that were not kept)"
+    else:
+        said = entry["direction"]
+    return printable(f"{at} {channel:>5} {arrow} {said}")
