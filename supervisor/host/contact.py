@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from supervisor.host import proc
+from supervisor.host.interposing import Channel, Interpose, direct
 from supervisor.host.monitor import (
     COMMANDS,
     Step,
@@ -84,6 +85,7 @@ class Contact:
         process: ProcessIdentity,
         exited: trio.Event,
         patience: Patience,
+        interpose: Interpose = direct,
     ) -> None:
         self._launch = launch
         self._directory = directory
@@ -91,6 +93,7 @@ class Contact:
         self._process = process
         self._exited = exited
         self._patience = patience
+        self._interpose = interpose
         self._state = ContactState.ABSENT
         self._client: QmpClient | None = None
         self._doubt = trio.Event()
@@ -184,7 +187,7 @@ class Contact:
     ) -> Observation:
         """Relay events until the connection ends; return what is to be said of its end."""
         async with trio.open_nursery() as nursery:
-            client = QmpClient(stream)
+            client = QmpClient(self._interpose(Channel.QMP, self._directory, stream))
             nursery.start_soon(client.run)
             try:
                 with self._impatient(nursery, report, silence, self._patience.greeting_s):

@@ -42,6 +42,7 @@ class Session:
             process.identity,
             self._exited,
             patience,
+            interpose,
         )
         self.agent = AgentChannel(
             order.launch, self._directory, order.log_bytes, self._exited, interpose
