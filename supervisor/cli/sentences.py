@@ -66,6 +66,12 @@ def _reset(facts: Facts) -> str:
     return again if facts.get("by_guest") else "the guest is reset and boots again"
 
 
+def _made_to_fail(facts: Facts) -> str:
+    faults = facts["faults"]
+    told = "; ".join(map(str, faults)) if isinstance(faults, list | tuple) else faults
+    return f"the daemon is made to fail: {told}"
+
+
 def _ended(word: str) -> Callable[[Facts], str]:
     def told(facts: Facts) -> str:
         detail = f": {facts['detail']}" if facts.get("detail") else ""
@@ -77,9 +83,7 @@ def _ended(word: str) -> Callable[[Facts], str]:
 SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     admission.DaemonStarted: "the daemon starts, version {version}, process {pid}",
     admission.DaemonStopped: "the daemon stops; {vms_left_running} VMs left running",
-    admission.FaultPlanLoaded: lambda facts: (
-        f"the daemon is made to fail: {'; '.join(map(str, facts.get('faults') or '?'))}"
-    ),
+    admission.FaultPlanLoaded: _made_to_fail,
     admission.ComputationAdmitted: "{vm_id} is admitted",
     admission.ArtifactStored: "an artifact is stored, {size}, sha256 {sha256}",
     vm.ComputationSubmitted: "{manifest[name]} is submitted",
