@@ -104,6 +104,8 @@ class VmHost:
                 async with self._files:
                     await trio.to_thread.run_sync(cleanup.remove, self._directory)
                 await report(ob.FilesRemoved(effect.launch))
+            case fx.Reserve():
+                raise AssertionError("what VMs share is not for the host of one VM")
             case _:
                 assert_never(effect)
 

@@ -125,6 +125,8 @@ class FakeHost:
                 self._release_timers(launch)
             case fx.RemoveFiles(launch=launch):
                 await report(ob.FilesRemoved(launch))
+            case fx.Reserve():
+                raise AssertionError("what VMs share is not for the host of one VM")
             case _:
                 assert_never(effect)
 
