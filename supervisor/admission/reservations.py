@@ -13,6 +13,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
 from supervisor.vm.state import VmState
 
+
 class Reservations:
     """Answers :class:`supervisor.vm.effects.Reserve`, at once or when the VM's turn has come."""
 
@@ -50,9 +51,7 @@ class Reservations:
         if (answer := self._answer(vm_id, order)) is not None:
             await report(answer)
 
-    def _answer(
-        self, vm_id: str, order: fx.Reserve
-    ) -> ob.Reserved | ob.ReservationRefused | None:
+    def _answer(self, vm_id: str, order: fx.Reserve) -> ob.Reserved | ob.ReservationRefused | None:
         claim = self._slots.claims.get(vm_id)
         if claim is None:
             return None

@@ -70,7 +70,7 @@ class Slots:
         if state.phase in WAITING:
             self._due[vm_id] = state.due_ms
             claim = self.claims.get(vm_id)
-            return [] if claim is None or claim.due_ms == state.due_ms else self.release(vm_id)
+            return [] if claim is None or self._is_kept(claim, state) else self.release(vm_id)
         self._due.pop(vm_id, None)
         if state.phase in ALIVE:
             self.claims[vm_id] = Claim(state.due_ms, state.current.host_ports)
@@ -88,6 +88,10 @@ class Slots:
             vm_id = self.line.pop()
             self.claims[vm_id] = Claim(self._due[vm_id])
             yield vm_id
+
+    def _is_kept(self, claim: Claim, state: VmState) -> bool:
+        # A launch that came to nothing is made up for, except where fewer may run by now.
+        return claim.due_ms == state.due_ms and len(self.claims) <= self._most
 
     def _is_free(self) -> bool:
         """Whether a slot is free; then nobody stands in the line, or only until turns are taken."""
