@@ -85,10 +85,21 @@ Message = Request | Observed
 class VmRef:
     """The address of a VM: all that other parts of the daemon ever hold of it."""
 
-    def __init__(self, state: VmState) -> None:
-        self.state = state
-        """The latest durable state; only the actor replaces it."""
+    def __init__(self, state: VmState, follow: Callable[[VmState], None] | None = None) -> None:
+        self._state = state
+        self._follow = follow
         self.mailbox: trio.MemorySendChannel[Message] | None = None
+
+    @property
+    def state(self) -> VmState:
+        """The latest durable state; only the actor replaces it, and ``follow`` is told each."""
+        return self._state
+
+    @state.setter
+    def state(self, state: VmState) -> None:
+        self._state = state
+        if self._follow is not None:
+            self._follow(state)
 
     async def ask(self, command: Command, caller: Caller) -> VmState:
         """Send a command; return the new state once its events are durable.

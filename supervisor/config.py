@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,50 @@ class Address(msgspec.Struct, frozen=True):
         return f"{host}:{self.port}"
 
 
+class PortRange(msgspec.Struct, frozen=True):
+    """Ports of the host, both ends included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.low <= port <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low}-{self.high}"
+
+
+MAX_RUNNING = 256
+"""The daemon holds three descriptors of each running VM, and systems commonly let a program have
+1,024: a quarter of them is left for clients, uploads and the log."""
+
+MAX_VMS = 10_000
+"""Those that ended count until they are deleted: each has an actor and some 20 KiB of memory."""
+
+FORWARD_PORTS = PortRange(20_000, 20_999)
+"""Below the ports that Linux hands out by itself (32768-60999), above those of known services."""
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What all VMs may have together.
+
+    ``max_vms`` counts every VM that was not deleted, ``max_vms_per_principal`` those that one
+    principal submitted; None for no such limit.
+    """
+
+    max_running: int = MAX_RUNNING
+    max_vms: int = MAX_VMS
+    max_vms_per_principal: int | None = None
+    forward_ports: PortRange = FORWARD_PORTS
+
+
+class Networking(Enum):
+    """What manifests may ask for: guests that are only reached, or that reach the host too."""
+
+    RESTRICTED = "restricted"
+    UNRESTRICTED = "unrestricted"
+
+
 class Config(msgspec.Struct, frozen=True):
     """One daemon. ``stop_vms``: end the VMs with the daemon in place of leaving them running.
 
@@ -36,6 +81,8 @@ class Config(msgspec.Struct, frozen=True):
     grpc: Address = Address(LOOPBACK, GRPC_PORT)
     websocket: Address = Address(LOOPBACK, WEBSOCKET_PORT)
     stop_vms: bool = False
+    capacity: Capacity = Capacity()
+    networking: Networking = Networking.RESTRICTED
     fault_plan: Path | None = None
 
 

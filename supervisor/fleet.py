@@ -11,9 +11,10 @@ import msgspec
 import trio
 
 from eventlog import EventLog, Record
-from supervisor.actor import CORE, Core, Host, VmActor, VmRef
+from supervisor.actor import CORE, Core, Host, Report, VmActor, VmRef
 from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
 from supervisor.admission.intake import Admission, Intake
+from supervisor.admission.reservations import Reservations
 from supervisor.admission.state import AdmissionState
 from supervisor.caller import Caller
 from supervisor.cause import Cause
@@ -22,6 +23,7 @@ from supervisor.registry import Registry
 from supervisor.replay import World, define_from
 from supervisor.supervision import supervise
 from supervisor.vm.commands import CommandDenied, Stop
+from supervisor.vm.effects import Effect, Reserve
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import ENDED, VmState
@@ -41,6 +43,23 @@ class Surroundings(msgspec.Struct, frozen=True):
     load: Callable[[str], Awaitable[VmState]]
     clock_ms: Callable[[], int]
     core: Core = CORE
+    reservations: Reservations = msgspec.field(default_factory=Reservations)
+
+
+class ReservingHost:
+    """The host of one VM, and before it what all VMs share."""
+
+    def __init__(self, vm_id: str, reservations: Reservations, host: Host) -> None:
+        self._vm_id = vm_id
+        self._reservations = reservations
+        self._host = host
+
+    async def perform(self, effect: Effect, report: Report) -> None:
+        """Do ``effect``; see :class:`supervisor.actor.Host`."""
+        if isinstance(effect, Reserve):
+            await self._reservations.reserve(self._vm_id, effect, report)
+        else:
+            await self._host.perform(effect, report)
 
 
 class Fleet:
@@ -49,7 +68,7 @@ class Fleet:
     def __init__(
         self, log: EventLog, world: World, surroundings: Surroundings, nursery: trio.Nursery
     ) -> None:
-        self.registry = Registry()
+        self.registry = Registry(surroundings.reservations.follow)
         self.admission = self._admit(log, world, surroundings)
         self._log = log
         self._surroundings = surroundings
@@ -74,6 +93,7 @@ class Fleet:
         self._life = Cause(record.event_id, record.event_id)
         for note in notes:
             await self._record(note)
+        self._surroundings.reservations.rebuild(world.vms.values())
         for state in world.vms.values():
             self._start_actor(self.registry.add(state), self._life)
         for vm_id, unreadable in world.unavailable.items():
@@ -125,7 +145,7 @@ class Fleet:
         around = self._surroundings
 
         async def run_once() -> None:
-            host = around.host(vm_id)
+            host = ReservingHost(vm_id, around.reservations, around.host(vm_id))
             journal = LogJournal(self._log)
             await VmActor(ref, journal, host, around.clock_ms, around.core).run(cause)
 

@@ -1,6 +1,6 @@
 """vm_id -> address. The only list of VMs there is; the log is what it is rebuilt from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from supervisor.actor import VmRef
 from supervisor.caller import Caller
@@ -9,15 +9,20 @@ from supervisor.vm.state import Phase, VmState
 
 
 class Registry:
-    """The VMs of this daemon, deleted ones left out."""
+    """The VMs of this daemon, deleted ones left out.
 
-    def __init__(self) -> None:
+    ``follow`` is told every durable state, the first one too.
+    """
+
+    def __init__(self, follow: Callable[[VmState], None] = lambda state: None) -> None:
+        self._follow = follow
         self._refs: dict[str, VmRef] = {}
         self._set_aside: dict[str, str] = {}
 
     def add(self, state: VmState) -> VmRef:
         """Give a VM an address."""
-        ref = self._refs[state.vm_id] = VmRef(state)
+        ref = self._refs[state.vm_id] = VmRef(state, self._follow)
+        self._follow(state)
         return ref
 
     def set_aside(self, vm_id: str, why: str) -> None:
@@ -35,6 +40,15 @@ class Registry:
     def get(self, vm_id: str) -> VmState:
         """Return a VM's latest durable state. Raises CommandDenied."""
         return self._find(vm_id).state
+
+    def find(self, vm_id: str) -> VmState | None:
+        """Return a VM's latest durable state, deleted or not; None when there is no such VM."""
+        ref = self._refs.get(vm_id)
+        return ref.state if ref else None
+
+    def is_set_aside(self, vm_id: str) -> bool:
+        """Whether the VM cannot be attended to."""
+        return vm_id in self._set_aside
 
     def states(self) -> Iterator[VmState]:
         """Return every VM's latest durable state, in the order of their ids."""

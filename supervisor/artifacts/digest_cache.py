@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 ENTRY_LIMIT = 1024
 """Some 200 bytes an entry; a host has a few dozen images."""
@@ -35,17 +36,21 @@ class DigestCache:
     def sha256(self, path: Path) -> str:
         """Return the file's digest in hexadecimal. Blocks while it reads; raises OSError."""
         with path.open("rb") as file:
-            version = _version(os.fstat(file.fileno()))
-            with self._lock:
-                if (known := self._digests.get(version)) is not None:
-                    self._digests.move_to_end(version)
-                    return known
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            status = os.fstat(file.fileno())
-            settled = self._now_ns() - status.st_ctime_ns > SETTLED_NS
-            if settled and _version(status) == version:
-                self._keep(version, digest)
-            return digest
+            return self.sha256_of(file)
+
+    def sha256_of(self, file: BinaryIO) -> str:
+        """The same for a file that is open, so that it is the one whose digest this is."""
+        version = _version(os.fstat(file.fileno()))
+        with self._lock:
+            if (known := self._digests.get(version)) is not None:
+                self._digests.move_to_end(version)
+                return known
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        status = os.fstat(file.fileno())
+        settled = self._now_ns() - status.st_ctime_ns > SETTLED_NS
+        if settled and _version(status) == version:
+            self._keep(version, digest)
+        return digest
 
     def _keep(self, version: Version, digest: str) -> None:
         with self._lock:

@@ -80,6 +80,11 @@ def _ended(word: str) -> Callable[[Facts], str]:
     return told
 
 
+def _launched_again(facts: Facts) -> str:
+    ended = _ended(f"launch {facts['launch']} ended")(facts)
+    return f"{ended}; the next begins at {facts['deadline_ms']}"
+
+
 SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     admission.DaemonStarted: "the daemon starts, version {version}, process {pid}",
     admission.DaemonStopped: "the daemon stops; {vms_left_running} VMs left running",
@@ -87,6 +92,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     admission.ComputationAdmitted: "{vm_id} is admitted",
     admission.ArtifactStored: "an artifact is stored, {size}, sha256 {sha256}",
     vm.ComputationSubmitted: "{manifest[name]} is submitted",
+    vm.Queued: "as many VMs run as may; it waits with ticket {ticket}",
     vm.LaunchIntended: "launch {launch} is ready to start ({accel})",
     vm.QemuSpawned: "QEMU runs as process {process[pid]}",
     vm.QmpReady: "QEMU {qemu_version} answers",
@@ -104,6 +110,11 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.GuestPanicked: "the guest's kernel panicked",
     vm.GuestDiskFailed: "the host failed the guest's disk {disk}: {detail}",
     vm.GuestShutDown: "the guest is shut down ({cause})",
+    vm.GuestHung: "the guest did not feed its watchdog",
+    vm.GuestSuspended: "the guest sleeps",
+    vm.GuestWoke: "the guest is awake again",
+    vm.GuestCrashLoaded: "the guest's kernel panicked; its crash kernel runs on",
+    vm.MemoryFailed: "the host's memory failed the guest: {detail}",
     vm.AgentBrokeProtocol: "the agent broke the protocol: {detail}",
     vm.StopOrdered: "it is to end as {outcome}: {step} and has until {deadline_ms}",
     vm.StopEscalated: "it has not ended: {step} and has until {deadline_ms}",
@@ -116,6 +127,10 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.ProcessExited: _exited,
     vm.ResultRecorded: "the result is stored, {size}, sha256 {sha256}",
     vm.ResultRefused: "the result is refused: {detail}",
+    vm.LaunchEnded: _launched_again,
+    vm.BackoffElapsed: "launch {launch} is made ready",
+    vm.StartOrdered: "launch {launch} is ordered",
+    vm.RestartCancelled: "no other launch is to follow",
     vm.VmStopped: _ended("ended"),
     vm.VmFailed: _ended("failed"),
     vm.DeleteOrdered: "its deletion is ordered",

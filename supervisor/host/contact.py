@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from supervisor.host import proc
+from supervisor.host.confinement import containment_of
 from supervisor.host.interposing import Channel, Interpose, direct
 from supervisor.host.monitor import (
     COMMANDS,
@@ -258,7 +259,7 @@ class Contact:
         proof = await self._prove(client)
         if self._state is ContactState.SILENT:  # it was said that contact was lost
             return await self._greeted_again(client, (WATCHED, *proofs, proof))
-        return ob.QmpReady(self._launch, version)
+        return ob.QmpReady(self._launch, version, containment_of(self._process.pid))
 
     async def _reattached(self, client: QmpClient, proofs: tuple[str, ...]) -> Observation:
         await client.negotiate(deadline_s=inf)

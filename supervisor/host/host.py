@@ -13,21 +13,26 @@ from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.host import agent_protocol, cleanup
 from supervisor.host.adoption import Found, find_process
+from supervisor.host.confinement import Confinement
 from supervisor.host.contact import Patience
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images
 from supervisor.host.interposing import Interpose, direct
+from supervisor.host.launch_files import NotTheFile, open_files
 from supervisor.host.prepare import LaunchPreparation
+from supervisor.host.process import Process
 from supervisor.host.report import Report
 from supervisor.host.results_disk import collect
 from supervisor.host.session import Session
-from supervisor.host.spawn import explain, spawn
+from supervisor.host.spawn import LOCK_PIDFILE, explain, spawn
 from supervisor.host.timers import Timers, wall_clock_ms
 from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
 from supervisor.vm.effects import Effect
 
 PATIENCE = Patience()
+AS_OURSELVES = Confinement()
+"""As the user who runs the daemon, with resource limits."""
 NOT_CONNECTED = "not connected to QEMU"
 
 
@@ -46,9 +51,13 @@ class VmHost:
         now_ms: Callable[[], int] = wall_clock_ms,
         patience: Patience = PATIENCE,
         interpose: Interpose = direct,
+        confinement: Confinement = AS_OURSELVES,
     ) -> None:
+        self._vm_id = vm_id
         self._directory = directory
         self._artifacts = artifacts
+        self._digests = digests
+        self._confinement = confinement
         self._machine = machine
         self._patience = patience
         self._interpose = interpose
@@ -104,18 +113,31 @@ class VmHost:
                 async with self._files:
                     await trio.to_thread.run_sync(cleanup.remove, self._directory)
                 await report(ob.FilesRemoved(effect.launch))
+            case fx.Reserve():
+                raise AssertionError("what VMs share is not for the host of one VM")
             case _:
                 assert_never(effect)
 
     async def _spawn(self, order: fx.SpawnQemu, report: Report) -> None:
         try:
-            process = spawn(Path(order.directory), order.argv, self._machine.boot_id)
-        except OSError as error:
+            process = await trio.to_thread.run_sync(self._start, order)
+        except (OSError, NotTheFile) as error:
+            self._let_go(order.launch)
             await report(ob.SpawnFailed(order.launch, explain(error, order.argv[0])))
             return
         with self._session(Session(order, process, self._patience, self._interpose)) as session:
             await report(ob.QemuSpawned(order.launch, process.identity))
             await session.attend(report, session.contact.begin)
+        self._let_go(order.launch)
+
+    def _start(self, order: fx.SpawnQemu) -> Process:
+        directory, boot_id = Path(order.directory), self._machine.boot_id
+        orders = self._confinement.orders(f"{self._vm_id}-{order.launch}", order.bounds)
+        with open_files(order, self._digests, self._confinement.user) as files:
+            return spawn(directory, order.argv, boot_id, files, (LOCK_PIDFILE, *orders))
+
+    def _let_go(self, launch: int) -> None:
+        self._confinement.let_go(f"{self._vm_id}-{launch}")
 
     async def _reattach(self, order: fx.Reattach, report: Report) -> None:
         if (attended := self._sessions.get(order.launch)) is not None:

@@ -52,9 +52,11 @@ SHUTDOWN_CAUSES = {
 RUN_STATES = {
     "prelaunch": RunState.PRELAUNCH,
     "running": RunState.RUNNING,
-    "suspended": RunState.RUNNING,
+    "suspended": RunState.SUSPENDED,
     "shutdown": RunState.SHUTDOWN,
     "guest-panicked": RunState.PANICKED,
+    "watchdog": RunState.HUNG,
+    "io-error": RunState.DISK_FAILED,
     "internal-error": RunState.ERROR,
 }
 
@@ -70,13 +72,23 @@ def _disk_failed(launch: int, data: Data) -> Observation:
     return ob.GuestDiskFailed(launch, disk, detail)
 
 
+def _memory_failed(launch: int, data: Data) -> Observation:
+    detail = f"{data.get('recipient')}: {data.get('action')}"
+    return ob.MemoryFailed(launch, printable(detail)[:DETAIL_CHARACTERS])
+
+
 TRANSLATIONS: dict[str, Callable[[int, Data], Observation]] = {
     "STOP": lambda launch, data: ob.GuestStopped(launch),
     "RESUME": lambda launch, data: ob.GuestResumed(launch),
     "RESET": lambda launch, data: ob.GuestWasReset(launch, data.get("guest") is True),
     "SHUTDOWN": _shut_down,
     "GUEST_PANICKED": lambda launch, data: ob.GuestPanicked(launch),
+    "GUEST_CRASHLOADED": lambda launch, data: ob.GuestCrashLoaded(launch),
+    "WATCHDOG": lambda launch, data: ob.GuestHung(launch),
+    "SUSPEND": lambda launch, data: ob.GuestSuspended(launch),
+    "WAKEUP": lambda launch, data: ob.GuestWoke(launch),
     "BLOCK_IO_ERROR": _disk_failed,
+    "MEMORY_FAILURE": _memory_failed,
 }
 
 
@@ -87,7 +99,7 @@ def translate(launch: int, event: GuestEvent) -> Observation | None:
 
 
 def run_state(answer: object) -> RunState:
-    """Return the meaning of ``query-status``; states that freeze the CPUs count as paused."""
+    """Return the meaning of ``query-status``; other states that freeze the CPUs are pauses."""
     status = answer.get("status") if isinstance(answer, dict) else None
     return RUN_STATES.get(str(status), RunState.PAUSED)
 

@@ -72,7 +72,7 @@ class LaunchPreparation:
         )
         make_results_disk(directory / layout.RESULTS_DISK, manifest.limits.result_bytes)
         images = self._images.resolve(manifest.vm, self._machine.qemu, inputs)
-        return LaunchPrepared(order.launch, str(directory), images, accel)
+        return LaunchPrepared(order.launch, str(directory), images, accel, order.host_ports)
 
     def _fresh_directory(self, launch: int) -> Path:
         directory = self._directory / layout.launch_directory(launch)

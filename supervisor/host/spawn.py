@@ -1,15 +1,20 @@
-"""QEMU's start: detached, with its sockets bound and its lock held before it runs.
+"""QEMU's start: detached, confined, with its sockets bound and its locks held before it runs.
 
-QEMU inherits descriptors at the numbers of :class:`InheritedFd`. Our own copies are closed right
-after the spawn: a listening socket that we kept would take connections for a QEMU that has died.
+What is spawned is :mod:`supervisor.host.launcher`, which becomes QEMU. QEMU inherits descriptors at
+the numbers of :class:`InheritedFd`. Our own copies are closed right after the spawn: a listening
+socket that we kept would take connections for a QEMU that has died.
 """
 
 import fcntl
 import os
 import signal
+import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from supervisor.host.launch_files import NotTheFile
+from supervisor.host.private_file import open_private
 from supervisor.host.process import Process, start_ticks
 from supervisor.host.sockets import listen
 from supervisor.vm import layout
@@ -19,7 +24,12 @@ from supervisor.vm.observations import ProcessIdentity
 FIRST_SOURCE_FD = 100
 """Copies begin here, so that no source is overwritten while the fixed numbers are filled."""
 RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-"""Python ignores SIGPIPE and SIGXFSZ, and ignored signals would stay ignored in QEMU."""
+"""Ignored signals would stay ignored in QEMU."""
+LAUNCHER = (
+    os.path.realpath(sys.executable),  # an environment of packages would only be searched in vain
+    *("-I", "-S", "-X", "frozen_modules=on"),
+    os.fspath(Path(__file__).with_name("launcher.py")),
+)
 
 LISTENERS = {
     InheritedFd.QMP: layout.QMP_SOCKET,
@@ -27,25 +37,51 @@ LISTENERS = {
     InheritedFd.AGENT: layout.AGENT_SOCKET,
     InheritedFd.CONSOLE: layout.CONSOLE_SOCKET,
 }
+WRITTEN = {InheritedFd.PIDFILE: layout.PIDFILE, InheritedFd.CONSOLE_LOG: layout.CONSOLE_LOG}
+LOCK_PIDFILE = f"pidfile={InheritedFd.PIDFILE}"
+"""The launcher's order by which QEMU holds its pidfile from the start."""
+NO_FILES: Mapping[InheritedFd, int] = {}
 
 
-def spawn(directory: Path, argv: tuple[str, ...], boot_id: str) -> Process:
-    """Start QEMU in a session of its own. Raises OSError; then nothing runs."""
+def spawn(
+    directory: Path,
+    argv: tuple[str, ...],
+    boot_id: str,
+    files: Mapping[InheritedFd, int] = NO_FILES,
+    orders: tuple[str, ...] = (),
+) -> Process:
+    """Start QEMU in a session of its own, with copies of ``files`` and after the launcher's orders.
+
+    Raises OSError; then nothing runs.
+    """
     with ExitStack() as ours:
         sources = {number: _listener(directory, name, ours) for number, name in LISTENERS.items()}
         sources[InheritedFd.LOCK] = _lock(directory, ours)
+        sources |= {number: _open(directory / name, ours) for number, name in WRITTEN.items()}
+        sources |= {number: _copy(file, ours) for number, file in files.items()}
+        stderr = _open(directory / layout.STDERR_LOG, ours)
         pid = os.posix_spawn(
-            argv[0],
-            argv,
+            LAUNCHER[0],
+            (*LAUNCHER, *orders, "--", *argv),
             _environment(),
-            file_actions=[*_standard_streams(directory), *_inherit(sources)],
+            file_actions=[*_standard_streams(stderr), *_inherit(sources)],
             setsid=True,
             setsigmask=(),
             setsigdef=RESET_SIGNALS,
         )
+    return _our_child(pid, boot_id)
+
+
+def _our_child(pid: int, boot_id: str) -> Process:
     # Until it is reaped nobody else gets its PID, so this can name no other process.
-    identity = ProcessIdentity(pid, start_ticks(pid), boot_id)
-    return Process(identity, os.pidfd_open(pid))
+    try:
+        identity = ProcessIdentity(pid, start_ticks(pid), boot_id)
+        return Process(identity, os.pidfd_open(pid))
+    except OSError:
+        # A host without descriptors: what cannot be attended to must not run.
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _listener(directory: Path, name: str, ours: ExitStack) -> int:
@@ -55,9 +91,18 @@ def _listener(directory: Path, name: str, ours: ExitStack) -> int:
 
 def _lock(directory: Path, ours: ExitStack) -> int:
     """Return a descriptor that holds the launch's lock; BlockingIOError when another one does."""
-    descriptor = os.open(directory / layout.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    descriptor = open_private(directory / layout.LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _copy(descriptor, ours)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, ours: ExitStack) -> int:
+    # QEMU takes a descriptor for its log only if it can be written and not read.
+    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
         return _copy(descriptor, ours)
     finally:
         os.close(descriptor)
@@ -69,13 +114,11 @@ def _copy(descriptor: int, ours: ExitStack) -> int:
     return copy
 
 
-def _standard_streams(directory: Path) -> list[tuple[int, ...]]:
-    log = os.fspath(directory / layout.STDERR_LOG)
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+def _standard_streams(log: int) -> list[tuple[int, ...]]:
     return [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),  # type: ignore[list-item]
-        (os.POSIX_SPAWN_OPEN, 2, log, append, 0o600),  # type: ignore[list-item]
-        (os.POSIX_SPAWN_DUP2, 2, 1),
+        (os.POSIX_SPAWN_DUP2, log, 1),
+        (os.POSIX_SPAWN_DUP2, log, 2),
     ]
 
 
@@ -84,11 +127,15 @@ def _inherit(sources: dict[InheritedFd, int]) -> list[tuple[int, ...]]:
 
 
 def _environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "LANG": "C"}
+    # With plain C the interpreter would set a variable of its own, which QEMU would inherit.
+    return {"PATH": os.defpath, "LANG": "C.UTF-8"}
 
 
-def explain(error: OSError, program: str) -> str:
+def explain(error: OSError | NotTheFile, program: str) -> str:
     """Return what kept QEMU from starting, in plain words."""
-    if isinstance(error, BlockingIOError):
-        return "QEMU was not started: another one holds the lock of this launch"
-    return f"QEMU ({program}) cannot be started: {error.strerror or error}"
+    match error:
+        case BlockingIOError():
+            return "QEMU was not started: another one holds the lock of this launch"
+        case NotTheFile():
+            return f"QEMU was not started: {error}"
+    return f"QEMU ({program}) cannot be started: {error}"

@@ -14,10 +14,11 @@ from supervisor.manifest.reading import ManifestInvalid, images, inputs
 from supervisor.manifest.schema import CORE_NAMES, Draft, ImageEntry, LimitsSection
 from supervisor.vm import spec
 from supervisor.vm.commands import FieldViolation
-from supervisor.vm.rules import BOUNDS, Bound, check
+from supervisor.vm.ranges import RANGES, Range
+from supervisor.vm.rules import check
 
 PYTHON_PROGRAM = re.compile(rb"#![^\n]*python")
-_BOUND_OF: Mapping[str, Bound] = {bound.field: bound for bound in BOUNDS}
+_BOUND_OF: Mapping[str, Range] = {bound.field: bound for bound in RANGES}
 
 
 class Prepared(Struct, frozen=True):

@@ -45,6 +45,7 @@ ORDERS: dict[str, str] = {
             vm.ProcessExited,
             vm.ResultRecorded,
             vm.ResultRefused,
+            vm.LaunchEnded,
             vm.VmStopped,
         ),
         vm.DeleteOrdered: (vm.VmDeleted,),

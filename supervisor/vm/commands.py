@@ -5,6 +5,10 @@ from enum import Enum
 import msgspec
 
 
+class Start(msgspec.Struct, frozen=True):
+    """Launch a VM that ended, or that waits for its next launch, once more."""
+
+
 class Stop(msgspec.Struct, frozen=True):
     """End the computation in good order, at the latest ``grace_ms`` from now.
 
@@ -34,7 +38,7 @@ class Delete(msgspec.Struct, frozen=True):
     """Remove the files of a VM that has ended, and forget it; its history stays in the log."""
 
 
-Command = Stop | Kill | Pause | Resume | Reset | Delete
+Command = Start | Stop | Kill | Pause | Resume | Reset | Delete
 
 
 class DenyReason(Enum):

@@ -10,13 +10,14 @@ from typing import assert_never
 
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
+from supervisor.vm.commands import Command
 from supervisor.vm.decide_agent import AgentObservation, decide_agent
 from supervisor.vm.decide_command import decide_command
 from supervisor.vm.decide_guest import GuestObservation, decide_guest
 from supervisor.vm.decide_process import ProcessObservation, decide_process
 from supervisor.vm.decision import NOTHING, Decision
-from supervisor.vm.state import Phase, VmState
+from supervisor.vm.launching import BeforeLaunch, let_go
+from supervisor.vm.state import ALIVE, Phase, VmState
 
 Message = Command | ob.Observation
 
@@ -26,7 +27,7 @@ def decide(state: VmState, message: Message, now_ms: int) -> Decision:
 
     Raises CommandDenied for a command that may not be obeyed; never for an observation.
     """
-    if isinstance(message, Stop | Kill | Pause | Resume | Reset | Delete):
+    if isinstance(message, Command):
         return decide_command(state, message, now_ms)
     if message.launch != _expected_launch(state, message):
         return _stale(state, message)
@@ -42,13 +43,18 @@ def decide(state: VmState, message: Message, now_ms: int) -> Decision:
 
 
 def _expected_launch(state: VmState, observation: ob.Observation) -> int:
-    if isinstance(observation, ob.LaunchPrepared | ob.LaunchImpossible):
-        return state.launch_number + 1
+    match observation:
+        case _ if isinstance(observation, BeforeLaunch):
+            return state.next_launch
+        case ob.TimerFired(kind=ob.TimerKind.BACKOFF) if state.phase not in ALIVE:
+            return state.next_launch
     return state.launch_number
 
 
 def _stale(state: VmState, observation: ob.Observation) -> Decision:
     if state.phase is Phase.DELETED:
         return NOTHING  # the stream of a deleted VM has ended
+    if isinstance(observation, ob.LaunchPrepared) and observation.launch > state.launch_number:
+        return let_go(observation)
     kind = type(observation).__name__
     return Decision((ev.ObservationIgnored(observation.launch, kind, state.launch_number),))

@@ -5,12 +5,8 @@ from typing import assert_never
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.decide_guest import end_guest
-from supervisor.vm.decision import NOTHING, Decision
+from supervisor.vm.decision import NOTHING, Decision, end_guest, tell
 from supervisor.vm.state import AgentStage, Phase, VmState
-
-PROGRESS_REPORTS_MAX = 10_000
-"""Progress events of one launch; a guest that reports for ever must not fill the log."""
 
 RESULT_TOO_LARGE = "result-too-large"
 """The agent's error code for a result that does not fit its disk (docs/agent-protocol.md)."""
@@ -60,9 +56,9 @@ def _started(state: VmState, seen: ob.AgentStarted) -> Decision:
 
 
 def _progress(state: VmState, seen: ob.AgentProgress) -> Decision:
-    if state.ending or state.current.progress_reports >= PROGRESS_REPORTS_MAX:
+    if state.ending:
         return NOTHING
-    return Decision((ev.ProgressReported(seen.launch, seen.fraction, seen.message),))
+    return tell(state, ev.ProgressReported(seen.launch, seen.fraction, seen.message))
 
 
 def _finished(state: VmState, seen: ob.AgentFinished, now_ms: int) -> Decision:

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
+from supervisor.vm.changed import changed
 from supervisor.vm.commands import (
     Command,
     CommandDenied,
@@ -13,9 +14,11 @@ from supervisor.vm.commands import (
     Pause,
     Reset,
     Resume,
+    Start,
     Stop,
 )
 from supervisor.vm.decision import NOTHING, Decision, escalate, gentlest_step, order_stop
+from supervisor.vm.launching import begin_launch
 from supervisor.vm.state import Desired, Phase, VmState
 
 
@@ -24,6 +27,8 @@ def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
     if state.phase is Phase.DELETED:
         raise CommandDenied(DenyReason.VM_UNKNOWN, f"there is no VM {state.vm_id!r}")
     match command:
+        case Start():
+            return _start(state)
         case Stop():
             return _stop(state, command, now_ms)
         case Kill():
@@ -39,35 +44,57 @@ def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
     assert_never(command)
 
 
+def _start(state: VmState) -> Decision:
+    if state.phase is Phase.STOPPING:
+        raise _wrong_phase(state, "started", "; wait for its end")
+    if state.desired is Desired.DELETED:
+        raise CommandDenied(DenyReason.WRONG_PHASE, f"VM {state.vm_id!r} is being deleted")
+    if state.phase not in (Phase.BACKOFF, Phase.STOPPED, Phase.FAILED):
+        return NOTHING  # it is on its way, or there already
+    ordered = ev.StartOrdered(state.next_launch)
+    # Whatever was kept of the launch before is of no use from now on.
+    return Decision((ordered,), begin_launch(changed(state, outcome=None)))
+
+
 def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED:
-            return _stop_undefined_launch(state, ev.Outcome.STOPPED_BY_CLIENT)
+        case Phase.DEFINED | Phase.BACKOFF:
+            return _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
             limit = state.manifest.limits.stop_grace_ms
             grace = limit if command.grace_ms is None else command.grace_ms
             outcome = ev.Outcome.STOPPED_BY_CLIENT
             return order_stop(state, outcome, gentlest_step(state), now_ms, grace)
         case _:
-            return NOTHING
+            return _cancel_restart(state)
 
 
 def _kill(state: VmState, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED:
-            return _stop_undefined_launch(state, ev.Outcome.KILLED_BY_CLIENT)
+        case Phase.DEFINED | Phase.BACKOFF:
+            return _end_without_process(state, ev.Outcome.KILLED_BY_CLIENT)
         case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
             return order_stop(state, ev.Outcome.KILLED_BY_CLIENT, ev.StopStep.KILL, now_ms)
         case Phase.STOPPING if state.ending and state.ending.step is not ev.StopStep.KILL:
+            cancelled = _cancel_restart(state).events
             exited = state.current.exit_evidence is not None
-            return NOTHING if exited else escalate(state, ev.StopStep.KILL, now_ms)
+            harder = NOTHING if exited else escalate(state, ev.StopStep.KILL, now_ms)
+            return harder.after(*cancelled)
         case _:
-            return NOTHING
+            return _cancel_restart(state)
 
 
-def _stop_undefined_launch(state: VmState, outcome: ev.Outcome) -> Decision:
-    detail = "ended before it was launched"
+def _end_without_process(state: VmState, outcome: ev.Outcome) -> Decision:
+    again = " again" if state.launch else ""
+    detail = f"ended before it was launched{again}"
     return Decision((ev.VmStopped(state.launch_number, outcome, detail),))
+
+
+def _cancel_restart(state: VmState) -> Decision:
+    # Its launch ends for a reason of its own, after which the restart policy would go on.
+    if state.phase is not Phase.STOPPING or state.desired is Desired.ENDED:
+        return NOTHING
+    return Decision((ev.RestartCancelled(state.launch_number),))
 
 
 def _pause(state: VmState) -> Decision:
@@ -109,6 +136,9 @@ def _reset(state: VmState) -> Decision:
 
 def _delete(state: VmState) -> Decision:
     remove = fx.RemoveFiles(state.launch_number)
+    if state.phase is Phase.BACKOFF:
+        ended = _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
+        return Decision((*ended.events, ev.DeleteOrdered(state.launch_number)), (remove,))
     if state.phase not in (Phase.STOPPED, Phase.FAILED):
         raise _wrong_phase(state, "deleted", "; stop or kill it first")
     if state.desired is Desired.DELETED:

@@ -2,11 +2,9 @@
 
 from typing import assert_never
 
-from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.contact import lose_contact, reattach
-from supervisor.vm.decide_guest import fold_run_state
 from supervisor.vm.decision import (
     NEXT_STEP,
     NOTHING,
@@ -17,12 +15,12 @@ from supervisor.vm.decision import (
     repeat_step,
 )
 from supervisor.vm.ending import after_exit, after_result, finish
-from supervisor.vm.launching import intend, prepare
+from supervisor.vm.launching import BeforeLaunch, before_launch, begin_launch
+from supervisor.vm.run_state import fold_run_state, repeat_reset
 from supervisor.vm.state import Desired, Phase, VmState
 
 ProcessObservation = (
-    ob.LaunchPrepared
-    | ob.LaunchImpossible
+    BeforeLaunch
     | ob.QemuSpawned
     | ob.SpawnFailed
     | ob.ProcessExited
@@ -39,14 +37,16 @@ ProcessObservation = (
 
 def decide_process(state: VmState, seen: ProcessObservation, now_ms: int) -> Decision:
     """Return what follows from an observation about the process of the current launch."""
+    if isinstance(seen, BeforeLaunch):
+        return before_launch(state, seen, now_ms)
     match seen:
-        case ob.LaunchPrepared() | ob.LaunchImpossible():
-            return _prepared(state, seen, now_ms)
         case ob.ResultCollected() | ob.ResultRefused():
-            return after_result(state, seen)
+            return after_result(state, seen, now_ms)
         case ob.FilesRemoved():
             deleting = state.desired is Desired.DELETED and state.phase is not Phase.DELETED
             return Decision((ev.VmDeleted(seen.launch),)) if deleting else NOTHING
+        case ob.TimerFired():
+            return _timer(state, seen, now_ms)
     return _alive(state, seen, now_ms) if state.has_process else NOTHING
 
 
@@ -58,8 +58,7 @@ def _alive(
     | ob.Reattached
     | ob.ProcessSilent
     | ob.NeverSpawned
-    | ob.HostRebooted
-    | ob.TimerFired,
+    | ob.HostRebooted,
     now_ms: int,
 ) -> Decision:
     match seen:
@@ -68,61 +67,46 @@ def _alive(
             # A stop that was ordered before there was a process is tried now that there is one.
             return Decision((spawned,), repeat_step(state))
         case ob.SpawnFailed():
-            return _spawn_failed(state, seen)
+            return _spawn_failed(state, seen, now_ms)
         case ob.ProcessExited():
-            return after_exit(state, seen.evidence)
+            return after_exit(state, seen.evidence, now_ms)
         case ob.Reattached():
             return _reattached(state, seen, now_ms)
         case ob.ProcessSilent():
             return lose_contact(state, seen.detail, now_ms)
         case ob.NeverSpawned():
-            return _never_spawned(state)
+            return _never_spawned(state, now_ms)
         case ob.HostRebooted():
-            return _host_rebooted(state)
-        case ob.TimerFired():
-            return _timer(state, seen, now_ms)
+            return _host_rebooted(state, now_ms)
     assert_never(seen)
-
-
-def _prepared(
-    state: VmState, seen: ob.LaunchPrepared | ob.LaunchImpossible, now_ms: int
-) -> Decision:
-    if state.phase is Phase.STOPPED and isinstance(seen, ob.LaunchPrepared):
-        # By the client, while the files were being made.
-        return Decision(effects=(fx.ReleaseLaunch(seen.launch, seen.directory),))
-    if state.phase is not Phase.DEFINED:
-        return NOTHING
-    if isinstance(seen, ob.LaunchPrepared):
-        return intend(state, seen, now_ms)
-    failed = ev.VmFailed(seen.launch, ev.Outcome.QEMU_FAILED_TO_START, seen.detail)
-    return Decision((failed,))
 
 
 def _reattached(state: VmState, seen: ob.Reattached, now_ms: int) -> Decision:
     since = state.silent_since_ms or state.seen_ms
     adopted = ev.Adopted(seen.launch, seen.process, seen.run_state, seen.evidence)
     gap = ev.ObservationGap(seen.launch, since, now_ms)
-    return fold_run_state(state, seen.run_state, now_ms).after(adopted, gap)
+    found = fold_run_state(state, seen.run_state, now_ms).after(adopted, gap)
+    return Decision(found.events, (*found.effects, *repeat_reset(state, seen.run_state)))
 
 
-def _spawn_failed(state: VmState, seen: ob.SpawnFailed) -> Decision:
+def _spawn_failed(state: VmState, seen: ob.SpawnFailed, now_ms: int) -> Decision:
     outcome = state.ending.outcome if state.ending else ev.Outcome.QEMU_FAILED_TO_START
-    return finish(state, outcome, seen.detail)
+    return finish(state, outcome, seen.detail, now_ms)
 
 
-def _host_rebooted(state: VmState) -> Decision:
+def _host_rebooted(state: VmState, now_ms: int) -> Decision:
     if state.ending:  # it was to end, it has ended, and its result may lie on the disk
-        return after_exit(state, ob.ExitEvidence())
-    return finish(state, ev.Outcome.LOST_BY_REBOOT, "the host rebooted meanwhile")
+        return after_exit(state, ob.ExitEvidence(), now_ms)
+    return finish(state, ev.Outcome.LOST_BY_REBOOT, "the host rebooted meanwhile", now_ms)
 
 
-def _never_spawned(state: VmState) -> Decision:
+def _never_spawned(state: VmState, now_ms: int) -> Decision:
     if state.current.process is not None or state.phase in (Phase.RUNNING, Phase.PAUSED):
-        return after_exit(state, ob.ExitEvidence())  # it was seen alive, so it is gone
+        return after_exit(state, ob.ExitEvidence(), now_ms)  # it was seen alive, so it is gone
     if state.ending:
-        return finish(state, state.ending.outcome, "ended before QEMU was started")
+        return finish(state, state.ending.outcome, "ended before QEMU was started", now_ms)
     abandoned = ev.LaunchAbandoned(state.launch_number)
-    return Decision((abandoned,), (prepare(state),))
+    return Decision((abandoned,), begin_launch(state))
 
 
 def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
@@ -140,3 +124,5 @@ def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
         case ob.TimerKind.STOP:
             step = state.ending.step if state.ending else ev.StopStep.QUIT
             return escalate(state, NEXT_STEP[step], now_ms)
+        case ob.TimerKind.BACKOFF:
+            return Decision((ev.BackoffElapsed(state.next_launch),), begin_launch(state))

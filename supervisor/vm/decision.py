@@ -19,6 +19,10 @@ STEP_MS = {
 }
 """What a rung is given before the next is taken; the first has the manifest's grace."""
 
+GUEST_EVENTS_MAX = 10_000
+"""Events of one launch that the guest alone can cause, some 2 MB: progress once a second for three
+hours. A guest that talks for ever must not fill the log."""
+
 NEXT_STEP = {
     ev.StopStep.ASK_GUEST: ev.StopStep.QUIT,
     ev.StopStep.QUIT: ev.StopStep.TERMINATE,
@@ -57,6 +61,20 @@ def escalate(state: VmState, step: ev.StopStep, now_ms: int) -> Decision:
     return Decision((event,), take_step(state, step, deadline))
 
 
+def end_guest(state: VmState, outcome: ev.Outcome, now_ms: int) -> Decision:
+    """The guest will not run on: tell QEMU to quit, unless it was told already."""
+    if state.ending is None:
+        return order_stop(state, outcome, ev.StopStep.QUIT, now_ms)
+    if state.ending.step is ev.StopStep.ASK_GUEST:
+        return escalate(state, ev.StopStep.QUIT, now_ms)
+    return NOTHING
+
+
+def tell(state: VmState, event: ev.Event) -> Decision:
+    """Record what a guest alone can cause, and nothing follows from, while it has not said much."""
+    return NOTHING if state.current.guest_events >= GUEST_EVENTS_MAX else Decision((event,))
+
+
 def take_step(state: VmState, step: ev.StopStep, deadline_ms: int) -> tuple[fx.Effect, ...]:
     """Return the effects of one rung; taking it again after a restart does no harm."""
     launch = state.launch_number
@@ -82,5 +100,7 @@ def repeat_step(state: VmState) -> tuple[fx.Effect, ...]:
 
 def gentlest_step(state: VmState) -> ev.StopStep:
     """Return the rung to begin with: a guest that cannot hear is not asked."""
-    hears = state.phase is Phase.RUNNING and state.current.agent is not AgentStage.ABSENT
+    launch = state.current
+    awake = state.phase is Phase.RUNNING and launch.suspended_since_ms is None
+    hears = awake and launch.agent is not AgentStage.ABSENT
     return ev.StopStep.ASK_GUEST if hears else ev.StopStep.QUIT

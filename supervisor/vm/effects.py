@@ -4,8 +4,9 @@ from enum import Enum
 
 import msgspec
 
-from supervisor.vm.observations import ProcessIdentity, TimerKind
-from supervisor.vm.spec import Manifest
+from supervisor.vm.bounds import QemuBounds
+from supervisor.vm.observations import LaunchImages, ProcessIdentity, TimerKind
+from supervisor.vm.spec import Forward, Manifest
 
 
 class QmpCommand(Enum):
@@ -26,11 +27,27 @@ class ProcessSignal(Enum):
     KILL = "SIGKILL"
 
 
+class Reserve(msgspec.Struct, frozen=True):
+    """Wait for the VM's turn to launch, and have host ports chosen for its forwards.
+
+    -> Reserved | ReservationRefused; before it Queued, where others have their turn first and the
+    log says no ``ticket``.
+    """
+
+    launch: int
+    forwards: tuple[Forward, ...]
+    ticket: int | None = None
+
+
 class PrepareLaunch(msgspec.Struct, frozen=True):
-    """Make the launch's directory, disks and images -> LaunchPrepared | LaunchImpossible."""
+    """Make the launch's directory, disks and images -> LaunchPrepared | LaunchImpossible.
+
+    LaunchPrepared repeats ``host_ports``.
+    """
 
     launch: int
     manifest: Manifest
+    host_ports: tuple[int, ...] = ()
 
 
 class SpawnQemu(msgspec.Struct, frozen=True):
@@ -44,6 +61,8 @@ class SpawnQemu(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
     uuid: str
     log_bytes: int
+    images: LaunchImages
+    bounds: QemuBounds
 
 
 class Reattach(msgspec.Struct, frozen=True):
@@ -129,7 +148,8 @@ class RemoveFiles(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    PrepareLaunch
+    Reserve
+    | PrepareLaunch
     | SpawnQemu
     | Reattach
     | ExecuteQmp

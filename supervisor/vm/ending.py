@@ -1,48 +1,25 @@
-"""From the exit of QEMU to the VM's last event: the result, the outcome and its explanation.
+"""From the exit of QEMU to a launch's last event: the result, the outcome and its explanation.
 
-The result is read only now: while QEMU ran, the guest could still have changed it.
+The result is read only now: while QEMU ran, the guest could still have changed it. Whether another
+launch follows is asked in one place, :func:`finish`.
 """
 
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.decision import NOTHING, Decision
-from supervisor.vm.state import AgentStage, Phase, VmState
-
-IN_GOOD_ORDER = frozenset(
-    {
-        ev.Outcome.COMPLETED,
-        ev.Outcome.STOPPED_BY_CLIENT,
-        ev.Outcome.KILLED_BY_CLIENT,
-        ev.Outcome.TTL_EXPIRED,
-    }
-)
-"""Outcomes that somebody ordered or wished for; all others end in phase FAILED."""
+from supervisor.vm.outcomes import EXPLANATIONS, IN_GOOD_ORDER
+from supervisor.vm.relaunching import backoff_ms, is_followed
+from supervisor.vm.restart import add_restart
+from supervisor.vm.spec import SECOND_MS
+from supervisor.vm.state import ALIVE, AgentStage, Desired, Phase, VmState
 
 TOLD_BY_RESULT = frozenset({ev.Outcome.COMPLETED, ev.Outcome.GUEST_POWERED_OFF})
 """Where the exit code on the disk decides: the agent's last words were lost, or may be a lie."""
 
-EXPLANATIONS = {
-    ev.Outcome.COMPLETED: "the computation finished",
-    ev.Outcome.COMPUTATION_FAILED: "the computation failed",
-    ev.Outcome.GUEST_PANICKED: "the guest's kernel panicked",
-    ev.Outcome.GUEST_POWERED_OFF: "the guest powered off before its computation finished",
-    ev.Outcome.GUEST_REBOOTED: "the guest tried to reboot",
-    ev.Outcome.STOPPED_BY_CLIENT: "stopped as ordered",
-    ev.Outcome.KILLED_BY_CLIENT: "killed as ordered",
-    ev.Outcome.STOPPED_BY_HOST: "somebody on the host ended QEMU",
-    ev.Outcome.TTL_EXPIRED: "its time to live was over",
-    ev.Outcome.LAUNCH_DEADLINE: "the algorithm had not started by the launch deadline",
-    ev.Outcome.AGENT_BROKE_PROTOCOL: "the guest's agent broke the protocol",
-    ev.Outcome.RESULT_REFUSED: "the result could not be taken",
-    ev.Outcome.QEMU_CRASHED: "QEMU crashed",
-    ev.Outcome.QEMU_FAILED_TO_START: "QEMU failed to start",
-    ev.Outcome.LOST_BY_REBOOT: "the host rebooted",
-}
 
-
-def after_exit(state: VmState, evidence: ob.ExitEvidence) -> Decision:
-    """QEMU is gone: fetch the result where there is one, else end the VM."""
+def after_exit(state: VmState, evidence: ob.ExitEvidence, now_ms: int) -> Decision:
+    """QEMU is gone: fetch the result where there is one, else end the launch."""
     exited = ev.ProcessExited(state.launch_number, evidence)
     if _result_expected(state):
         limit = state.manifest.limits.result_bytes
@@ -52,14 +29,16 @@ def after_exit(state: VmState, evidence: ob.ExitEvidence) -> Decision:
         outcome = state.ending.outcome
         if outcome is ev.Outcome.COMPLETED and state.current.disk_failure:
             outcome = ev.Outcome.RESULT_REFUSED
-        return finish(state, outcome, _detail(state, outcome, evidence)).after(exited)
+        return finish(state, outcome, _detail(state, outcome, evidence), now_ms).after(exited)
     started = state.phase is not Phase.LAUNCHING
     outcome = ev.Outcome.QEMU_CRASHED if started else ev.Outcome.QEMU_FAILED_TO_START
-    return finish(state, outcome, _how_it_exited(evidence)).after(exited)
+    return finish(state, outcome, _how_it_exited(evidence), now_ms).after(exited)
 
 
-def after_result(state: VmState, seen: ob.ResultCollected | ob.ResultRefused) -> Decision:
-    """The results disk was read: the VM ends."""
+def after_result(
+    state: VmState, seen: ob.ResultCollected | ob.ResultRefused, now_ms: int
+) -> Decision:
+    """The results disk was read: the launch ends."""
     exited = state.phase is Phase.STOPPING and state.current.exit_evidence is not None
     if not exited or state.ending is None:
         return NOTHING  # while QEMU lives, its disk says nothing
@@ -69,34 +48,59 @@ def after_result(state: VmState, seen: ob.ResultCollected | ob.ResultRefused) ->
         if outcome in TOLD_BY_RESULT:
             outcome = ev.Outcome.COMPUTATION_FAILED if seen.exit_code else ev.Outcome.COMPLETED
         detail = _finished_detail(state, outcome, seen.exit_code)
-        return finish(state, outcome, detail).after(recorded)
+        return finish(state, outcome, detail, now_ms).after(recorded)
     refused = ev.ResultRefused(seen.launch, seen.detail)
     if outcome is ev.Outcome.COMPLETED:
-        detail = f"{seen.detail}; {state.current.directory} keeps it until the VM is deleted"
-        return finish(state, ev.Outcome.RESULT_REFUSED, detail).after(refused)
-    return finish(state, outcome, _last_detail(state, outcome)).after(refused)
+        return finish(state, ev.Outcome.RESULT_REFUSED, seen.detail, now_ms).after(refused)
+    return finish(state, outcome, _last_detail(state, outcome), now_ms).after(refused)
 
 
-def finish(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
-    """Write the last event of a launch and let go of what it held."""
+def finish(state: VmState, outcome: ev.Outcome, detail: str, now_ms: int) -> Decision:
+    """Write the last event of a launch and let go of what it held; another launch may follow."""
+    policy = state.manifest.restart
+    told = _with_disk_failure(state, detail)
+    ordered = state.desired in (Desired.ENDED, Desired.DELETED)
+    if ordered or not is_followed(policy, outcome):
+        return _end(state, outcome, told)
+    restarts = add_restart(state.restarts_ms, now_ms, policy.max_restarts, policy.period_ms)
+    if restarts is None:
+        most = f"{policy.max_restarts} restarts in {policy.period_ms // SECOND_MS} s"
+        return _end(state, outcome, f"{told}; not launched again after {most}")
+    number = _ending_launch(state)
+    deadline = now_ms + backoff_ms(policy, len(restarts))
+    ended = ev.LaunchEnded(number, outcome, told, len(restarts), deadline)
+    timer = fx.ArmTimer(number + 1, ob.TimerKind.BACKOFF, deadline)
+    return Decision((ended,), (*release(state), timer))
+
+
+def _end(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
     ended = ev.VmStopped if outcome in IN_GOOD_ORDER else ev.VmFailed
-    event = ended(state.launch_number, outcome, _with_disk_failure(state, detail))
-    return Decision((event,), release(state, outcome))
+    if _keeps_result(state, outcome):
+        where = f"{state.current.directory} keeps the disk until it is started again or deleted"
+        return Decision((ended(state.launch_number, outcome, f"{detail}; {where}"),))
+    return Decision((ended(_ending_launch(state), outcome, detail),), release(state))
+
+
+def _ending_launch(state: VmState) -> int:
+    return state.launch_number if state.phase in ALIVE else state.next_launch
 
 
 def _with_disk_failure(state: VmState, detail: str) -> str:
-    failure = state.launch.disk_failure if state.launch else ""
+    failure = state.current.disk_failure if state.phase in ALIVE else ""
     return f"{detail}; the host's disk failed the guest ({failure})" if failure else detail
 
 
-def release(state: VmState, outcome: ev.Outcome | None) -> tuple[fx.Effect, ...]:
-    """Let go of what a launch held; a result that could not be taken stays until it is deleted."""
-    if state.launch is None:
-        return ()
-    finished = state.launch.finished
-    if outcome is ev.Outcome.RESULT_REFUSED and finished is not None and finished.length > 0:
+def release(state: VmState) -> tuple[fx.Effect, ...]:
+    """Let go of what the current launch holds, or of what is left of it."""
+    if state.launch is None or _keeps_result(state, state.outcome):
         return ()
     return (fx.ReleaseLaunch(state.launch_number, state.launch.directory),)
+
+
+def _keeps_result(state: VmState, outcome: ev.Outcome | None) -> bool:
+    # A result that could not be taken is not thrown away: whoever ordered it may fetch the disk.
+    finished = state.launch.finished if state.launch else None
+    return outcome is ev.Outcome.RESULT_REFUSED and finished is not None and finished.length > 0
 
 
 def _result_expected(state: VmState) -> bool:

@@ -11,6 +11,7 @@ from enum import Enum
 import msgspec
 
 from supervisor.vm.observations import (
+    Containment,
     ExitEvidence,
     LaunchImages,
     ProcessIdentity,
@@ -28,6 +29,7 @@ class Outcome(Enum):
     GUEST_PANICKED = "guest-panicked"
     GUEST_POWERED_OFF = "guest-powered-off"
     GUEST_REBOOTED = "guest-rebooted"
+    GUEST_HUNG = "guest-hung"
     STOPPED_BY_CLIENT = "stopped-by-client"
     KILLED_BY_CLIENT = "killed-by-client"
     STOPPED_BY_HOST = "stopped-by-host"
@@ -35,6 +37,7 @@ class Outcome(Enum):
     LAUNCH_DEADLINE = "launch-deadline"
     AGENT_BROKE_PROTOCOL = "agent-broke-protocol"
     RESULT_REFUSED = "result-refused"
+    HOST_DISK_FAILED = "host-disk-failed"
     QEMU_CRASHED = "qemu-crashed"
     QEMU_FAILED_TO_START = "qemu-failed-to-start"
     LOST_BY_REBOOT = "lost-by-reboot"
@@ -56,8 +59,15 @@ class ComputationSubmitted(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Queued(msgspec.Struct, frozen=True):
+    """As many VMs run as may; of those that wait, the one with the lowest ticket is next."""
+
+    launch: int
+    ticket: int
+
+
 class LaunchIntended(msgspec.Struct, frozen=True):
-    """Durable before anything is spawned."""
+    """Durable before anything is spawned; ``host_ports`` has one for each forward."""
 
     launch: int
     directory: str
@@ -67,6 +77,7 @@ class LaunchIntended(msgspec.Struct, frozen=True):
     images: LaunchImages
     accel: str
     deadline_ms: int
+    host_ports: tuple[int, ...] = ()
 
 
 class QemuSpawned(msgspec.Struct, frozen=True):
@@ -77,6 +88,7 @@ class QemuSpawned(msgspec.Struct, frozen=True):
 class QmpReady(msgspec.Struct, frozen=True):
     launch: int
     qemu_version: str
+    containment: Containment | None = None
 
 
 class GuestStarted(msgspec.Struct, frozen=True):
@@ -151,6 +163,35 @@ class GuestDiskFailed(msgspec.Struct, frozen=True):
 class GuestShutDown(msgspec.Struct, frozen=True):
     launch: int
     cause: ShutdownCause
+
+
+class GuestHung(msgspec.Struct, frozen=True):
+    """The guest did not feed its watchdog in time."""
+
+    launch: int
+
+
+class GuestSuspended(msgspec.Struct, frozen=True):
+    """The guest put its machine to sleep (ACPI S3); its deadlines go on."""
+
+    launch: int
+
+
+class GuestWoke(msgspec.Struct, frozen=True):
+    launch: int
+
+
+class GuestCrashLoaded(msgspec.Struct, frozen=True):
+    """The guest's kernel panicked, and its own crash kernel took over."""
+
+    launch: int
+
+
+class MemoryFailed(msgspec.Struct, frozen=True):
+    """The host's memory has an error that concerns the guest."""
+
+    launch: int
+    detail: str
 
 
 class AgentBrokeProtocol(msgspec.Struct, frozen=True):
@@ -239,6 +280,37 @@ class ResultRefused(msgspec.Struct, frozen=True):
     detail: str
 
 
+class LaunchEnded(msgspec.Struct, frozen=True):
+    """A launch ended, and the restart policy has another follow at ``deadline_ms``.
+
+    ``restart`` counts those of the policy's period, this one included.
+    """
+
+    launch: int
+    outcome: Outcome
+    detail: str
+    restart: int
+    deadline_ms: int
+
+
+class BackoffElapsed(msgspec.Struct, frozen=True):
+    """The wait is over; the files of the next launch are made."""
+
+    launch: int
+
+
+class StartOrdered(msgspec.Struct, frozen=True):
+    """A client has the VM launched once more; the restarts of its policy count anew."""
+
+    launch: int
+
+
+class RestartCancelled(msgspec.Struct, frozen=True):
+    """A client ordered the end of a VM whose launch was ending: no other follows."""
+
+    launch: int
+
+
 class VmStopped(msgspec.Struct, frozen=True):
     """The VM ended as somebody ordered, or with its work done."""
 
@@ -265,6 +337,7 @@ class VmDeleted(msgspec.Struct, frozen=True):
 
 Event = (
     ComputationSubmitted
+    | Queued
     | LaunchIntended
     | QemuSpawned
     | QmpReady
@@ -282,6 +355,11 @@ Event = (
     | GuestPanicked
     | GuestDiskFailed
     | GuestShutDown
+    | GuestHung
+    | GuestSuspended
+    | GuestWoke
+    | GuestCrashLoaded
+    | MemoryFailed
     | AgentBrokeProtocol
     | StopOrdered
     | StopEscalated
@@ -294,6 +372,10 @@ Event = (
     | ProcessExited
     | ResultRecorded
     | ResultRefused
+    | LaunchEnded
+    | BackoffElapsed
+    | StartOrdered
+    | RestartCancelled
     | VmStopped
     | VmFailed
     | DeleteOrdered
@@ -302,6 +384,7 @@ Event = (
 
 TAGS: dict[type[Event], str] = {
     ComputationSubmitted: "vm.submitted.v1",
+    Queued: "vm.queued.v1",
     LaunchIntended: "vm.launch-intended.v1",
     QemuSpawned: "vm.qemu-spawned.v1",
     QmpReady: "vm.qmp-ready.v1",
@@ -319,6 +402,11 @@ TAGS: dict[type[Event], str] = {
     GuestPanicked: "vm.guest-panicked.v1",
     GuestDiskFailed: "vm.guest-disk-failed.v1",
     GuestShutDown: "vm.guest-shut-down.v1",
+    GuestHung: "vm.guest-hung.v1",
+    GuestSuspended: "vm.guest-suspended.v1",
+    GuestWoke: "vm.guest-woke.v1",
+    GuestCrashLoaded: "vm.guest-crash-loaded.v1",
+    MemoryFailed: "vm.memory-failed.v1",
     AgentBrokeProtocol: "vm.agent-broke-protocol.v1",
     StopOrdered: "vm.stop-ordered.v1",
     StopEscalated: "vm.stop-escalated.v1",
@@ -331,6 +419,10 @@ TAGS: dict[type[Event], str] = {
     ProcessExited: "vm.process-exited.v1",
     ResultRecorded: "vm.result-recorded.v1",
     ResultRefused: "vm.result-refused.v1",
+    LaunchEnded: "vm.launch-ended.v1",
+    BackoffElapsed: "vm.backoff-elapsed.v1",
+    StartOrdered: "vm.start-ordered.v1",
+    RestartCancelled: "vm.restart-cancelled.v1",
     VmStopped: "vm.stopped.v1",
     VmFailed: "vm.failed.v1",
     DeleteOrdered: "vm.delete-ordered.v1",

@@ -6,21 +6,12 @@ same. When an event happened is the time of its record, in milliseconds since th
 
 from collections.abc import Iterable
 
-import msgspec
-
 from supervisor.vm import events as ev
+from supervisor.vm.changed import changed, with_guest_event, with_launch, without_deadline
+from supervisor.vm.evolve_end import EndEvent, evolve_end
+from supervisor.vm.evolve_guest import GuestEvent, evolve_guest
 from supervisor.vm.observations import TimerKind
-from supervisor.vm.state import (
-    TRANSITIONS,
-    AgentStage,
-    Desired,
-    Ending,
-    Launch,
-    Phase,
-    Progress,
-    Result,
-    VmState,
-)
+from supervisor.vm.state import TRANSITIONS, AgentStage, Launch, Phase, Progress, VmState
 
 
 def define(
@@ -50,18 +41,23 @@ def evolve(state: VmState, event: ev.Event, at_ms: int) -> VmState:
 
     Raises AssertionError for a change of phase that :data:`TRANSITIONS` does not know.
     """
-    after = _apply(_with(state, seen_ms=at_ms, version=state.version + 1), event)
+    after = _apply(changed(state, seen_ms=at_ms, version=state.version + 1), event)
     if after.phase is not state.phase and after.phase not in TRANSITIONS[state.phase]:
         raise AssertionError(f"{type(event).__name__}: {state.phase} -> {after.phase}")
     return after
 
 
 def _apply(state: VmState, event: ev.Event) -> VmState:
+    if isinstance(event, GuestEvent):
+        return evolve_guest(state, event)
+    if isinstance(event, EndEvent):
+        return evolve_end(state, event)
     match event:
         case ev.ComputationSubmitted():
             raise AssertionError("a VM is submitted once; define() makes its first state")
         case (
-            ev.LaunchIntended()
+            ev.Queued()
+            | ev.LaunchIntended()
             | ev.QemuSpawned()
             | ev.QmpReady()
             | ev.GuestStarted()
@@ -77,29 +73,14 @@ def _apply(state: VmState, event: ev.Event) -> VmState:
             | ev.AgentBrokeProtocol()
         ):
             return _apply_agent(state, event)
-        case (
-            ev.PauseOrdered()
-            | ev.ResumeOrdered()
-            | ev.ResetOrdered()
-            | ev.GuestPaused()
-            | ev.GuestResumed()
-            | ev.GuestReset()
-            | ev.GuestPanicked()
-            | ev.GuestDiskFailed()
-            | ev.GuestShutDown()
-        ):
-            return _apply_guest(state, event)
-        case (
-            ev.QmpCommandFailed() | ev.ContactLost() | ev.ObservationGap() | ev.ObservationIgnored()
-        ):
-            return _apply_contact(state, event)
         case _:
-            return _apply_end(state, event)
+            return _apply_contact(state, event)
 
 
 def _apply_launch(
     state: VmState,
-    event: ev.LaunchIntended
+    event: ev.Queued
+    | ev.LaunchIntended
     | ev.QemuSpawned
     | ev.QmpReady
     | ev.GuestStarted
@@ -107,22 +88,32 @@ def _apply_launch(
     | ev.Adopted,
 ) -> VmState:
     match event:
+        case ev.Queued():
+            return changed(state, phase=Phase.QUEUED, ticket=event.ticket)
         case ev.LaunchIntended():
-            launch = Launch(event.launch, event.directory, event.uuid, event.accel, state.seen_ms)
+            launch = Launch(
+                event.launch,
+                event.directory,
+                event.uuid,
+                event.accel,
+                state.seen_ms,
+                event.host_ports,
+            )
             deadlines = {TimerKind.LAUNCH: event.deadline_ms}
-            return _with(state, phase=Phase.LAUNCHING, launch=launch, deadlines=deadlines)
+            intended = changed(state, launch=launch, deadlines=deadlines, unused_launches=0)
+            return changed(intended, phase=Phase.LAUNCHING)
         case ev.QemuSpawned():
-            return _with_launch(state, process=event.process)
+            return with_launch(state, process=event.process)
         case ev.QmpReady():
-            return _with_launch(state, qmp_version=event.qemu_version)
+            return with_launch(state, qmp_version=event.qemu_version, containment=event.containment)
         case ev.GuestStarted():
             deadlines = state.deadlines | {TimerKind.TTL: event.ttl_deadline_ms}
-            started = _with(state, started_ms=state.seen_ms, deadlines=deadlines)
-            return _with(started, phase=Phase.RUNNING)
+            started = changed(state, started_ms=state.seen_ms, deadlines=deadlines)
+            return changed(started, phase=Phase.RUNNING)
         case ev.LaunchAbandoned():
-            return _with(state, phase=Phase.DEFINED, deadlines={}, silent_since_ms=None)
+            return changed(state, phase=Phase.DEFINED, deadlines={}, silent_since_ms=None)
         case ev.Adopted():
-            return _with_launch(_with(state, silent_since_ms=None), process=event.process)
+            return with_launch(changed(state, silent_since_ms=None), process=event.process)
 
 
 def _apply_agent(
@@ -135,50 +126,17 @@ def _apply_agent(
 ) -> VmState:
     match event:
         case ev.AgentReady():
-            return _with_launch(state, agent=AgentStage.READY)
+            return with_launch(state, agent=AgentStage.READY)
         case ev.ComputationStarted():
-            started = _with_launch(state, agent=AgentStage.STARTED)
-            return _without_deadline(started, TimerKind.LAUNCH)
+            started = with_launch(state, agent=AgentStage.STARTED)
+            return without_deadline(started, TimerKind.LAUNCH)
         case ev.ProgressReported():
             progress = Progress(event.fraction, event.message, state.seen_ms)
-            counted = _with_launch(state, progress_reports=state.current.progress_reports + 1)
-            return _with(counted, progress=progress)
+            return changed(with_guest_event(state), progress=progress)
         case ev.ComputationFinished():
-            finished = _with_launch(state, agent=AgentStage.FINISHED, finished=event)
-            return _with(finished, exit_code=event.exit_code)
+            finished = with_launch(state, agent=AgentStage.FINISHED, finished=event)
+            return changed(finished, exit_code=event.exit_code)
         case ev.AgentBrokeProtocol():
-            return state
-
-
-def _apply_guest(
-    state: VmState,
-    event: ev.PauseOrdered
-    | ev.ResumeOrdered
-    | ev.ResetOrdered
-    | ev.GuestPaused
-    | ev.GuestResumed
-    | ev.GuestReset
-    | ev.GuestPanicked
-    | ev.GuestDiskFailed
-    | ev.GuestShutDown,
-) -> VmState:
-    match event:
-        case ev.PauseOrdered():
-            return _with(state, desired=Desired.PAUSED)
-        case ev.ResumeOrdered():
-            return _with(state, desired=Desired.RUNNING)
-        case ev.GuestPaused():
-            return _with(state, phase=Phase.PAUSED)
-        case ev.GuestResumed():
-            return _with(state, phase=Phase.RUNNING)
-        case ev.GuestReset():
-            resets = state.current.resets + 1
-            again = _with_launch(state, agent=AgentStage.ABSENT, finished=None, resets=resets)
-            deadlines = again.deadlines | {TimerKind.LAUNCH: event.deadline_ms}
-            return _with(again, deadlines=deadlines, progress=None)
-        case ev.GuestDiskFailed():
-            return _with_launch(state, disk_failure=event.detail)
-        case ev.ResetOrdered() | ev.GuestPanicked() | ev.GuestShutDown():
             return state
 
 
@@ -188,72 +146,8 @@ def _apply_contact(
 ) -> VmState:
     match event:
         case ev.ContactLost():
-            return _with(state, silent_since_ms=state.seen_ms)
-        case ev.QmpCommandFailed() | ev.ObservationGap() | ev.ObservationIgnored():
+            return changed(state, silent_since_ms=state.seen_ms)
+        case ev.QmpCommandFailed() | ev.ObservationGap():
+            return with_guest_event(state)
+        case ev.ObservationIgnored():
             return state
-
-
-def _apply_end(
-    state: VmState,
-    event: ev.StopOrdered
-    | ev.StopEscalated
-    | ev.ProcessExited
-    | ev.ResultRecorded
-    | ev.ResultRefused
-    | ev.VmStopped
-    | ev.VmFailed
-    | ev.DeleteOrdered
-    | ev.VmDeleted,
-) -> VmState:
-    match event:
-        case ev.StopOrdered():
-            ending = Ending(event.outcome, event.step)
-            ordered = _with(state, ending=ending, desired=Desired.ENDED)
-            deadlines = {TimerKind.STOP: event.deadline_ms}
-            return _with(ordered, phase=Phase.STOPPING, deadlines=deadlines)
-        case ev.StopEscalated():
-            if state.ending is None:
-                raise AssertionError("a stop that was never ordered cannot escalate")
-            ending = Ending(state.ending.outcome, event.step)
-            deadlines = state.deadlines | {TimerKind.STOP: event.deadline_ms}
-            return _with(state, ending=ending, deadlines=deadlines)
-        case ev.ProcessExited():
-            exited = _with_launch(state, exit_evidence=event.evidence)
-            return _with(exited, deadlines={}, silent_since_ms=None)
-        case ev.ResultRecorded():
-            result = Result(event.sha256, event.size)
-            return _with(state, result=result, exit_code=event.exit_code)
-        case ev.ResultRefused():
-            return state
-        case ev.VmStopped():
-            return _ended(state, Phase.STOPPED, event)
-        case ev.VmFailed():
-            return _ended(state, Phase.FAILED, event)
-        case ev.DeleteOrdered():
-            return _with(state, desired=Desired.DELETED)
-        case ev.VmDeleted():
-            return _with(state, phase=Phase.DELETED)
-
-
-def _ended(state: VmState, phase: Phase, event: ev.VmStopped | ev.VmFailed) -> VmState:
-    return _with(
-        state,
-        phase=phase,
-        outcome=event.outcome,
-        detail=event.detail,
-        ended_ms=state.seen_ms,
-        deadlines={},
-        silent_since_ms=None,
-    )
-
-
-def _without_deadline(state: VmState, kind: TimerKind) -> VmState:
-    return _with(state, deadlines={k: at for k, at in state.deadlines.items() if k is not kind})
-
-
-def _with_launch(state: VmState, **changes: object) -> VmState:
-    return _with(state, launch=msgspec.structs.replace(state.current, **changes))
-
-
-def _with(state: VmState, **changes: object) -> VmState:
-    return msgspec.structs.replace(state, **changes)

@@ -5,14 +5,46 @@ import hashlib
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.decision import Decision
+from supervisor.vm.bounds import bounds
+from supervisor.vm.decision import NOTHING, Decision
+from supervisor.vm.ending import finish, release
 from supervisor.vm.qemu_argv import launch_uuid, qemu_argv
-from supervisor.vm.state import VmState
+from supervisor.vm.spec import Manifest
+from supervisor.vm.state import WAITING, Phase, VmState
+
+BeforeLaunch = (
+    ob.Queued | ob.Reserved | ob.ReservationRefused | ob.LaunchPrepared | ob.LaunchImpossible
+)
+"""What is observed of the launch that is to come."""
 
 
-def prepare(state: VmState) -> fx.PrepareLaunch:
-    """Return the order to make the files of the next launch."""
-    return fx.PrepareLaunch(state.launch_number + 1, state.manifest)
+def begin_launch(state: VmState) -> tuple[fx.Effect, ...]:
+    """Return what begins the next launch: the one before is let go of, and a turn is waited for."""
+    ticket = state.ticket if state.phase is Phase.QUEUED else None
+    turn = fx.Reserve(state.next_launch, state.manifest.network.forwards, ticket)
+    return (*release(state), turn)
+
+
+def before_launch(state: VmState, seen: BeforeLaunch, now_ms: int) -> Decision:
+    """Return what follows from an observation about the launch that is to come."""
+    if state.phase not in WAITING:
+        return let_go(seen) if isinstance(seen, ob.LaunchPrepared) else NOTHING
+    match seen:
+        case ob.Queued():
+            known = state.phase is Phase.QUEUED
+            return NOTHING if known else Decision((ev.Queued(seen.launch, seen.ticket),))
+        case ob.Reserved():
+            order = fx.PrepareLaunch(seen.launch, state.manifest, seen.host_ports)
+            return Decision(effects=(order,))
+        case ob.LaunchPrepared():
+            return intend(state, seen, now_ms)
+        case ob.ReservationRefused() | ob.LaunchImpossible():
+            return finish(state, ev.Outcome.QEMU_FAILED_TO_START, seen.detail, now_ms)
+
+
+def let_go(prepared: ob.LaunchPrepared) -> Decision:
+    """Clear away files that nobody waits for any more: the VM was stopped while they were made."""
+    return Decision(effects=(fx.ReleaseLaunch(prepared.launch, prepared.directory),))
 
 
 def intend(state: VmState, prepared: ob.LaunchPrepared, now_ms: int) -> Decision:
@@ -24,6 +56,7 @@ def intend(state: VmState, prepared: ob.LaunchPrepared, now_ms: int) -> Decision
         directory=prepared.directory,
         images=prepared.images,
         accel=prepared.accel,
+        host_ports=prepared.host_ports,
     )
     intent = ev.LaunchIntended(
         launch=prepared.launch,
@@ -34,12 +67,21 @@ def intend(state: VmState, prepared: ob.LaunchPrepared, now_ms: int) -> Decision
         images=prepared.images,
         accel=prepared.accel,
         deadline_ms=now_ms + state.manifest.limits.launch_deadline_ms,
+        host_ports=prepared.host_ports,
     )
-    return Decision((intent,), (_spawn(intent, state.manifest.limits.log_bytes), _timer(intent)))
+    return Decision((intent,), (_spawn(intent, state.manifest), _timer(intent)))
 
 
-def _spawn(intent: ev.LaunchIntended, log_bytes: int) -> fx.SpawnQemu:
-    return fx.SpawnQemu(intent.launch, intent.directory, intent.argv, intent.uuid, log_bytes)
+def _spawn(intent: ev.LaunchIntended, manifest: Manifest) -> fx.SpawnQemu:
+    return fx.SpawnQemu(
+        launch=intent.launch,
+        directory=intent.directory,
+        argv=intent.argv,
+        uuid=intent.uuid,
+        log_bytes=manifest.limits.log_bytes,
+        images=intent.images,
+        bounds=bounds(manifest, intent.accel),
+    )
 
 
 def _timer(intent: ev.LaunchIntended) -> fx.ArmTimer:

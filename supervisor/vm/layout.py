@@ -18,6 +18,8 @@ GUEST_LOG = "guest.log"
 TRANSCRIPT = "transcript.ndjson"
 INPUTS_DISK = "inputs.tar"
 RESULTS_DISK = "results.img"
+FIRMWARE_VARS = "firmware-vars.fd"
+"""Of the VM, not of one launch: what a guest told its firmware outlives a launch."""
 
 AGENT_PORT = "org.chronovisor.agent.0"
 INPUTS_SERIAL = "inputs"
@@ -27,13 +29,24 @@ RESULT_HEADER_BYTES = 512
 
 
 class InheritedFd(IntEnum):
-    """Descriptors at fixed numbers in QEMU, so that the recorded argv is exactly what ran."""
+    """Descriptors at fixed numbers in QEMU, so that the recorded argv is exactly what ran.
+
+    QEMU is given no path of the state directory: what it may touch, it holds already.
+    """
 
     QMP = 3
     MONITOR = 4
     AGENT = 5
     CONSOLE = 6
     LOCK = 7
+    PIDFILE = 8
+    CONSOLE_LOG = 9
+    INPUTS = 10
+    RESULTS = 11
+    KERNEL = 12
+    INITRD = 13
+    FIRMWARE = 14
+    FIRMWARE_VARS = 15
 
 
 def launch_directory(launch: int) -> str:

@@ -11,8 +11,11 @@ class RunState(Enum):
     PRELAUNCH = "prelaunch"
     RUNNING = "running"
     PAUSED = "paused"
+    SUSPENDED = "suspended"
     SHUTDOWN = "shutdown"
     PANICKED = "guest-panicked"
+    HUNG = "watchdog"
+    DISK_FAILED = "io-error"
     ERROR = "error"
 
 
@@ -28,12 +31,16 @@ class ShutdownCause(Enum):
 
 
 class TimerKind(Enum):
-    """The deadlines of a launch; at most one timer of each kind is armed."""
+    """The deadlines of a launch; at most one timer of each kind is armed.
+
+    BACKOFF is of the launch that is to come.
+    """
 
     LAUNCH = "launch"
     TTL = "ttl"
     STOP = "stop"
     CONTACT = "contact"
+    BACKOFF = "backoff"
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -54,6 +61,8 @@ class LaunchImages(msgspec.Struct, frozen=True):
     initrd_layers: tuple[Image, ...]
     inputs: Image
     firmware: Image | None = None
+    firmware_vars: Image | None = None
+    """The VM's own copy, with the digest that it had before this launch."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True):
@@ -65,6 +74,18 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
     pid: int
     start_ticks: int
     boot_id: str
+
+
+class Containment(msgspec.Struct, frozen=True):
+    """What holds a running QEMU, as the kernel tells it.
+
+    ``cgroup`` is its path in the cgroup v2 hierarchy where limits are in force there, else empty:
+    then only resource limits bound it. Each of ``limits`` is one word and its value.
+    """
+
+    user: str
+    cgroup: str
+    limits: tuple[str, ...]
 
 
 class ExitEvidence(msgspec.Struct, frozen=True):
@@ -80,6 +101,27 @@ class ExitEvidence(msgspec.Struct, frozen=True):
     console: str = ""
 
 
+class Queued(msgspec.Struct, frozen=True):
+    """As many VMs run as may; the one with the lowest ticket is next."""
+
+    launch: int
+    ticket: int
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """The launch may begin, with these ports of the host, one for each forward."""
+
+    launch: int
+    host_ports: tuple[int, ...]
+
+
+class ReservationRefused(msgspec.Struct, frozen=True):
+    """A host port that the launch needs cannot be had."""
+
+    launch: int
+    detail: str
+
+
 class LaunchPrepared(msgspec.Struct, frozen=True):
     """Everything that a launch needs lies ready in ``directory``."""
 
@@ -87,6 +129,7 @@ class LaunchPrepared(msgspec.Struct, frozen=True):
     directory: str
     images: LaunchImages
     accel: str
+    host_ports: tuple[int, ...] = ()
 
 
 class LaunchImpossible(msgspec.Struct, frozen=True):
@@ -111,6 +154,7 @@ class QmpReady(msgspec.Struct, frozen=True):
 
     launch: int
     qemu_version: str
+    containment: Containment | None = None
 
 
 class QmpLost(msgspec.Struct, frozen=True):
@@ -179,6 +223,37 @@ class GuestDiskFailed(msgspec.Struct, frozen=True):
 
     launch: int
     disk: str
+    detail: str
+
+
+class GuestHung(msgspec.Struct, frozen=True):
+    """QMP WATCHDOG: the guest has not fed its watchdog in time, and its CPUs are frozen."""
+
+    launch: int
+
+
+class GuestSuspended(msgspec.Struct, frozen=True):
+    """QMP SUSPEND: the guest sleeps (ACPI S3)."""
+
+    launch: int
+
+
+class GuestWoke(msgspec.Struct, frozen=True):
+    """QMP WAKEUP."""
+
+    launch: int
+
+
+class GuestCrashLoaded(msgspec.Struct, frozen=True):
+    """QMP GUEST_CRASHLOADED: the guest's kernel panicked, and its crash kernel runs on."""
+
+    launch: int
+
+
+class MemoryFailed(msgspec.Struct, frozen=True):
+    """QMP MEMORY_FAILURE: the host's memory has an error that concerns the guest."""
+
+    launch: int
     detail: str
 
 
@@ -284,7 +359,10 @@ class FilesRemoved(msgspec.Struct, frozen=True):
 
 
 Observation = (
-    LaunchPrepared
+    Queued
+    | Reserved
+    | ReservationRefused
+    | LaunchPrepared
     | LaunchImpossible
     | QemuSpawned
     | SpawnFailed
@@ -299,6 +377,11 @@ Observation = (
     | GuestShutDown
     | GuestPanicked
     | GuestDiskFailed
+    | GuestHung
+    | GuestSuspended
+    | GuestWoke
+    | GuestCrashLoaded
+    | MemoryFailed
     | AgentReady
     | AgentStarted
     | AgentProgress

@@ -1,5 +1,10 @@
 """A manifest and the files of one launch -> QEMU's argument vector. Pure, so it can be recorded.
 
+QEMU finds its files by descriptors that it inherits (:class:`InheritedFd`), never by a path: a user
+of its own cannot reach the state directory, and a file that was replaced after it was hashed is not
+what runs. What QEMU reads once it opens by ``/proc/self/fd``; what it goes on using it keeps as a
+set (``-add-fd``), where ``opaque`` tells people which file that is.
+
 Options go as JSON where QEMU takes them (qemu-system(1), "JSON" forms of -device, -blockdev and
 -object): in the ``key=value`` syntax a comma in a path would start another option.
 """
@@ -11,11 +16,15 @@ import uuid
 from supervisor.vm import layout
 from supervisor.vm.layout import InheritedFd
 from supervisor.vm.observations import LaunchImages
-from supervisor.vm.spec import Machine, Manifest, VmShape
+from supervisor.vm.spec import Machine, Manifest, Network, NetworkMode, VmShape
 
 UUID_NAMESPACE = uuid.UUID("b1c7f0a6-0a52-5d0a-9c53-6e1c9a1f6f0e")
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+FORWARD_ADDRESS = "127.0.0.1"
+"""Where forwards listen: whoever is let in from elsewhere is the operator's to say."""
 BASE_COMMAND_LINE = "console=ttyS0 quiet"
+CODE_FLASH = "firmware"
+VARS_FLASH = "firmware-vars"
 
 
 def launch_uuid(vm_id: str, launch: int) -> str:
@@ -24,35 +33,47 @@ def launch_uuid(vm_id: str, launch: int) -> str:
 
 
 def qemu_argv(
-    manifest: Manifest, *, vm_id: str, launch: int, directory: str, images: LaunchImages, accel: str
+    manifest: Manifest,
+    *,
+    vm_id: str,
+    launch: int,
+    directory: str,
+    images: LaunchImages,
+    accel: str,
+    host_ports: tuple[int, ...] = (),
 ) -> tuple[str, ...]:
-    """Return the argv that starts this launch, paused and without a process of its own making."""
+    """Return the argv that starts this launch, paused and without a process of its own making.
+
+    ``host_ports`` has one port for each forward of the manifest.
+    """
     return (
         images.qemu.path,
-        *_identity(vm_id, launch, directory),
-        *_machine(manifest.vm, accel),
-        *_boot(manifest.vm, images),
+        *_identity(vm_id, launch),
+        *_machine(manifest.vm, accel, images),
+        *_firmware(images),
+        *_boot(manifest.vm),
         *_channels(directory),
         *_disks(directory, images),
+        *_network(manifest.network, host_ports),
         *("-sandbox", SANDBOX),
     )
 
 
-def _identity(vm_id: str, launch: int, directory: str) -> tuple[str, ...]:
+def _identity(vm_id: str, launch: int) -> tuple[str, ...]:
     return (
         *("-name", f"chronovisor-{vm_id}-{launch}"),
         *("-uuid", launch_uuid(vm_id, launch)),
-        *("-pidfile", posixpath.join(directory, layout.PIDFILE)),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-S", "-no-shutdown", "-no-reboot", "-action", "panic=pause"),
     )
 
 
-def _machine(shape: VmShape, accel: str) -> tuple[str, ...]:
+def _machine(shape: VmShape, accel: str, images: LaunchImages) -> tuple[str, ...]:
     # q35 needs neither USB nor a graphics card here; what is absent cannot be attacked.
     smm = ",smm=off" if shape.machine is Machine.Q35 else ""
+    flash = f",pflash0={CODE_FLASH},pflash1={VARS_FLASH}" if images.firmware_vars else ""
     return (
-        *("-machine", f"{shape.machine.value},accel={accel},usb=off,graphics=off{smm}"),
+        *("-machine", f"{shape.machine.value},accel={accel},usb=off,graphics=off{smm}{flash}"),
         *("-cpu", "host" if accel == "kvm" else "max"),
         *("-smp", str(shape.cpus)),
         *("-m", f"{shape.memory_bytes}B"),
@@ -60,27 +81,38 @@ def _machine(shape: VmShape, accel: str) -> tuple[str, ...]:
     )
 
 
-def _boot(shape: VmShape, images: LaunchImages) -> tuple[str, ...]:
-    firmware = ("-bios", images.firmware.path) if images.firmware else ()
+def _firmware(images: LaunchImages) -> tuple[str, ...]:
+    code, variables = images.firmware, images.firmware_vars
+    if code is None:
+        return ()
+    if variables is None:
+        return ("-bios", _once(InheritedFd.FIRMWARE))
     return (
-        *firmware,
-        *("-kernel", images.kernel.path),
-        *("-initrd", images.initrd.path),
+        *_file(CODE_FLASH, InheritedFd.FIRMWARE, code.path, read_only=True),
+        *_file(VARS_FLASH, InheritedFd.FIRMWARE_VARS, variables.path, read_only=False),
+    )
+
+
+def _boot(shape: VmShape) -> tuple[str, ...]:
+    return (
+        *("-kernel", _once(InheritedFd.KERNEL)),
+        *("-initrd", _once(InheritedFd.INITRD)),
         *("-append", f"{BASE_COMMAND_LINE} {shape.command_line}".rstrip()),
     )
 
 
 def _channels(directory: str) -> tuple[str, ...]:
     # wait=off is implied for the monitors but not for the agent and the console.
-    console_log = posixpath.join(directory, layout.CONSOLE_LOG).replace(",", ",,")
+    console_log = posixpath.join(directory, layout.CONSOLE_LOG)
     return (
+        *_lent(InheritedFd.CONSOLE_LOG, console_log),
         *("-chardev", f"socket,id=qmp,fd={InheritedFd.QMP},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=monitor,fd={InheritedFd.MONITOR},server=on,wait=off"),
         *("-mon", "chardev=monitor,mode=readline"),
         "-chardev",
         f"socket,id=console,fd={InheritedFd.CONSOLE},server=on,wait=off,"
-        f"logfile={console_log},logappend=on",
+        f"logfile={_set(InheritedFd.CONSOLE_LOG)},logappend=on",
         *("-serial", "chardev:console"),
         *("-device", "virtio-serial-pci"),
         *("-chardev", f"socket,id=agent,fd={InheritedFd.AGENT},server=on,wait=off"),
@@ -93,18 +125,51 @@ def _channels(directory: str) -> tuple[str, ...]:
 def _disks(directory: str, images: LaunchImages) -> tuple[str, ...]:
     results = posixpath.join(directory, layout.RESULTS_DISK)
     return (
-        *_disk(layout.INPUTS_SERIAL, images.inputs.path, read_only=True),
-        *_disk(layout.RESULTS_SERIAL, results, read_only=False),
+        *_file(layout.INPUTS_SERIAL, InheritedFd.INPUTS, images.inputs.path, read_only=True),
+        *_disk(layout.INPUTS_SERIAL),
+        *_file(layout.RESULTS_SERIAL, InheritedFd.RESULTS, results, read_only=False),
+        *_disk(layout.RESULTS_SERIAL),
     )
 
 
-def _disk(serial: str, path: str, *, read_only: bool) -> tuple[str, ...]:
-    file = {"driver": "file", "filename": path}
-    node = {"node-name": serial, "driver": "raw", "read-only": read_only, "file": file}
+def _file(node: str, number: InheritedFd, path: str, *, read_only: bool) -> tuple[str, ...]:
+    file = {"driver": "file", "filename": _set(number)}
+    raw = {"node-name": node, "driver": "raw", "read-only": read_only, "file": file}
+    return (*_lent(number, path), "-blockdev", _json(raw))
+
+
+def _disk(serial: str) -> tuple[str, ...]:
     # Errors go to the guest, whose computation fails, where the default would pause it for ever.
     errors = {"rerror": "report", "werror": "report"}
     device = {"driver": "virtio-blk-pci", "drive": serial, "serial": serial, **errors}
-    return ("-blockdev", _json(node), "-device", _json(device))
+    return ("-device", _json(device))
+
+
+def _once(number: InheritedFd) -> str:
+    return f"/proc/self/fd/{number}"
+
+
+def _set(number: InheritedFd) -> str:
+    return f"/dev/fdset/{number}"
+
+
+def _lent(number: InheritedFd, path: str) -> tuple[str, str]:
+    # The path is for people only. QEMU takes a doubled comma for one.
+    return ("-add-fd", f"fd={number},set={number},opaque={path.replace(',', ',,')}")
+
+
+def _network(network: Network, host_ports: tuple[int, ...]) -> tuple[str, ...]:
+    if network.mode is NetworkMode.NONE:
+        return ()
+    forwards = (
+        f"hostfwd={forward.protocol.value}:{FORWARD_ADDRESS}:{port}-:{forward.guest_port}"
+        for forward, port in zip(network.forwards, host_ports, strict=True)
+    )
+    restrict = "on" if network.mode is NetworkMode.RESTRICTED else "off"
+    netdev = ",".join((f"user,id=net,restrict={restrict}", *forwards))
+    # Nobody boots from this card, and its ROM is a package of its own on some systems.
+    card = {"driver": "virtio-net-pci", "netdev": "net", "romfile": ""}
+    return ("-netdev", netdev, "-device", _json(card))
 
 
 def _json(value: object) -> str:

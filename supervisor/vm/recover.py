@@ -3,15 +3,20 @@
 from supervisor.vm import effects as fx
 from supervisor.vm.contact import reattach
 from supervisor.vm.ending import release
-from supervisor.vm.launching import prepare
+from supervisor.vm.launching import begin_launch
+from supervisor.vm.observations import TimerKind
 from supervisor.vm.state import Desired, Phase, VmState
 
 
 def recover(state: VmState) -> tuple[fx.Effect, ...]:
     """Return the effects that pick up what the log left unfinished; a new VM is such a case."""
     match state.phase:
-        case Phase.DEFINED:
-            return (prepare(state),)
+        case Phase.DEFINED | Phase.QUEUED:
+            return begin_launch(state)
+        case Phase.BACKOFF:
+            kind = TimerKind.BACKOFF
+            timer = fx.ArmTimer(state.next_launch, kind, state.deadlines[kind])
+            return (*release(state), timer)
         case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
             return (reattach(state), *_timers(state))
         case Phase.STOPPING if state.current.exit_evidence is not None:
@@ -24,7 +29,7 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
             if state.desired is Desired.DELETED:
                 return (fx.RemoveFiles(state.launch_number),)
             # The daemon may have died between the last event and the clearing of the disks.
-            return release(state, state.outcome)
+            return release(state)
         case Phase.DELETED:
             return ()
 

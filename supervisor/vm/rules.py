@@ -15,24 +15,20 @@ vm.cpus                           1 to 64                     beyond it lies ano
 vm.memory_bytes                   64 MiB to 4 TiB, whole MiB  less cannot boot; more is a slip
 vm.initrd                         1 to 16 layers              they are concatenated at each launch
 vm.command_line                   2000 printable ASCII        x86 kernels take 2048 with our part
-limits                            see :data:`BOUNDS`          a slip of a unit is caught
+limits, restart                   see :data:`RANGES`          a slip of a unit is caught
 the whole                         48 KiB                      it is an event, and those are < 64 KiB
 ================================  ==========================  ======================================
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.ranges import MILLISECONDS, RANGES, STOP_GRACE_MOST_MS, STOP_GRACE_TAKES
 from supervisor.vm.spec import (
-    GIB,
-    HOUR_MS,
     KIB,
-    MIB,
-    MINUTE_MS,
-    SECOND_MS,
     Algorithm,
     ByDigest,
     Dataset,
@@ -52,10 +48,6 @@ INITRD_LAYERS = 16
 COMMAND_LINE_BYTES = 2000
 MANIFEST_BYTES = 48 * KIB
 IDEMPOTENCY_KEY_BYTES = 128
-DAY_MS = 24 * HOUR_MS
-STOP_GRACE_MOST_MS = 10 * MINUTE_MS
-STOP_GRACE_TAKES = "0 s to 10 m"
-MILLISECONDS = "milliseconds"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -64,81 +56,6 @@ _LABEL_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _VM_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """The least and the greatest value of one number of the manifest, which is in ``unit``."""
-
-    field: str
-    value: Callable[[Manifest], int]
-    least: int
-    greatest: int
-    range: str
-    unit: str = ""
-    step: int = 1
-    step_name: str = ""
-
-    def takes_instead_of(self, value: int) -> str:
-        """Return what the field takes, in the spelling of a manifest; empty if it takes that."""
-        if not self.least <= value <= self.greatest:
-            return self.range
-        return f"a multiple of {self.step_name}" if value % self.step else ""
-
-
-BOUNDS = (
-    Bound("vm.cpus", lambda m: m.vm.cpus, 1, 64, "1 to 64"),
-    Bound(
-        "vm.memory_bytes",
-        lambda m: m.vm.memory_bytes,
-        64 * MIB,
-        4096 * GIB,
-        "64 MiB to 4 TiB",
-        "bytes",
-        MIB,
-        "1 MiB",
-    ),
-    Bound(
-        "limits.ttl_ms",
-        lambda m: m.limits.ttl_ms,
-        SECOND_MS,
-        30 * DAY_MS,
-        "1 s to 30 d",
-        MILLISECONDS,
-    ),
-    Bound(
-        "limits.launch_deadline_ms",
-        lambda m: m.limits.launch_deadline_ms,
-        SECOND_MS,
-        HOUR_MS,
-        "1 s to 1 h",
-        MILLISECONDS,
-    ),
-    Bound(
-        "limits.stop_grace_ms",
-        lambda m: m.limits.stop_grace_ms,
-        0,
-        STOP_GRACE_MOST_MS,
-        STOP_GRACE_TAKES,
-        MILLISECONDS,
-    ),
-    Bound(
-        "limits.result_bytes",
-        lambda m: m.limits.result_bytes,
-        KIB,
-        64 * GIB,
-        "1 KiB to 64 GiB",
-        "bytes",
-    ),
-    Bound(
-        "limits.log_bytes",
-        lambda m: m.limits.log_bytes,
-        4 * KIB,
-        GIB,
-        "4 KiB to 1 GiB",
-        "bytes",
-    ),
-)
-"""Every number of a manifest that has a range."""
 
 
 def check(manifest: Manifest) -> tuple[FieldViolation, ...]:
@@ -258,11 +175,16 @@ def _dataset_name(field: str, name: str, seen: set[str]) -> Iterator[FieldViolat
 
 
 def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
-    for bound in BOUNDS:
+    for bound in RANGES:
         value = bound.value(manifest)
         if takes := bound.takes_instead_of(value):
             unit = f", in {bound.unit}" if bound.unit else ""
             yield FieldViolation(bound.field, f"got {value}; it takes {takes}{unit}")
+    restart = manifest.restart
+    if restart.backoff_max_ms < restart.backoff_ms:
+        takes = f"no less than restart.backoff_ms, which is {restart.backoff_ms}"
+        got = restart.backoff_max_ms
+        yield FieldViolation("restart.backoff_max_ms", f"got {got}; it takes {takes}")
 
 
 def _shape(vm: VmShape) -> Iterator[FieldViolation]:

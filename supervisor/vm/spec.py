@@ -67,8 +67,19 @@ class Dataset(msgspec.Struct, frozen=True):
     provider: str = ""
 
 
+class RestartOn(Enum):
+    """Which ends of a launch are followed by another; an end that was ordered never is."""
+
+    NEVER = "never"
+    FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
 class VmShape(msgspec.Struct, frozen=True):
-    """The virtual machine that a computation asks for."""
+    """The virtual machine that a computation asks for.
+
+    ``watchdog`` gives the guest a watchdog (i6300esb); a guest that stops feeding it is hung.
+    """
 
     cpus: int = 1
     memory_bytes: int = 256 * MIB
@@ -77,7 +88,10 @@ class VmShape(msgspec.Struct, frozen=True):
     kernel: ImageRef = ByName(REFERENCE_KERNEL)
     initrd: tuple[ImageRef, ...] = (ByName(REFERENCE_BASE),)
     firmware: ImageRef | None = None
+    firmware_vars: ImageRef | None = None
+    """What the firmware's variables are at the VM's first launch; the VM gets a copy of its own."""
     command_line: str = ""
+    watchdog: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -95,6 +109,50 @@ class Limits(msgspec.Struct, frozen=True):
     """The largest console log and, apart from it, guest log that are kept."""
 
 
+class RestartPolicy(msgspec.Struct, frozen=True):
+    """When a computation that ended is launched again by itself."""
+
+    policy: RestartOn = RestartOn.NEVER
+    max_restarts: int = 3
+    """How many within ``period_ms``; past that the VM ends."""
+    period_ms: int = 10 * MINUTE_MS
+    backoff_ms: int = SECOND_MS
+    """Before the first restart of a period; doubled before each further one."""
+    backoff_max_ms: int = MINUTE_MS
+
+
+class NetworkMode(Enum):
+    """What a guest can reach. RESTRICTED: nothing, it is only reached; USER: what the host can."""
+
+    NONE = "none"
+    RESTRICTED = "restricted"
+    USER = "user"
+
+
+class Protocol(Enum):
+    """What a forward carries."""
+
+    TCP = "tcp"
+
+
+class Forward(msgspec.Struct, frozen=True):
+    """A port of the guest that is reached through one of the host, on 127.0.0.1 only.
+
+    Without ``host_port`` the supervisor chooses one for each launch.
+    """
+
+    guest_port: int
+    host_port: int | None = None
+    protocol: Protocol = Protocol.TCP
+
+
+class Network(msgspec.Struct, frozen=True):
+    """The network of a guest; by default it has no network device at all."""
+
+    mode: NetworkMode = NetworkMode.NONE
+    forwards: tuple[Forward, ...] = ()
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """A computation: an algorithm, its data, the VM that runs it, and its limits."""
 
@@ -105,3 +163,5 @@ class Manifest(msgspec.Struct, frozen=True):
     datasets: tuple[Dataset, ...] = ()
     vm: VmShape = VmShape()
     limits: Limits = Limits()
+    restart: RestartPolicy = RestartPolicy()
+    network: Network = Network()

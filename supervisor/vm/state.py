@@ -9,7 +9,7 @@ from enum import Enum
 import msgspec
 
 from supervisor.vm import events as ev
-from supervisor.vm.observations import ExitEvidence, ProcessIdentity, TimerKind
+from supervisor.vm.observations import Containment, ExitEvidence, ProcessIdentity, TimerKind
 from supervisor.vm.spec import Manifest
 
 
@@ -17,7 +17,9 @@ class Phase(Enum):
     """Where a VM is in its life."""
 
     DEFINED = "defined"
-    """Submitted; the files of its next launch are being made."""
+    """Submitted or started again; the files of its next launch are being made."""
+    QUEUED = "queued"
+    """It wants a launch, and other VMs have their turn before it."""
     LAUNCHING = "launching"
     """A launch is intended: QEMU starts, and its CPUs have not run yet."""
     RUNNING = "running"
@@ -26,6 +28,8 @@ class Phase(Enum):
     """The guest's CPUs are frozen; its deadlines go on."""
     STOPPING = "stopping"
     """It is to end, and why is settled; QEMU is leaving, or its result is being read."""
+    BACKOFF = "backoff"
+    """Its launch ended, and its restart policy waits before the next."""
     STOPPED = "stopped"
     """It ended as somebody ordered, or with its work done."""
     FAILED = "failed"
@@ -35,22 +39,31 @@ class Phase(Enum):
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.DEFINED: frozenset({Phase.LAUNCHING, Phase.STOPPED, Phase.FAILED}),
-    Phase.LAUNCHING: frozenset({Phase.DEFINED, Phase.RUNNING, Phase.STOPPING, Phase.FAILED}),
-    Phase.RUNNING: frozenset({Phase.PAUSED, Phase.STOPPING, Phase.FAILED}),
-    Phase.PAUSED: frozenset({Phase.RUNNING, Phase.STOPPING, Phase.FAILED}),
-    Phase.STOPPING: frozenset({Phase.STOPPED, Phase.FAILED}),
-    Phase.STOPPED: frozenset({Phase.DELETED}),
-    Phase.FAILED: frozenset({Phase.DELETED}),
+    Phase.DEFINED: frozenset(
+        {Phase.QUEUED, Phase.LAUNCHING, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}
+    ),
+    Phase.QUEUED: frozenset({Phase.LAUNCHING, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}),
+    Phase.LAUNCHING: frozenset(
+        {Phase.DEFINED, Phase.RUNNING, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}
+    ),
+    Phase.RUNNING: frozenset({Phase.PAUSED, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}),
+    Phase.PAUSED: frozenset({Phase.RUNNING, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}),
+    Phase.STOPPING: frozenset({Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}),
+    Phase.BACKOFF: frozenset({Phase.DEFINED, Phase.STOPPED}),
+    Phase.STOPPED: frozenset({Phase.DEFINED, Phase.DELETED}),
+    Phase.FAILED: frozenset({Phase.DEFINED, Phase.DELETED}),
     Phase.DELETED: frozenset(),
 }
 """Every change of phase that may happen; staying is always allowed."""
 
 ENDED = frozenset({Phase.STOPPED, Phase.FAILED, Phase.DELETED})
-"""Phases that a VM leaves only to be deleted."""
+"""Phases that a VM leaves only on a client's order: to be launched once more, or deleted."""
 
 ALIVE = frozenset({Phase.LAUNCHING, Phase.RUNNING, Phase.PAUSED, Phase.STOPPING})
 """Phases of a launch that was intended and is not over."""
+
+WAITING = frozenset({Phase.DEFINED, Phase.QUEUED})
+"""Phases of a VM that is due to be launched."""
 
 
 class Desired(Enum):
@@ -94,15 +107,30 @@ class Launch(msgspec.Struct, frozen=True):
     uuid: str
     accel: str
     intended_ms: int
+    host_ports: tuple[int, ...] = ()
+    """Those that lead to the ports of the manifest's forwards, in their order."""
     process: ProcessIdentity | None = None
     qmp_version: str = ""
+    containment: Containment | None = None
     agent: AgentStage = AgentStage.ABSENT
     finished: ev.ComputationFinished | None = None
     exit_evidence: ExitEvidence | None = None
     disk_failure: str = ""
     resets: int = 0
-    progress_reports: int = 0
-    """Events that the guest alone can cause, counted to bound them."""
+    guest_events: int = 0
+    """Events that the guest alone can cause, bounded; an ordered reset begins the count anew."""
+    reset_ordered_ms: int | None = None
+    """When a reset was ordered that has not been seen yet."""
+    suspended_since_ms: int | None = None
+
+
+class PreviousLaunch(msgspec.Struct, frozen=True):
+    """How the launch before the current one ended."""
+
+    number: int
+    outcome: ev.Outcome
+    detail: str
+    ended_ms: int
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -139,11 +167,29 @@ class VmState(msgspec.Struct, frozen=True):
     progress: Progress | None = None
     result: Result | None = None
     silent_since_ms: int | None = None
+    unused_launches: int = 0
+    """Numbers after the current launch's that went to preparations which nobody waited for."""
+    restarts_ms: tuple[int, ...] = ()
+    """When the restart policy had it launched again, within the policy's period."""
+    previous: PreviousLaunch | None = None
+    ticket: int | None = None
+    """The place in the queue that it was given last; it counts in phase QUEUED."""
+    relaunch_due_ms: int | None = None
+
+    @property
+    def due_ms(self) -> int:
+        """Since when the latest launch is due, or was: who waits longest goes first."""
+        return self.created_ms if self.relaunch_due_ms is None else self.relaunch_due_ms
 
     @property
     def launch_number(self) -> int:
         """The number of the current launch; 0 before the first."""
         return self.launch.number if self.launch else 0
+
+    @property
+    def next_launch(self) -> int:
+        """The number of the launch to come: of each number, files are made once in a life."""
+        return self.launch_number + self.unused_launches + 1
 
     @property
     def current(self) -> Launch:

@@ -26,6 +26,7 @@ from supervisor.vm.observations import (
 )
 
 QEMU = "/usr/bin/qemu-system-x86_64"
+FIRST_PORT = 20_000
 BOOT_ID = "5f3f9c1e-0000-4000-8000-000000000001"
 
 
@@ -125,6 +126,9 @@ class FakeHost:
                 self._release_timers(launch)
             case fx.RemoveFiles(launch=launch):
                 await report(ob.FilesRemoved(launch))
+            case fx.Reserve(launch=launch, forwards=forwards):
+                ports = range(FIRST_PORT, FIRST_PORT + len(forwards))
+                await report(ob.Reserved(launch, tuple(ports)))  # it shares the host with nobody
             case _:
                 assert_never(effect)
 

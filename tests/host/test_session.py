@@ -11,7 +11,7 @@ from supervisor.host.process import Process
 from supervisor.host.report import Report
 from supervisor.host.session import Session
 from supervisor.host.spawn import spawn
-from supervisor.vm.effects import SpawnQemu
+from supervisor.vm.effects import Reattach
 from supervisor.vm.observations import ExitEvidence, Observation, ProcessExited, QmpReady
 
 FirstContact = Callable[[Report], Awaitable[None]]
@@ -31,7 +31,7 @@ class Attended:
     """A session whose process has exited already, and when it reported what."""
 
     def __init__(self, directory: Path, process: Process) -> None:
-        order = SpawnQemu(1, str(directory), ARGV, "uuid", 4096)
+        order = Reattach(1, str(directory), "uuid", process.identity, 4096)
         self._session = Session(order, process, Patience())
         self._began = 0.0
         self._seen: list[tuple[float, Observation]] = []

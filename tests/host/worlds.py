@@ -17,6 +17,7 @@ from supervisor.host.contact import Patience
 from supervisor.host.facts import read_facts
 from supervisor.host.host import VmHost
 from supervisor.host.locks import lock_is_held, pidfile_owner
+from supervisor.vm.bounds import bounds
 from supervisor.vm.effects import SpawnQemu
 from supervisor.vm.observations import ExitEvidence, LaunchPrepared, ProcessIdentity
 from supervisor.vm.qemu_argv import launch_uuid, qemu_argv
@@ -55,6 +56,21 @@ class World(Protocol):
         """SIGCONT."""
 
 
+def order_to_spawn(
+    prepared: LaunchPrepared, argv: tuple[str, ...], manifest: Manifest
+) -> SpawnQemu:
+    """Return the order that the core gives for a launch of ``VM_ID``."""
+    return SpawnQemu(
+        launch=prepared.launch,
+        directory=prepared.directory,
+        argv=argv,
+        uuid=launch_uuid(VM_ID, prepared.launch),
+        log_bytes=LOG_BYTES,
+        images=prepared.images,
+        bounds=bounds(manifest, prepared.accel),
+    )
+
+
 class FakeWorld:
     def __init__(self) -> None:
         self.machine = FakeMachine()
@@ -67,8 +83,7 @@ class FakeWorld:
         return FakeHost(self.machine, now_ms=lambda: time.time_ns() // 1_000_000)
 
     def spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
-        uuid = launch_uuid(VM_ID, prepared.launch)
-        return SpawnQemu(prepared.launch, prepared.directory, (QEMU,), uuid, LOG_BYTES)
+        return order_to_spawn(prepared, (QEMU,), Manifest("contract", Algorithm("a" * 64)))
 
     def doomed_spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
         stderr = "qemu-system-x86_64: cannot set up guest memory"
@@ -140,8 +155,7 @@ class RealWorld:
             images=prepared.images,
             accel=prepared.accel,
         )
-        uuid = launch_uuid(VM_ID, prepared.launch)
-        return SpawnQemu(prepared.launch, prepared.directory, argv, uuid, LOG_BYTES)
+        return order_to_spawn(prepared, argv, manifest)
 
     def doomed_spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
         order = self.spawn_order(prepared)

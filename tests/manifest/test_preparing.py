@@ -9,7 +9,7 @@ import pytest
 from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
 from supervisor.manifest.quantities import parse_duration, parse_size
 from supervisor.manifest.schema import CORE_NAMES, LimitsSection, VmSection
-from supervisor.vm.rules import BOUNDS, Bound
+from supervisor.vm.ranges import RANGES, Range
 from supervisor.vm.spec import ByDigest, ByName
 
 PYTHON = b"#!/usr/bin/env python3\nprint(1)\n"
@@ -174,8 +174,8 @@ def test_a_name_that_is_not_one_line_of_text_is_refused(tmp_path: Path, name: st
     assert line.startswith("m.toml: name: got ")
 
 
-@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.field)
-def test_the_ends_of_a_range_are_written_as_a_manifest_takes_them(bound: Bound) -> None:
+@pytest.mark.parametrize("bound", RANGES, ids=lambda bound: bound.field)
+def test_the_ends_of_a_range_are_written_as_a_manifest_takes_them(bound: Range) -> None:
     ends = bound.range.split(" to ")
     if bound.field == "vm.cpus":
         read = [int(end) for end in ends]
@@ -186,7 +186,7 @@ def test_the_ends_of_a_range_are_written_as_a_manifest_takes_them(bound: Bound) 
 
 
 def test_every_name_of_the_core_is_translated() -> None:
-    cores = {bound.field for bound in BOUNDS}
+    cores = {bound.field for bound in RANGES}
 
     assert cores - set(CORE_NAMES) == {"vm.cpus"}
     for core, written in CORE_NAMES.items():

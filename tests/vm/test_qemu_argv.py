@@ -1,6 +1,8 @@
 """What QEMU is started with: word for word, and with awkward paths."""
 
 import json
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +18,6 @@ GOLDEN = f"""\
 /usr/bin/qemu-system-x86_64
 -name chronovisor-iris-1
 -uuid {launch_uuid("iris", 1)}
--pidfile /state/vms/iris/launch-1/qemu.pid
 -nodefaults
 -no-user-config
 -display none
@@ -29,26 +30,28 @@ GOLDEN = f"""\
 -smp 1
 -m 268435456B
 -device pvpanic
--kernel /images/vmlinuz
--initrd /images/initrd
+-kernel /proc/self/fd/12
+-initrd /proc/self/fd/13
 -append console=ttyS0 quiet
+-add-fd fd=9,set=9,opaque=/state/vms/iris/launch-1/console.log
 -chardev socket,id=qmp,fd=3,server=on,wait=off
 -mon chardev=qmp,mode=control
 -chardev socket,id=monitor,fd=4,server=on,wait=off
 -mon chardev=monitor,mode=readline
--chardev socket,id=console,fd=6,server=on,wait=off,\
-logfile=/state/vms/iris/launch-1/console.log,logappend=on
+-chardev socket,id=console,fd=6,server=on,wait=off,logfile=/dev/fdset/9,logappend=on
 -serial chardev:console
 -device virtio-serial-pci
 -chardev socket,id=agent,fd=5,server=on,wait=off
 -device {{"driver":"virtserialport","chardev":"agent","name":"org.chronovisor.agent.0"}}
 -device virtio-rng-pci
+-add-fd fd=10,set=10,opaque=/state/vms/iris/launch-1/inputs.tar
 -blockdev {{"node-name":"inputs","driver":"raw","read-only":true,\
-"file":{{"driver":"file","filename":"/state/vms/iris/launch-1/inputs.tar"}}}}
+"file":{{"driver":"file","filename":"/dev/fdset/10"}}}}
 -device {{"driver":"virtio-blk-pci","drive":"inputs","serial":"inputs",\
 "rerror":"report","werror":"report"}}
+-add-fd fd=11,set=11,opaque=/state/vms/iris/launch-1/results.img
 -blockdev {{"node-name":"results","driver":"raw","read-only":false,\
-"file":{{"driver":"file","filename":"/state/vms/iris/launch-1/results.img"}}}}
+"file":{{"driver":"file","filename":"/dev/fdset/11"}}}}
 -device {{"driver":"virtio-blk-pci","drive":"results","serial":"results",\
 "rerror":"report","werror":"report"}}
 -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
@@ -99,18 +102,43 @@ def test_the_shape_of_the_vm_shows(shape: VmShape, accel: str, name: str, value:
     assert option(argv_of(shape, accel=accel), name) == value
 
 
+CODE = Image("/images/OVMF_CODE.fd", SHA256, 1)
+VARS = Image("/state/vms/iris/firmware-vars.fd", SHA256, 1)
+
+
 def test_firmware_is_passed_only_where_there_is_some() -> None:
-    firmware = msgspec.structs.replace(IMAGES, firmware=Image("/images/OVMF.fd", SHA256, 1))
-    assert option(argv_of(VmShape(), images=firmware), "-bios") == "/images/OVMF.fd"
+    firmware = msgspec.structs.replace(IMAGES, firmware=CODE)
+    assert option(argv_of(VmShape(), images=firmware), "-bios") == "/proc/self/fd/14"
     assert "-bios" not in argv_of(VmShape())
+
+
+def test_firmware_with_variables_is_two_flash_chips_of_which_one_can_be_written() -> None:
+    argv = argv_of(
+        VmShape(), images=msgspec.structs.replace(IMAGES, firmware=CODE, firmware_vars=VARS)
+    )
+    assert "-bios" not in argv
+    assert option(argv, "-machine").endswith(",pflash0=firmware,pflash1=firmware-vars")
+    nodes = {node["node-name"]: node for node in blockdevs(argv)}
+    assert nodes["firmware"]["read-only"] is True
+    assert nodes["firmware"]["file"]["filename"] == "/dev/fdset/14"
+    assert nodes["firmware-vars"]["read-only"] is False
+    assert nodes["firmware-vars"]["file"]["filename"] == "/dev/fdset/15"
+
+
+def blockdevs(argv: tuple[str, ...]) -> list[Any]:
+    return [json.loads(value) for name, value in pairwise(argv) if name == "-blockdev"]
 
 
 def test_a_comma_in_a_path_starts_no_option() -> None:
     argv = argv_of(VmShape(), directory="/a,server=off/b c")
-    console = argv[argv.index("-serial") - 1]
-    assert "logfile=/a,,server=off/b c/console.log,logappend=on" in console
-    disk = json.loads(next(word for word in argv if '"results"' in word))
-    assert disk["file"]["filename"] == "/a,server=off/b c/results.img"
+    assert "fd=9,set=9,opaque=/a,,server=off/b c/console.log" in argv
+
+
+def test_no_file_is_named_by_a_path_that_qemu_would_have_to_open() -> None:
+    images = msgspec.structs.replace(IMAGES, firmware=CODE, firmware_vars=VARS)
+    words = argv_of(VmShape(), images=images)[1:]
+    named = [word for word in words if "/state" in word or "/images" in word]
+    assert all(word.startswith("fd=") and ",opaque=/" in word for word in named)
 
 
 @given(st.text(min_size=1), st.integers(1, 1000), st.text(min_size=1), st.integers(1, 1000))

@@ -134,6 +134,8 @@ class World:
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
+            case fx.Reserve():
+                self._report(ob.Reserved(effect.launch, ()))
             case fx.PrepareLaunch():
                 prepared = ob.LaunchPrepared(effect.launch, DIRECTORY, IMAGES, "tcg")
                 self._report(prepared)

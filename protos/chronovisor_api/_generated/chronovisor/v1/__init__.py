@@ -34,10 +34,14 @@ __all__ = (
     "Outcome",
     "PauseVmRequest",
     "Phase",
+    "PreviousLaunch",
     "Progress",
     "ResetVmRequest",
+    "RestartOn",
+    "RestartPolicy",
     "Result",
     "ResumeVmRequest",
+    "StartVmRequest",
     "StopVmRequest",
     "SubmitComputationRequest",
     "SubmitComputationResponse",
@@ -311,6 +315,16 @@ class Outcome(betterproto2.Enum):
     The host rebooted under it.
     """
 
+    GUEST_HUNG = 16
+    """
+    The guest did not feed its watchdog.
+    """
+
+    HOST_DISK_FAILED = 17
+    """
+    The host's disk failed, and QEMU froze the guest.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -330,6 +344,8 @@ class Outcome(betterproto2.Enum):
             13: "OUTCOME_QEMU_CRASHED",
             14: "OUTCOME_QEMU_FAILED_TO_START",
             15: "OUTCOME_LOST_BY_REBOOT",
+            16: "OUTCOME_GUEST_HUNG",
+            17: "OUTCOME_HOST_DISK_FAILED",
         }
 
     @classmethod
@@ -351,6 +367,8 @@ class Outcome(betterproto2.Enum):
             "OUTCOME_QEMU_CRASHED": 13,
             "OUTCOME_QEMU_FAILED_TO_START": 14,
             "OUTCOME_LOST_BY_REBOOT": 15,
+            "OUTCOME_GUEST_HUNG": 16,
+            "OUTCOME_HOST_DISK_FAILED": 17,
         }
 
 
@@ -404,6 +422,11 @@ class Phase(betterproto2.Enum):
     Its files are gone; only its history is left.
     """
 
+    BACKOFF = 9
+    """
+    Its launch ended, and its restart policy waits before the next.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -416,6 +439,7 @@ class Phase(betterproto2.Enum):
             6: "PHASE_STOPPED",
             7: "PHASE_FAILED",
             8: "PHASE_DELETED",
+            9: "PHASE_BACKOFF",
         }
 
     @classmethod
@@ -430,6 +454,51 @@ class Phase(betterproto2.Enum):
             "PHASE_STOPPED": 6,
             "PHASE_FAILED": 7,
             "PHASE_DELETED": 8,
+            "PHASE_BACKOFF": 9,
+        }
+
+
+class RestartOn(betterproto2.Enum):
+    """
+    Which ends of a launch are followed by another.
+    """
+
+    UNSPECIFIED = 0
+    """
+    The client leaves the choice to the daemon, which takes RESTART_ON_NEVER.
+    """
+
+    NEVER = 1
+    """
+    None.
+    """
+
+    FAILURE = 2
+    """
+    Those that nobody ordered: a failed computation, a crash, a reboot of the host.
+    """
+
+    ALWAYS = 3
+    """
+    Those, and that the computation completed.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "RESTART_ON_UNSPECIFIED",
+            1: "RESTART_ON_NEVER",
+            2: "RESTART_ON_FAILURE",
+            3: "RESTART_ON_ALWAYS",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "RESTART_ON_UNSPECIFIED": 0,
+            "RESTART_ON_NEVER": 1,
+            "RESTART_ON_FAILURE": 2,
+            "RESTART_ON_ALWAYS": 3,
         }
 
 
@@ -672,6 +741,12 @@ class FetchConsoleRequest(betterproto2.Message):
     follow: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
     """
     Go on with what is written later, until the VM has ended.
+    """
+
+    launch: "int | None" = betterproto2.field(4, betterproto2.TYPE_UINT32, optional=True)
+    """
+    The launch whose log it is; those of the newest four launches are kept. Absent: the current one,
+    and with `follow` those that come after it.
     """
 
 
@@ -1020,6 +1095,13 @@ class Manifest(betterproto2.Message):
     The bounds of the computation. Absent: the defaults of every field of Limits.
     """
 
+    restart: "RestartPolicy | None" = betterproto2.field(
+        8, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    When it is launched again by itself. Absent: the defaults of every field of RestartPolicy.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Manifest", Manifest)
 
@@ -1037,6 +1119,40 @@ class PauseVmRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "PauseVmRequest", PauseVmRequest)
+
+
+@dataclass(eq=False, repr=False)
+class PreviousLaunch(betterproto2.Message):
+    """
+    A launch that is over.
+    """
+
+    launch: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Which start of QEMU it was, from 1.
+    """
+
+    outcome: "Outcome" = betterproto2.field(
+        2, betterproto2.TYPE_ENUM, default_factory=lambda: Outcome(0)
+    )
+    """
+    Why it ended.
+    """
+
+    detail: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    One sentence for people on how it ended.
+    """
+
+    ended_at: "datetime.datetime | None" = betterproto2.field(
+        4, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it ended.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "PreviousLaunch", PreviousLaunch)
 
 
 @dataclass(eq=False, repr=False)
@@ -1075,6 +1191,46 @@ default_message_pool.register_message("chronovisor.v1", "ResetVmRequest", ResetV
 
 
 @dataclass(eq=False, repr=False)
+class RestartPolicy(betterproto2.Message):
+    """
+    When a computation that ended is launched again by itself: with the next launch number, from
+    nothing. Never after a stop, a kill or a deletion by a client, nor when its time to live was over.
+    """
+
+    policy: "RestartOn" = betterproto2.field(
+        1, betterproto2.TYPE_ENUM, default_factory=lambda: RestartOn(0)
+    )
+    """
+    Which ends are followed by another launch. RESTART_ON_UNSPECIFIED: RESTART_ON_NEVER.
+    """
+
+    max_restarts: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    """
+    How many restarts there may be within the period, 1 to 100; past that the VM ends.
+    Absent: 3.
+    """
+
+    period_ms: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT64, optional=True)
+    """
+    The period: 10 s to 30 days. Absent: 10 minutes.
+    """
+
+    backoff_ms: "int | None" = betterproto2.field(4, betterproto2.TYPE_UINT64, optional=True)
+    """
+    The wait before the first restart of a period, doubled before each further one: 100 ms to
+    1 hour. Absent: 1 second.
+    """
+
+    backoff_max_ms: "int | None" = betterproto2.field(5, betterproto2.TYPE_UINT64, optional=True)
+    """
+    The longest wait: 100 ms to 1 day, and no less than the first. Absent: 1 minute.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "RestartPolicy", RestartPolicy)
+
+
+@dataclass(eq=False, repr=False)
 class Result(betterproto2.Message):
     """
     A result archive.
@@ -1107,6 +1263,21 @@ class ResumeVmRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "ResumeVmRequest", ResumeVmRequest)
+
+
+@dataclass(eq=False, repr=False)
+class StartVmRequest(betterproto2.Message):
+    """
+    Which VM to start.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "StartVmRequest", StartVmRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1328,7 +1499,8 @@ class Vm(betterproto2.Message):
 
     result: "Result | None" = betterproto2.field(17, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    What it made. Absent: nothing yet.
+    What it made last; of an earlier launch where the restart policy launched it again. Absent:
+    nothing yet.
     """
 
     detail: "str" = betterproto2.field(18, betterproto2.TYPE_STRING)
@@ -1349,6 +1521,32 @@ class Vm(betterproto2.Message):
     contact: "Contact | None" = betterproto2.field(21, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Whether its QEMU answers.
+    """
+
+    previous_launch: "PreviousLaunch | None" = betterproto2.field(
+        22, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    How the launch before this one ended. Absent: there was none.
+    """
+
+    restarts: "int" = betterproto2.field(23, betterproto2.TYPE_UINT32)
+    """
+    How often the restart policy launched it again within the policy's period.
+    """
+
+    restart_at: "datetime.datetime | None" = betterproto2.field(
+        24, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it is launched again. Absent: it does not wait for that.
+    """
+
+    suspended_since: "datetime.datetime | None" = betterproto2.field(
+        25, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Since when the guest sleeps (ACPI S3). Absent: it does not.
     """
 
 
@@ -1404,6 +1602,12 @@ class VmShape(betterproto2.Message):
     command_line: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
     What is appended to the kernel's command line: printable ASCII, at most 2000 bytes.
+    """
+
+    watchdog: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
+    """
+    Whether the guest gets a watchdog (i6300esb). A guest that has started to feed it and stops ends
+    with OUTCOME_GUEST_HUNG.
     """
 
 
@@ -1558,6 +1762,28 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
             "/chronovisor.v1.Supervisor/ListVms",
             message,
             ListVmsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def start_vm(
+        self,
+        message: "StartVmRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Vm":
+        """
+        Launch a VM that has ended, or that waits for its next launch, once more, with the next launch
+        number. A VM that is on its way or runs is answered as it is.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/StartVm",
+            message,
+            Vm,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -1849,6 +2075,14 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def start_vm(self, message: "StartVmRequest") -> "Vm":
+        """
+        Launch a VM that has ended, or that waits for its next launch, once more, with the next launch
+        number. A VM that is on its way or runs is answered as it is.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def stop_vm(self, message: "StopVmRequest") -> "Vm":
         """
         End a VM in good order: ask the guest, then QEMU, then its process. Returns once the order is
@@ -1970,6 +2204,12 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         response = await self.list_vms(request)
         await stream.send_message(response)
 
+    async def __rpc_start_vm(self, stream: "grpclib.server.Stream[StartVmRequest, Vm]") -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.start_vm(request)
+        await stream.send_message(response)
+
     async def __rpc_stop_vm(self, stream: "grpclib.server.Stream[StopVmRequest, Vm]") -> None:
         request = await stream.recv_message()
         assert request is not None
@@ -2081,6 +2321,12 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ListVmsRequest,
                 ListVmsResponse,
+            ),
+            "/chronovisor.v1.Supervisor/StartVm": grpclib.const.Handler(
+                self.__rpc_start_vm,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                StartVmRequest,
+                Vm,
             ),
             "/chronovisor.v1.Supervisor/StopVm": grpclib.const.Handler(
                 self.__rpc_stop_vm,

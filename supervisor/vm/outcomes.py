@@ -1,0 +1,33 @@
+"""What each outcome means: in a sentence, and for the phase that a VM ends in."""
+
+from supervisor.vm.events import Outcome
+
+IN_GOOD_ORDER = frozenset(
+    {
+        Outcome.COMPLETED,
+        Outcome.STOPPED_BY_CLIENT,
+        Outcome.KILLED_BY_CLIENT,
+        Outcome.TTL_EXPIRED,
+    }
+)
+"""Outcomes that somebody ordered or wished for; all others end in phase FAILED."""
+
+EXPLANATIONS = {
+    Outcome.COMPLETED: "the computation finished",
+    Outcome.COMPUTATION_FAILED: "the computation failed",
+    Outcome.GUEST_PANICKED: "the guest's kernel panicked",
+    Outcome.GUEST_POWERED_OFF: "the guest powered off before its computation finished",
+    Outcome.GUEST_REBOOTED: "the guest tried to reboot",
+    Outcome.GUEST_HUNG: "the guest did not feed its watchdog",
+    Outcome.STOPPED_BY_CLIENT: "stopped as ordered",
+    Outcome.KILLED_BY_CLIENT: "killed as ordered",
+    Outcome.STOPPED_BY_HOST: "somebody on the host ended QEMU",
+    Outcome.TTL_EXPIRED: "its time to live was over",
+    Outcome.LAUNCH_DEADLINE: "the algorithm had not started by the launch deadline",
+    Outcome.AGENT_BROKE_PROTOCOL: "the guest's agent broke the protocol",
+    Outcome.RESULT_REFUSED: "the result could not be taken",
+    Outcome.HOST_DISK_FAILED: "the host's disk failed, and QEMU froze the guest",
+    Outcome.QEMU_CRASHED: "QEMU crashed",
+    Outcome.QEMU_FAILED_TO_START: "QEMU failed to start",
+    Outcome.LOST_BY_REBOOT: "the host rebooted",
+}
