@@ -88,10 +88,10 @@ class Supervisor(Protocol):
         """Return where the bytes of a VM's result lie, and what they must be."""
         ...
 
-    def console(self, vm_id: str) -> Path:
-        """Return the console log of the VM's current launch; it need not exist yet."""
+    def console(self, vm_id: str, launch: int | None = None) -> Path:
+        """Return the console log of a launch, or of the current one; it need not exist."""
         ...
 
-    def guest_log(self, vm_id: str) -> Path:
-        """Return what the algorithm printed in the current launch; it need not exist yet."""
+    def guest_log(self, vm_id: str, launch: int | None = None) -> Path:
+        """Return what the algorithm printed in a launch, or the current one; it need not exist."""
         ...
