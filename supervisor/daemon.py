@@ -30,24 +30,31 @@ from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.checkpoints import Checkpoints
+from supervisor.clock import Clock
 from supervisor.config import Address, Config
 from supervisor.faults.seams import Seams, open_seams
 from supervisor.fleet import Fleet, Surroundings
-from supervisor.host.facts import read_facts
+from supervisor.host.facts import MACHINE_ID, machine_name, read_facts
 from supervisor.host.host import VmHost
-from supervisor.host.timers import wall_clock_ms
 from supervisor.log_key import load_signer
 from supervisor.replay import load_vm
 from supervisor.service import Service
 from supervisor.snapshots import Snapshots
-from supervisor.state_directory import StateDirectory, node_id, prepare_state_directory
+from supervisor.state_directory import Node, StateDirectory, prepare_state_directory, settle
+from supervisor.sweep import Sweep
 from supervisor.vm.state import VmState
 
 logger = logging.getLogger(__name__)
 
+CLOCK_BEHIND_S = 1.0
+"""Clocks are stepped by less when they are set right while the daemon is down."""
+
 
 class Ready(msgspec.Struct, frozen=True):
-    """Where the daemon listens, once it does; ``fault_plan`` is the digest of one in force."""
+    """Where the daemon listens, once it does; ``fault_plan`` is the digest of one in force.
+
+    ``sought`` of the VMs are still looked for; the event host.vms-recovered.v1 tells of the end.
+    """
 
     version: str
     state_dir: str
@@ -56,6 +63,7 @@ class Ready(msgspec.Struct, frozen=True):
     grpc: Address
     websocket: Address
     vms: int
+    sought: int = 0
     fault_plan: str = ""
 
 
@@ -81,13 +89,16 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
         listeners = Listeners(unix, grpc, websocket)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
-        options = LogOptions(node_id=node_id(directory), storage=seams.storage)
+        node, clock = settle(directory, machine_name(MACHINE_ID)), Clock()
+        options = LogOptions(node_id=node.node_id, clock=clock.ns, storage=seams.storage)
         async with open_log(directory.log, options, start=snapshots.bookmark) as log:
             await trio.to_thread.run_sync(snapshots.fold)
+            await go_on_from(log, clock)
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                daemon = Daemon(config, directory, log, snapshots, checkpoints, seams, nursery)
+                place = Place(config, directory, node, clock, seams)
+                daemon = Daemon(place, log, snapshots, checkpoints, nursery)
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
                 nursery.start_soon(snapshots.keep, lambda: log.head)
@@ -97,6 +108,28 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
                 await daemon.leave()
             await snapshots.conclude()
             await checkpoints.conclude()
+
+
+async def go_on_from(log: EventLog, clock: Clock) -> None:
+    """Let no time be before the last event of the log."""
+    async for record in log.read(max(log.head - 1, 0)):
+        behind_s = clock.not_before(record.recorded_at) / 1e9
+        if behind_s > CLOCK_BEHIND_S:
+            logger.warning(
+                "the clock of this host is %.0f s behind the last event of the log; until it has "
+                "caught up, time goes on from that event: set the clock right",
+                behind_s,
+            )
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a life of the daemon takes place."""
+
+    config: Config
+    directory: StateDirectory
+    node: Node
+    clock: Clock
+    seams: Seams
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -112,30 +145,30 @@ class Daemon:
 
     def __init__(
         self,
-        config: Config,
-        directory: StateDirectory,
+        place: Place,
         log: EventLog,
         snapshots: Snapshots,
         checkpoints: Checkpoints,
-        seams: Seams,
         nursery: trio.Nursery,
     ) -> None:
-        self._config = config
-        self._seams = seams
-        self._directory = directory
+        self._config = place.config
+        self._seams = place.seams
+        self._directory = place.directory
+        self._node = place.node
+        self._clock = place.clock
         self._facts = read_facts()
         self._log = log
         self._snapshots = snapshots
         self._checkpoints = checkpoints
         self._nursery = nursery
-        self._store = ArtifactStore(directory.artifacts)
-        self._catalogue = Catalogue(config.catalogue)
+        self._store = ArtifactStore(place.directory.artifacts)
+        self._catalogue = Catalogue(place.config.catalogue)
         self._digests = DigestCache()
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
 
     def _surroundings(self) -> Surroundings:
         check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
-        return Surroundings(self._host, check, self._load, wall_clock_ms)
+        return Surroundings(self._host, check, self._load, self._clock.ms)
 
     def _host(self, vm_id: str) -> Host:
         host = VmHost(
@@ -145,6 +178,7 @@ class Daemon:
             catalogue=self._catalogue,
             digests=self._digests,
             machine=self._facts,
+            now_ms=self._clock.ms,
             interpose=self._seams.interpose,
         )
         return self._seams.host(vm_id, host)
@@ -157,11 +191,24 @@ class Daemon:
 
     async def recover(self) -> None:
         """Record that this life began, then give every VM of the log its actor."""
-        started = DaemonStarted(
-            version("chronovisor"), os.getpid(), self._facts.boot_id, self._facts.qemu
-        )
+        boot_id, qemu, moved_from = self._facts.boot_id, self._facts.qemu, self._node.moved_from
+        started = DaemonStarted(version("chronovisor"), os.getpid(), boot_id, qemu, moved_from)
+        if moved_from:
+            logger.warning(
+                "this state directory was brought here from another host: node %s is now %s. Its "
+                "VMs are not on this host and are recorded as lost; never serve both copies",
+                moved_from,
+                self._node.node_id,
+            )
         notes = self._seams.loaded
         await self._fleet.recover(started, self._snapshots.world, notes=notes)
+
+        self._nursery.start_soon(self._sweep)
+
+    async def _sweep(self) -> None:
+        await self._fleet.recovered.wait()
+        registry, was_taken = self._fleet.registry, self._fleet.admission.has_taken
+        await Sweep(self._directory.vms, registry, was_taken, self._fleet.record).run()
 
     async def serve(self, listeners: Listeners) -> Ready:
         """Open the APIs; return where they listen."""
@@ -187,6 +234,7 @@ class Daemon:
             grpc=address_of(listeners.grpc),
             websocket=address_of(listeners.websocket),
             vms=registry.count(),
+            sought=self._fleet.sought,
             fault_plan="".join(plan.digest for plan in self._seams.loaded),
         )
 

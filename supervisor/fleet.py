@@ -19,11 +19,12 @@ from supervisor.admission.state import AdmissionState
 from supervisor.caller import Caller
 from supervisor.cause import Cause
 from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
+from supervisor.recovery import Recovery
 from supervisor.registry import Registry
 from supervisor.replay import World, define_from
 from supervisor.supervision import supervise
 from supervisor.vm.commands import CommandDenied, Stop
-from supervisor.vm.effects import Effect, Reserve
+from supervisor.vm.effects import Effect, Reattach, Reserve
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import ENDED, VmState
@@ -74,6 +75,9 @@ class Fleet:
         self._surroundings = surroundings
         self._nursery = nursery
         self._life = Cause("", "")
+        self._recovery = Recovery(())
+        self.recovered = trio.Event()
+        """Set when every VM of the log was looked for, and answered or was given up on."""
 
     def _admit(self, log: EventLog, world: World, surroundings: Surroundings) -> Admission:
         # The fold goes on with its own, so that each snapshot is of one moment.
@@ -89,22 +93,44 @@ class Fleet:
         self, started: DaemonStarted, world: World, *, notes: Sequence[Event] = ()
     ) -> None:
         """Record that this life began, and ``notes`` on it; then give every VM its actor."""
-        record = await self._record(started)
+        record = await self.record(started)
         self._life = Cause(record.event_id, record.event_id)
         for note in notes:
-            await self._record(note)
+            await self.record(note)
         self._surroundings.reservations.rebuild(world.vms.values())
+        self._recovery = Recovery(self._sought(world))
         for state in world.vms.values():
             self._start_actor(self.registry.add(state), self._life)
+        self._nursery.start_soon(self._conclude_recovery)
         for vm_id, unreadable in world.unavailable.items():
             logger.error("VM %s is not attended to: %s", vm_id, unreadable.why)
             self.registry.set_aside(vm_id, unreadable.why)
+
+    @property
+    def sought(self) -> int:
+        """How many VMs of the log nothing is known of yet."""
+        return self._recovery.missing
+
+    def _sought(self, world: World) -> list[str]:
+        recover = self._surroundings.core.recover
+        return [
+            vm_id
+            for vm_id, state in world.vms.items()
+            if any(isinstance(effect, Reattach) for effect in recover(state))
+        ]
+
+    async def _conclude_recovery(self) -> None:
+        if sought := self._recovery.missing:
+            found = await self._recovery.run()
+            await self.record(found)
+            logger.info("%d VMs were looked for in %d ms: %s", sought, found.took_ms, found)
+        self.recovered.set()
 
     async def leave(self) -> None:
         """Take no more work, and record the end; VMs live on."""
         self.admission.intake = Intake.CLOSED
         left = sum(1 for state in self.registry.states() if state.phase not in ENDED)
-        await self._record(DaemonStopped(StopReason.SIGNAL, left))
+        await self.record(DaemonStopped(StopReason.SIGNAL, left))
 
     async def stop_vms(self) -> None:
         """Take no more work, and stop every VM; return when they have ended, or at last."""
@@ -145,17 +171,19 @@ class Fleet:
         around = self._surroundings
 
         async def run_once() -> None:
-            host = ReservingHost(vm_id, around.reservations, around.host(vm_id))
+            found = self._recovery.guard(vm_id, around.host(vm_id))
+            host = ReservingHost(vm_id, around.reservations, found)
             journal = LogJournal(self._log)
             await VmActor(ref, journal, host, around.clock_ms, around.core).run(cause)
 
         async def reload() -> None:
             ref.state = await around.load(vm_id)
 
-        await supervise(f"VM {vm_id}", run_once, reload, around.clock_ms)
+        await supervise(vm_id, run_once, reload, around.clock_ms, lambda: self._log.head)
         self.registry.forget(vm_id)
 
-    async def _record(self, event: Event) -> Record:
+    async def record(self, event: Event) -> Record:
+        """Make an event of the host durable."""
         new = encode(event, HOST_STREAM, HOST_TENANT, self._life)
         (record,) = await self._log.append([new])
         return record

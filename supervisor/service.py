@@ -112,13 +112,20 @@ class Service:
             raise CommandDenied(DenyReason.NO_RESULT, detail)
         return self._artifacts.path(state.result.sha256), state.result
 
-    def console(self, vm_id: str) -> Path:
-        """Return where the console log of a VM's current launch lies, if it exists."""
-        return console_path(self._vms / vm_id, self._registry.get(vm_id).launch_number)
+    def console(self, vm_id: str, launch: int | None = None) -> Path:
+        """Return where the console log of a launch, or of the current one, lies, if it exists."""
+        return console_path(self._vms / vm_id, self._launch(vm_id, launch))
 
-    def guest_log(self, vm_id: str) -> Path:
+    def guest_log(self, vm_id: str, launch: int | None = None) -> Path:
         """Return where the lines that the algorithm printed lie, if they exist."""
-        return guest_log_path(self._vms / vm_id, self._registry.get(vm_id).launch_number)
+        return guest_log_path(self._vms / vm_id, self._launch(vm_id, launch))
+
+    def _launch(self, vm_id: str, launch: int | None) -> int:
+        current = self._registry.get(vm_id).launch_number
+        if launch is None or 1 <= launch <= current:
+            return current if launch is None else launch
+        detail = f"VM {vm_id!r} had no launch {launch} yet; it has had {current}"
+        raise CommandDenied(DenyReason.INVALID_ARGUMENT, detail)
 
     async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
         """Return what was said to QEMU and by it in a launch, the current one by default."""

@@ -83,12 +83,31 @@ def prepare_state_directory(root: Path) -> StateDirectory:
     return directory
 
 
-def node_id(directory: StateDirectory) -> str:
-    """Return this host's name in the log: random, made once."""
+class Node(msgspec.Struct, frozen=True):
+    """This host's name in the log; ``moved_from`` is that of the host the directory came from."""
+
+    node_id: str
+    moved_from: str = ""
+
+
+def settle(directory: StateDirectory, machine: str = "") -> Node:
+    """Return this host's name in the log: random, made once for each machine it lies on.
+
+    Without the name of the machine, a directory that was brought here keeps its host's name.
+    """
     path = directory.root / "node_id"
+    known, place = _read_node(path)
+    if known and (place == machine or not machine):
+        return Node(known)
+    moved = bool(known and place)
+    node = Node(known, "") if known and not moved else Node(secrets.token_hex(8), known)
+    path.write_text(f"{node.node_id} {machine}\n", encoding="ascii")
+    return node
+
+
+def _read_node(path: Path) -> tuple[str, str]:
     try:
-        return path.read_text(encoding="ascii").strip()
+        node_id, _, machine = path.read_text(encoding="ascii").strip().partition(" ")
     except FileNotFoundError:
-        made = secrets.token_hex(8)
-        path.write_text(f"{made}\n", encoding="ascii")
-        return made
+        return "", ""
+    return node_id, machine

@@ -19,31 +19,42 @@ class TooManyRestarts(CannotServe):
 
 
 async def supervise(
-    name: str,
+    vm_id: str,
     run: Callable[[], Awaitable[None]],
     reload: Callable[[], Awaitable[None]],
     clock_ms: Callable[[], int],
+    position: Callable[[], int],
 ) -> None:
     """Run an actor until it returns; after a crash, ``reload`` its state and run it again.
 
+    ``position`` tells how far the log is. A state that cannot be reloaded counts as a crash.
     Raises TooManyRestarts, or LogEnded when the log takes no more.
     """
     restarts: tuple[int, ...] = ()
     while True:
         try:
+            if restarts:
+                await reload()
             return await run()
         except Exception as crash:
             if _is_of_the_log(crash):
                 raise
-            logger.exception("the actor of %s crashed and is restarted from its log", name)
+            logger.exception("the actor of VM %s crashed and is restarted from its log", vm_id)
             counted = add_restart(restarts, clock_ms())
             if counted is None:
-                raise TooManyRestarts(
-                    f"the actor of {name} crashed more than {INTENSITY} times "
-                    f"in {PERIOD_MS // 1000} s"
-                ) from crash
+                raise TooManyRestarts(_last_word(vm_id, position(), crash)) from crash
             restarts = counted
-            await reload()
+
+
+def _last_word(vm_id: str, position: int, crash: BaseException) -> str:
+    while isinstance(crash, BaseExceptionGroup):
+        crash = crash.exceptions[0]
+    return (
+        f"the actor of VM {vm_id} crashed more than {INTENSITY} times in {PERIOD_MS // 1000} s, "
+        f"the last time at position {position} of the log over {crash!r:.200}. This is a bug: "
+        "please report it with the traceback above. Every VM lives on, and the next start attends "
+        f"to them again; if it ends in the same way, leave that VM aside: serve --set-aside {vm_id}"
+    )
 
 
 def _is_of_the_log(crash: BaseException) -> bool:

@@ -22,6 +22,11 @@ SAMPLES: tuple[AnyEvent, ...] = (
     admission.DaemonStarted("0.1.0", 4711, "boot", "7.2.0"),
     admission.DaemonStopped(admission.StopReason.SIGNAL, 2),
     admission.FaultPlanLoaded(SHA256, ("QMP command cont is dropped (number 1)",)),
+    admission.VmsRecovered(3, 1, 2, 80),
+    admission.OrphanFound(
+        4711, "uuid", "iris", 2, admission.OrphanVerdict.STRANGER, ("runs as user 0",)
+    ),
+    admission.OrphanEnded(4711, "iris", 1, "SIGTERM"),
     admission.ComputationAdmitted("iris", "key-1", SHA256),
     admission.ArtifactStored(SHA256, 2048),
     vm.ComputationSubmitted(MANIFEST, SHA256),

@@ -11,8 +11,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor.__main__",),
     ("supervisor.cli",),
     ("supervisor.daemon",),
-    ("supervisor.api", "supervisor.service", "supervisor.fleet"),
-    ("supervisor.supervision", "supervisor.faults"),
+    ("supervisor.api", "supervisor.service", "supervisor.fleet", "supervisor.sweep"),
+    ("supervisor.supervision", "supervisor.recovery", "supervisor.faults"),
     ("supervisor.host",),
     ("supervisor.snapshots", "supervisor.past"),
     ("supervisor.registry", "supervisor.admission", "supervisor.snapshot"),
@@ -28,7 +28,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("supervisor.caller", "supervisor.artifacts", "supervisor.qmp", "supervisor.manifest"),
     ("supervisor.vm", "supervisor.config", "supervisor.admission.events", "supervisor.secret_file"),
-    ("eventlog", "chronovisor_api", "chronovisor_guest", "supervisor.cannot_serve"),
+    (
+        "eventlog",
+        "chronovisor_api",
+        "chronovisor_guest",
+        "supervisor.cannot_serve",
+        "supervisor.clock",
+    ),
 )
 """From the top; a module imports what lies below it, and nothing that stands beside it.
 

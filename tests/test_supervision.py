@@ -21,6 +21,7 @@ class Actor:
         self.lives = 0
         self.reloads = 0
         self.pace_ms = 1
+        self.reload_crash: Exception | None = None
 
     async def run(self) -> None:
         self.lives += 1
@@ -32,9 +33,11 @@ class Actor:
     async def reload(self) -> None:
         self.reloads += 1
         await trio.lowlevel.checkpoint()
+        if self.reload_crash is not None:
+            raise self.reload_crash
 
     async def supervise(self) -> None:
-        await supervise("VM iris", self.run, self.reload, lambda: self.now_ms)
+        await supervise("iris", self.run, self.reload, lambda: self.now_ms, lambda: 812)
 
 
 def bugs(count: int) -> list[Exception]:
@@ -66,6 +69,16 @@ async def test_an_actor_that_keeps_crashing_ends_the_daemon() -> None:
         await actor.supervise()
     assert actor.lives == INTENSITY + 1
     assert isinstance(many.value.__cause__, ExceptionGroup)
+    for word in ("position 812 of the log", "ValueError('a bug')", "lives on", "--set-aside iris"):
+        assert word in str(many.value)
+
+
+async def test_a_state_that_cannot_be_reloaded_is_a_crash_too() -> None:
+    actor = Actor(*bugs(1))
+    actor.reload_crash = ValueError("the log says nonsense")
+    with pytest.raises(TooManyRestarts, match="the log says nonsense"):
+        await actor.supervise()
+    assert (actor.lives, actor.reloads) == (1, INTENSITY)
 
 
 async def test_rare_crashes_are_survived_for_ever() -> None:

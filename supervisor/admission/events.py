@@ -12,6 +12,8 @@ class DaemonStarted(msgspec.Struct, frozen=True):
     pid: int
     boot_id: str
     qemu: str
+    moved_from: str = ""
+    """The node that wrote the log before, where that was another host."""
 
 
 class StopReason(Enum):
@@ -25,6 +27,44 @@ class DaemonStopped(msgspec.Struct, frozen=True):
 
     reason: StopReason
     vms_left_running: int
+
+
+class VmsRecovered(msgspec.Struct, frozen=True):
+    """Every VM that the log calls alive was looked for: which are attended to, silent, or gone."""
+
+    adopted: int
+    silent: int
+    gone: int
+    took_ms: int
+
+
+class OrphanVerdict(Enum):
+    """Whose a process is that looks like a launch and belongs to no VM."""
+
+    OURS = "ours"
+    """Proven to be a launch of this log that is over; it is ended."""
+    STRANGER = "stranger"
+    """Not proven to be ours; it is left alone."""
+
+
+class OrphanFound(msgspec.Struct, frozen=True):
+    """A process claims to be a launch, and no VM has it; ``launch`` is 0 where it names none."""
+
+    pid: int
+    uuid: str
+    vm_id: str
+    launch: int
+    verdict: OrphanVerdict
+    evidence: tuple[str, ...]
+
+
+class OrphanEnded(msgspec.Struct, frozen=True):
+    """An orphan of ours was ended by this signal."""
+
+    pid: int
+    vm_id: str
+    launch: int
+    signal: str
 
 
 class ComputationAdmitted(msgspec.Struct, frozen=True):
@@ -55,12 +95,24 @@ class ArtifactStored(msgspec.Struct, frozen=True):
     size: int
 
 
-Event = DaemonStarted | DaemonStopped | FaultPlanLoaded | ComputationAdmitted | ArtifactStored
+Event = (
+    DaemonStarted
+    | DaemonStopped
+    | FaultPlanLoaded
+    | VmsRecovered
+    | OrphanFound
+    | OrphanEnded
+    | ComputationAdmitted
+    | ArtifactStored
+)
 
 TAGS: dict[type[Event], str] = {
     DaemonStarted: "host.daemon-started.v1",
     DaemonStopped: "host.daemon-stopped.v1",
     FaultPlanLoaded: "host.fault-plan-loaded.v1",
+    VmsRecovered: "host.vms-recovered.v1",
+    OrphanFound: "host.orphan-found.v1",
+    OrphanEnded: "host.orphan-ended.v1",
     ComputationAdmitted: "host.computation-admitted.v1",
     ArtifactStored: "artifact.stored.v1",
 }

@@ -75,6 +75,10 @@ class Admission:
         self._in_flight: dict[tuple[str, str], trio.Event] = {}
         self._ids_in_flight: set[str] = set()
 
+    def has_taken(self, vm_id: str) -> bool:
+        """Whether there is, or was, a VM of this id."""
+        return self._is_taken(vm_id)
+
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
     ) -> Taken:

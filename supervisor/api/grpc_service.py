@@ -14,8 +14,9 @@ from supervisor.api import files, listing, subscription, uploads, wire
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
 from supervisor.api.subscription import Matching, Subscription
+from supervisor.api.wire_manifest import to_manifest
 from supervisor.caller import Caller
-from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
+from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.rules import check_idempotency_key, check_stop_grace, check_vm_id
 from supervisor.vm.state import ENDED
 
@@ -41,7 +42,7 @@ class SupervisorService:
         """Accept a computation."""
         refuse(check_idempotency_key(request.idempotency_key))
         refuse(() if request.vm_id is None else check_vm_id(request.vm_id))
-        manifest, key = wire.to_manifest(request.manifest), request.idempotency_key
+        manifest, key = to_manifest(request.manifest), request.idempotency_key
         submitted = await self._supervisor.submit(
             manifest, key=key, vm_id=request.vm_id, caller=caller
         )
@@ -55,6 +56,10 @@ class SupervisorService:
     async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> v1.ListVmsResponse:
         """Read a page of VMs."""
         return listing.page(self._supervisor.list(), request)
+
+    async def start_vm(self, request: v1.StartVmRequest, caller: Caller) -> v1.Vm:
+        """Launch a VM once more."""
+        return await self._command(request.vm_id, Start(), caller)
 
     async def stop_vm(self, request: v1.StopVmRequest, caller: Caller) -> v1.Vm:
         """End a VM in good order."""
@@ -129,13 +134,15 @@ class SupervisorService:
         self, request: v1.FetchConsoleRequest, caller: Caller
     ) -> AsyncGenerator[v1.FetchConsoleResponse, None]:
         """Read a log of a guest."""
-        vm_id, follow = required("vm_id", request.vm_id), request.follow
+        vm_id, launch = required("vm_id", request.vm_id), request.launch
         locate = wire.console(request.log, self._supervisor)
 
         def is_final() -> bool:
-            return not follow or self._supervisor.get(vm_id).phase in ENDED
+            state = self._supervisor.get(vm_id)
+            over = launch is not None and launch < state.launch_number
+            return not request.follow or over or state.phase in ENDED
 
-        async with aclosing(files.read_growing(lambda: locate(vm_id), is_final)) as chunks:
+        async with aclosing(files.read_growing(lambda: locate(vm_id, launch), is_final)) as chunks:
             async for chunk in chunks:
                 yield v1.FetchConsoleResponse(chunk=chunk)
 

@@ -97,14 +97,14 @@ class Supervisor(Protocol):
         """Return where the bytes of a VM's result lie, and what they must be."""
         ...
 
-    def console(self, vm_id: str) -> Path:
-        """Return the console log of the VM's current launch; it need not exist yet."""
+    def console(self, vm_id: str, launch: int | None = None) -> Path:
+        """Return the console log of a launch, or of the current one; it need not exist."""
         ...
 
     async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
         """Return what was said on QMP in a launch; None is the current one."""
         ...
 
-    def guest_log(self, vm_id: str) -> Path:
-        """Return what the algorithm printed in the current launch; it need not exist yet."""
+    def guest_log(self, vm_id: str, launch: int | None = None) -> Path:
+        """Return what the algorithm printed in a launch, or the current one; it need not exist."""
         ...

@@ -51,14 +51,14 @@ def archive(
       chronovisor log archive --keep 100000 --drop
     """
     from supervisor.past.archiving import NothingToArchive, archive
-    from supervisor.state_directory import StateDirectory, node_id
+    from supervisor.state_directory import StateDirectory, settle
 
     retention = _retention(before, keep)
     if (to is None) is not drop:
         raise click.UsageError("say where the events go: either --to DIR, or --drop")
     log = existing_log(access)
     total = sum(path.stat().st_size for path in log.glob("*.log"))
-    name = node_id(StateDirectory(access.state_dir))
+    name = settle(StateDirectory(access.state_dir)).node_id
     try:
         with explained(), byte_progress("verifying", total) as report:
             done = archive(log, name, retention, to, report)

@@ -138,10 +138,15 @@ def _umask() -> int:
 @click.argument("vm_id", metavar="ID")
 @click.option("--follow", is_flag=True, help="Go on with what is written, until the VM ends.")
 @click.option("--guest-log", is_flag=True, help="What the algorithm printed, not the console.")
+@click.option(
+    "--launch", type=click.IntRange(1), metavar="N", help="Of this launch.  [default: the current]"
+)
 @json_option
 @connection_options
 @pass_access
-def console(access: Access, *, vm_id: str, follow: bool, guest_log: bool, as_json: bool) -> None:
+def console(
+    access: Access, *, vm_id: str, follow: bool, guest_log: bool, launch: int | None, as_json: bool
+) -> None:
     """Print what a VM wrote to its console.
 
     On a terminal control characters are replaced, because a guest could rewrite the screen with
@@ -151,9 +156,10 @@ def console(access: Access, *, vm_id: str, follow: bool, guest_log: bool, as_jso
     \b
     Example:
       chronovisor console iris-1 --follow
+      chronovisor console iris-1 --guest-log --launch 1
     """
     which = v1.ConsoleLog.GUEST if guest_log else v1.ConsoleLog.SERIAL
-    request = v1.FetchConsoleRequest(vm_id=vm_id, log=which, follow=follow)
+    request = v1.FetchConsoleRequest(vm_id=vm_id, log=which, follow=follow, launch=launch)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     with reach(access) as daemon:
         for piece in daemon.stream(daemon.stub.fetch_console, request):

@@ -1,4 +1,4 @@
-"""The commands that change one VM: stop, kill, pause, resume, reset, delete."""
+"""The commands that change one VM: start, stop, kill, pause, resume, reset, delete."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,8 @@ from supervisor.cli.options import (
     pass_access,
 )
 from supervisor.cli.output import print_json, printable
-from supervisor.vm.rules import STOP_GRACE_TAKES, check_stop_grace
+from supervisor.vm.ranges import STOP_GRACE_TAKES
+from supervisor.vm.rules import check_stop_grace
 
 PHASE = "{vm} is {phase}"
 """Told of an order that shows in the phase as soon as it is durable: a stop, or a kill."""
@@ -83,6 +84,12 @@ def _plain(
 
 
 COMMANDS = (
+    _plain(
+        "start",
+        "start_vm",
+        v1.StartVmRequest,
+        "Launch a VM once more that has ended, or that waits for its next launch.",
+    ),
     stop,
     _plain("kill", "kill_vm", v1.KillVmRequest, "End a VM at once, without asking the guest."),
     _plain(

@@ -40,7 +40,20 @@ def vm_json(vm: v1.Vm) -> Json:
         "started_at": instant(vm.started_at),
         "ended_at": instant(vm.ended_at),
         "ttl_deadline": instant(vm.ttl_deadline),
+        "suspended_since": instant(vm.suspended_since),
+        "restarts": vm.restarts,
+        "restart_at": instant(vm.restart_at),
+        "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),
         "version": vm.version,
+    }
+
+
+def _previous_json(previous: v1.PreviousLaunch) -> Json:
+    return {
+        "launch": previous.launch,
+        "outcome": word(previous.outcome),
+        "detail": previous.detail,
+        "ended_at": instant(previous.ended_at),
     }
 
 

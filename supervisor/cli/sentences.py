@@ -60,6 +60,13 @@ def _exited(facts: Facts) -> str:
     return "QEMU is gone; how it ended is not known"
 
 
+def _orphan(facts: Facts) -> str:
+    ours = facts["verdict"] == admission.OrphanVerdict.OURS.value
+    fate = "it is over and is ended" if ours else "no VM has it, and it is left alone"
+    claim = f"launch {facts['launch']} of {facts['vm_id'] or 'no VM'}"
+    return f"process {facts['pid']} looks like {claim}: {fate}"
+
+
 def _reset(facts: Facts) -> str:
     # A guest's own reboot ends its QEMU, except after an ordered reset: firmware resets once more.
     again = "the machine resets itself once more"
@@ -89,6 +96,11 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     admission.DaemonStarted: "the daemon starts, version {version}, process {pid}",
     admission.DaemonStopped: "the daemon stops; {vms_left_running} VMs left running",
     admission.FaultPlanLoaded: _made_to_fail,
+    admission.VmsRecovered: (
+        "the VMs were looked for: {adopted} attended to again, {silent} silent, {gone} gone"
+    ),
+    admission.OrphanFound: _orphan,
+    admission.OrphanEnded: "process {pid}, launch {launch} of {vm_id}, is ended by {signal}",
     admission.ComputationAdmitted: "{vm_id} is admitted",
     admission.ArtifactStored: "an artifact is stored, {size}, sha256 {sha256}",
     vm.ComputationSubmitted: "{manifest[name]} is submitted",

@@ -58,7 +58,7 @@ def submit(
       chronovisor submit examples/iris/iris.toml --follow
       chronovisor submit examples/iris/iris.toml --wait --json
     """
-    from supervisor.api.wire import from_manifest
+    from supervisor.api.wire_manifest import from_manifest
 
     ready = prepared(manifest)
     with reach(access) as daemon:

@@ -172,12 +172,16 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "result": human_size(vm.result.size) if vm.result else "",
         "sha256": vm.result.sha256 if vm.result else "",
         "silent since": _moment(vm.contact.silent_since if vm.contact else None),
+        "sleeps since": _moment(vm.suspended_since),
         "labels": " ".join(f"{key}={value}" for key, value in sorted(vm.labels.items())),
         "created": _moment(vm.created_at),
         "started": _moment(vm.started_at),
         "ended": _moment(vm.ended_at),
         "runs until": "" if vm.ended_at else _moment(vm.ttl_deadline),
         "launch": str(vm.launch) if vm.launch else "",
+        "launch before": _previous(vm.previous_launch),
+        "restarts": str(vm.restarts) if vm.restarts else "",
+        "next launch": _moment(vm.restart_at),
         "QEMU process": str(vm.pid) if vm.pid else "",
         "submitted by": vm.principal,
     }
@@ -196,6 +200,12 @@ def _progress(vm: v1.Vm) -> str:
     if vm.progress is None:
         return ""
     return f"{vm.progress.fraction:.0%} {vm.progress.message}".rstrip()
+
+
+def _previous(previous: v1.PreviousLaunch | None) -> str:
+    if previous is None:
+        return ""
+    return f"{previous.launch} ended as {word(previous.outcome)}: {previous.detail}"
 
 
 def _progress_or_end(vm: v1.Vm) -> str:

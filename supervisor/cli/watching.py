@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from chronovisor_api import v1
@@ -12,7 +13,7 @@ from supervisor.cli.exits import Unreachable
 from supervisor.vm import events as ev
 
 END_TYPES = frozenset(ev.TAGS[kind] for kind in (ev.VmStopped, ev.VmFailed, ev.VmDeleted))
-"""After any of these a VM has no process, and its outcome is known."""
+"""After any of these a VM has no process, and its outcome is known, until it is started again."""
 
 
 def history(
@@ -52,8 +53,16 @@ def follow(
 
 
 def until_ended(daemon: Daemon, vm_id: str) -> Iterator[v1.Event]:
-    """Yield the events of one VM from its first to the one that ends it."""
+    """Yield the events of one VM from its first to the one that ends it, now that it is over."""
     for event in follow(daemon, vm_id=vm_id):
         yield event
-        if event.type in END_TYPES:
+        if event.type in END_TYPES and not _was_started_again(daemon, event, vm_id):
             return
+
+
+def _was_started_again(daemon: Daemon, end: v1.Event, vm_id: str) -> bool:
+    types = (*END_TYPES, ev.TAGS[ev.StartOrdered])
+    with suppress(Unreachable):  # whoever waited looks at the VM itself next
+        later = history(daemon, after=end.position, vm_id=vm_id, types=types)
+        return next(later, None) is not None
+    return False

@@ -92,6 +92,8 @@ def _wrong_leaf(value: object, kind: inspect.Type) -> str | None:
             return None if _lies_within(value, kind) else ""
         case inspect.NoneType() if value is None:
             return None
+        case inspect.BoolType() if isinstance(value, bool):
+            return None
         case inspect.EnumType() if isinstance(value, str):
             members = [str(member.value) for member in kind.cls]
             return None if value in members else _did_you_mean(value, members)

@@ -11,7 +11,7 @@ from supervisor.manifest.examine import shown
 from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
 from supervisor.manifest.quantities import Quantity
 from supervisor.manifest.reading import ManifestInvalid, images, inputs
-from supervisor.manifest.schema import CORE_NAMES, Draft, ImageEntry, LimitsSection
+from supervisor.manifest.schema import CORE_NAMES, Draft, ImageEntry, LimitsSection, RestartSection
 from supervisor.vm import spec
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.ranges import RANGES, Range
@@ -80,6 +80,7 @@ def _normalise(draft: Draft, uploads: Mapping[str, Upload]) -> spec.Manifest:
         ),
         vm=_shape(draft, uploads),
         limits=_limits(draft.limits),
+        restart=_restart(draft.restart),
     )
 
 
@@ -94,7 +95,9 @@ def _shape(draft: Draft, uploads: Mapping[str, Upload]) -> spec.VmShape:
         kernel=refs["vm.kernel"],
         initrd=_default_layers(uploads.get("algorithm")) if draft.vm.initrd is None else layers,
         firmware=refs.get("vm.firmware"),
+        firmware_vars=refs.get("vm.firmware_vars"),
         command_line=draft.vm.command_line,
+        watchdog=draft.vm.watchdog,
     )
 
 
@@ -105,6 +108,16 @@ def _limits(limits: LimitsSection) -> spec.Limits:
         stop_grace_ms=int(limits.stop_grace),
         result_bytes=int(limits.result_size),
         log_bytes=int(limits.log_size),
+    )
+
+
+def _restart(restart: RestartSection) -> spec.RestartPolicy:
+    return spec.RestartPolicy(
+        policy=restart.policy,
+        max_restarts=restart.max_restarts,
+        period_ms=int(restart.period),
+        backoff_ms=int(restart.backoff),
+        backoff_max_ms=int(restart.backoff_max),
     )
 
 

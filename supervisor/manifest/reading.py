@@ -114,3 +114,5 @@ def images(draft: Draft) -> Iterator[tuple[str, str | ImageEntry]]:
         yield f"vm.initrd[{index}]", layer
     if draft.vm.firmware is not None:
         yield "vm.firmware", draft.vm.firmware
+    if draft.vm.firmware_vars is not None:
+        yield "vm.firmware_vars", draft.vm.firmware_vars

@@ -9,10 +9,19 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from supervisor.manifest.quantities import DURATION_TAKES, SIZE_TAKES, Duration, Size
-from supervisor.vm.spec import REFERENCE_KERNEL, Accelerator, Limits, Machine, VmShape
+from supervisor.vm.spec import (
+    REFERENCE_KERNEL,
+    Accelerator,
+    Limits,
+    Machine,
+    RestartOn,
+    RestartPolicy,
+    VmShape,
+)
 
 SHAPE = VmShape()
 LIMITS = Limits()
+RESTART = RestartPolicy()
 
 Text = Annotated[str, Meta(description="text")]
 Path = Annotated[str, Meta(min_length=1, description="a path, relative to the manifest file")]
@@ -20,6 +29,7 @@ Digest = Annotated[
     str, Meta(pattern="^[0-9a-f]{64}$", description="64 lower-case hexadecimal digits (SHA-256)")
 ]
 Count = Annotated[int, Meta(description="a whole number")]
+Flag = Annotated[bool, Meta(description="true or false")]
 Bytes = Annotated[Size, Meta(description=SIZE_TAKES)]
 Time = Annotated[Duration, Meta(description=DURATION_TAKES)]
 
@@ -65,7 +75,9 @@ class VmSection(Struct, frozen=True, forbid_unknown_fields=True):
     kernel: Image = REFERENCE_KERNEL
     initrd: tuple[Image, ...] | None = None
     firmware: Image | None = None
+    firmware_vars: Image | None = None
     command_line: Text = SHAPE.command_line
+    watchdog: Flag = SHAPE.watchdog
 
 
 class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +90,16 @@ class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
     log_size: Bytes = Size(LIMITS.log_bytes)
 
 
+class RestartSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the computation is launched again by itself."""
+
+    policy: RestartOn = RESTART.policy
+    max_restarts: Count = RESTART.max_restarts
+    period: Time = Duration(RESTART.period_ms)
+    backoff: Time = Duration(RESTART.backoff_ms)
+    backoff_max: Time = Duration(RESTART.backoff_max_ms)
+
+
 class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A whole manifest as written, well-formed; its local files have not been looked at."""
 
@@ -88,6 +110,7 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     datasets: tuple[DatasetEntry, ...] = ()
     vm: VmSection = VmSection()
     limits: LimitsSection = LimitsSection()
+    restart: RestartSection = RestartSection()
 
 
 CORE_NAMES = {
@@ -97,5 +120,8 @@ CORE_NAMES = {
     "limits.stop_grace_ms": "limits.stop_grace",
     "limits.result_bytes": "limits.result_size",
     "limits.log_bytes": "limits.log_size",
+    "restart.period_ms": "restart.period",
+    "restart.backoff_ms": "restart.backoff",
+    "restart.backoff_max_ms": "restart.backoff_max",
 }
 """Where the core's name of a field differs from the one that people write."""

@@ -180,11 +180,6 @@ def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
         if takes := bound.takes_instead_of(value):
             unit = f", in {bound.unit}" if bound.unit else ""
             yield FieldViolation(bound.field, f"got {value}; it takes {takes}{unit}")
-    restart = manifest.restart
-    if restart.backoff_max_ms < restart.backoff_ms:
-        takes = f"no less than restart.backoff_ms, which is {restart.backoff_ms}"
-        got = restart.backoff_max_ms
-        yield FieldViolation("restart.backoff_max_ms", f"got {got}; it takes {takes}")
 
 
 def _shape(vm: VmShape) -> Iterator[FieldViolation]:
@@ -194,6 +189,10 @@ def _shape(vm: VmShape) -> Iterator[FieldViolation]:
         yield from _image(f"vm.initrd[{index}]", layer)
     if vm.firmware is not None:
         yield from _image("vm.firmware", vm.firmware)
+    if vm.firmware_vars is not None:
+        yield from _image("vm.firmware_vars", vm.firmware_vars)
+        if vm.firmware is None:
+            yield FieldViolation("vm.firmware_vars", "is given without vm.firmware, whose they are")
     line = vm.command_line
     if len(line) > COMMAND_LINE_BYTES or not _PRINTABLE_ASCII.fullmatch(line):
         takes = f"at most {COMMAND_LINE_BYTES} printable ASCII characters"

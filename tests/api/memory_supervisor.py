@@ -105,10 +105,10 @@ class MemorySupervisor:
             raise CommandDenied(DenyReason.NO_RESULT, f"VM {vm_id!r} has no result")
         return self._directory / result.sha256, result
 
-    def console(self, vm_id: str) -> Path:
+    def console(self, vm_id: str, launch: int | None = None) -> Path:
         return self._directory / f"{self.get(vm_id).vm_id}.console"
 
-    def guest_log(self, vm_id: str) -> Path:
+    def guest_log(self, vm_id: str, launch: int | None = None) -> Path:
         return self._directory / f"{self.get(vm_id).vm_id}.guest"
 
     async def transcript(self, vm_id: str, launch: int | None) -> Transcript:

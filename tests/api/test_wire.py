@@ -7,7 +7,7 @@ from chronovisor_api import v1
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.api import wire
+from supervisor.api import wire, wire_manifest
 from supervisor.vm import events, spec, state
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.observations import ExitEvidence, ProcessIdentity, TimerKind
@@ -36,6 +36,7 @@ MANIFESTS = st.builds(
         initrd=st.lists(IMAGES, min_size=1, max_size=3).map(tuple),
         firmware=st.none() | IMAGES,
         command_line=st.sampled_from(["", "debug loglevel=7"]),
+        watchdog=st.booleans(),
     ),
     limits=st.builds(
         spec.Limits,
@@ -45,18 +46,26 @@ MANIFESTS = st.builds(
         result_bytes=st.integers(1024, 10**6),
         log_bytes=st.integers(4096, 10**6),
     ),
+    restart=st.builds(
+        spec.RestartPolicy,
+        policy=st.sampled_from(spec.RestartOn),
+        max_restarts=st.integers(1, 100),
+        period_ms=st.integers(10_000, 10**6),
+        backoff_ms=st.integers(100, 10**6),
+        backoff_max_ms=st.integers(100, 10**6),
+    ),
 )
 
 
 @given(MANIFESTS)
 def test_a_manifest_crosses_the_wire_and_back_unchanged(manifest: spec.Manifest) -> None:
-    sent = wire.from_manifest(manifest).SerializeToString()
-    assert wire.to_manifest(v1.Manifest.FromString(sent)) == manifest
+    sent = wire_manifest.from_manifest(manifest).SerializeToString()
+    assert wire_manifest.to_manifest(v1.Manifest.FromString(sent)) == manifest
 
 
 def test_what_a_client_leaves_out_is_the_default() -> None:
     message = v1.Manifest(name="n", algorithm=v1.Algorithm(sha256="a" * 64))
-    assert wire.to_manifest(message) == spec.Manifest("n", spec.Algorithm("a" * 64))
+    assert wire_manifest.to_manifest(message) == spec.Manifest("n", spec.Algorithm("a" * 64))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,7 @@ def test_an_explicit_zero_is_not_taken_for_the_default(limits: v1.Limits, field:
 
 def fields(message: v1.Manifest) -> list[str]:
     with pytest.raises(CommandDenied) as denied:
-        wire.to_manifest(message)
+        wire_manifest.to_manifest(message)
     assert denied.value.reason is DenyReason.INVALID_MANIFEST
     return [wrong.field for wrong in denied.value.violations]
 
@@ -90,7 +99,7 @@ def test_many_faults_are_counted_in_the_message_and_all_listed_beside_it() -> No
     datasets = [v1.Dataset(name="x", sha256="?") for _ in range(10)]
     message = v1.Manifest(name="n", algorithm=v1.Algorithm(sha256="a" * 64), datasets=datasets)
     with pytest.raises(CommandDenied) as denied:
-        wire.to_manifest(message)
+        wire_manifest.to_manifest(message)
     assert len(denied.value.violations) == 19
     assert denied.value.detail.endswith("; and 11 more")
 
@@ -102,6 +111,7 @@ def test_many_faults_are_counted_in_the_message_and_all_listed_beside_it() -> No
         (events.Outcome, v1.Outcome),
         (spec.Machine, v1.Machine),
         (spec.Accelerator, v1.Accelerator),
+        (spec.RestartOn, v1.RestartOn),
     ],
 )
 def test_every_member_of_an_enum_has_its_counterpart(core: type[Enum], message: type[Enum]) -> None:

@@ -86,6 +86,9 @@ class MemorySupervisor(v1.SupervisorBase):
         more = str(start + 2) if start + 2 < len(chosen) else ""
         return v1.ListVmsResponse(vms=page, next_page_token=more)
 
+    async def start_vm(self, message: v1.StartVmRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
     async def stop_vm(self, message: v1.StopVmRequest) -> v1.Vm:
         return self._obey(message, message.vm_id)
 

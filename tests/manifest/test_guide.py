@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from supervisor.manifest import ManifestInvalid, load
-from supervisor.manifest.schema import DatasetEntry, Draft, LimitsSection, VmSection
+from supervisor.manifest.schema import DatasetEntry, Draft, LimitsSection, RestartSection, VmSection
 
 REPOSITORY = Path(__file__).parents[2]
+SECTIONS = {"vm": VmSection, "limits": LimitsSection, "restart": RestartSection}
 GUIDE = (REPOSITORY / "docs" / "manifest.md").read_text()
 
 
@@ -35,9 +36,8 @@ def test_the_complaints_in_the_guide_are_the_real_ones(
 
 def test_every_field_is_in_the_guide() -> None:
     fields = [
-        *(f"`{name}`" for name in Draft.__struct_fields__ if name not in {"vm", "limits"}),
-        *(f"`vm.{name}`" for name in VmSection.__struct_fields__),
-        *(f"`limits.{name}`" for name in LimitsSection.__struct_fields__),
+        *(f"`{name}`" for name in Draft.__struct_fields__ if name not in SECTIONS),
+        *(f"`{name}.{field}`" for name in SECTIONS for field in SECTIONS[name].__struct_fields__),
         *(f"`{name}`" for name in DatasetEntry.__struct_fields__),
     ]
     assert [field for field in fields if field not in GUIDE] == []

@@ -8,7 +8,7 @@ import pytest
 
 from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
 from supervisor.manifest.quantities import parse_duration, parse_size
-from supervisor.manifest.schema import CORE_NAMES, LimitsSection, VmSection
+from supervisor.manifest.schema import CORE_NAMES, LimitsSection, RestartSection, VmSection
 from supervisor.vm.ranges import RANGES, Range
 from supervisor.vm.spec import ByDigest, ByName
 
@@ -177,7 +177,7 @@ def test_a_name_that_is_not_one_line_of_text_is_refused(tmp_path: Path, name: st
 @pytest.mark.parametrize("bound", RANGES, ids=lambda bound: bound.field)
 def test_the_ends_of_a_range_are_written_as_a_manifest_takes_them(bound: Range) -> None:
     ends = bound.range.split(" to ")
-    if bound.field == "vm.cpus":
+    if not bound.unit:
         read = [int(end) for end in ends]
     else:
         read = [(parse_size if bound.unit == "bytes" else parse_duration)(end) for end in ends]
@@ -188,11 +188,12 @@ def test_the_ends_of_a_range_are_written_as_a_manifest_takes_them(bound: Range) 
 def test_every_name_of_the_core_is_translated() -> None:
     cores = {bound.field for bound in RANGES}
 
-    assert cores - set(CORE_NAMES) == {"vm.cpus"}
+    assert cores - set(CORE_NAMES) == {"vm.cpus", "restart.max_restarts"}
+    sections = {"vm": VmSection, "limits": LimitsSection, "restart": RestartSection}
     for core, written in CORE_NAMES.items():
         assert core in cores
         section, field = written.split(".")
-        assert field in (VmSection if section == "vm" else LimitsSection).__struct_fields__
+        assert field in sections[section].__struct_fields__
 
 
 def test_progress_counts_every_byte_that_is_read(tmp_path: Path) -> None:

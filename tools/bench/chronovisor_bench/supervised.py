@@ -23,7 +23,7 @@ from chronovisor_api import v1
 
 from chronovisor_bench.bare import Recipe
 from chronovisor_bench.timeline import LaunchFailed, Moment, Timeline
-from supervisor.api.wire import from_manifest
+from supervisor.api.wire_manifest import from_manifest
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.exits import Failure
 from supervisor.cli.options import Access

@@ -1223,7 +1223,7 @@ class RestartPolicy(betterproto2.Message):
 
     backoff_max_ms: "int | None" = betterproto2.field(5, betterproto2.TYPE_UINT64, optional=True)
     """
-    The longest wait: 100 ms to 1 day, and no less than the first. Absent: 1 minute.
+    The longest wait, also the first time: 100 ms to 1 day. Absent: 1 minute.
     """
 
 
