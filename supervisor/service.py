@@ -129,11 +129,7 @@ class Service:
 
     async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
         """Return what was said to QEMU and by it in a launch, the current one by default."""
-        state = self._registry.get(vm_id)
-        wanted = state.launch_number if launch is None else launch
-        if not 1 <= wanted <= state.launch_number:
-            detail = f"VM {vm_id!r} has {state.launch_number} launches, no launch {wanted}"
-            raise CommandDenied(DenyReason.NO_LAUNCH, detail)
+        wanted = self._launch(vm_id, launch)
         read = partial(transcript, self._vms / vm_id, wanted)
         return Transcript(wanted, await trio.to_thread.run_sync(read))
 

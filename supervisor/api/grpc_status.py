@@ -22,7 +22,6 @@ STATUS: dict[DenyReason, Status] = {
     DenyReason.EVENT_UNKNOWN: Status.FAILED_PRECONDITION,
     DenyReason.WRONG_PHASE: Status.FAILED_PRECONDITION,
     DenyReason.NO_RESULT: Status.FAILED_PRECONDITION,
-    DenyReason.NO_LAUNCH: Status.NOT_FOUND,
     DenyReason.POSITION_IN_FUTURE: Status.OUT_OF_RANGE,
     DenyReason.POSITION_ARCHIVED: Status.OUT_OF_RANGE,
     DenyReason.CURSOR_OF_ANOTHER_LOG: Status.FAILED_PRECONDITION,
