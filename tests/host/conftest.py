@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.worlds import FakeWorld, RealWorld, World
+from tests.host.worlds import FakeWorld, RealWorld, SimulatedWorld, World
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.qemu)])
+@pytest.fixture(params=["fake", "simulated", pytest.param("real", marks=pytest.mark.qemu)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "fake":
         yield FakeWorld()
     else:
-        real = RealWorld(tmp_path)
+        simulated = request.param == "simulated"
+        real = SimulatedWorld(tmp_path) if simulated else RealWorld(tmp_path)
         yield real
         real.clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from chronovisor_transcript.installing import install
 
 from supervisor.actor import Host
 from supervisor.artifacts.catalogue import Catalogue
@@ -178,3 +179,11 @@ class RealWorld:
             if lock_is_held(launch) and (pid := pidfile_owner(launch)) is not None:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+class SimulatedWorld(RealWorld):
+    """The real host on a QEMU without a machine (tools/transcript)."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._machine = msgspec.structs.replace(self._machine, qemu=str(install(root)))
