@@ -67,7 +67,14 @@ class Service:
     ) -> Submitted:
         """Take a computation, once per idempotency key."""
         taken = await self._admission.submit(manifest, key=key, vm_id=vm_id, caller=caller)
-        return Submitted(self._registry.get(taken.vm_id), taken.reused)
+        try:
+            return Submitted(self._registry.get(taken.vm_id), taken.reused)
+        except CommandDenied as denied:
+            if not taken.reused or denied.reason is not DenyReason.VM_UNKNOWN:
+                raise
+            detail = f"this request was taken before, and its VM {taken.vm_id!r} was deleted"
+            advice = "submit with a new key to run it again"
+            raise CommandDenied(DenyReason.VM_DELETED, f"{detail}; {advice}") from None
 
     def get(self, vm_id: str) -> VmState:
         """Return one VM."""
