@@ -29,6 +29,7 @@ def vm_json(vm: v1.Vm) -> Json:
         "detail": vm.detail,
         "launch": vm.launch,
         "pid": vm.pid,
+        "containment": vm.containment and _containment_json(vm.containment),
         "progress": vm.progress
         and {"fraction": vm.progress.fraction, "message": vm.progress.message},
         "silent_since": vm.contact and instant(vm.contact.silent_since),
@@ -46,6 +47,11 @@ def vm_json(vm: v1.Vm) -> Json:
         "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),
         "version": vm.version,
     }
+
+
+def _containment_json(held: v1.Containment) -> Json:
+    limits = dict(limit.split(" ", 1) for limit in held.limits)
+    return {"user": held.user, "cgroup": held.cgroup or None, "limits": limits}
 
 
 def _previous_json(previous: v1.PreviousLaunch) -> Json:

@@ -21,6 +21,8 @@ from supervisor.cli.output import note, print_json
 from supervisor.config import (
     GRPC_PORT,
     LOOPBACK,
+    QEMU_OWN_USER,
+    QEMU_SHARED_USER,
     WEBSOCKET_PORT,
     Address,
     Config,
@@ -53,6 +55,18 @@ from supervisor.config import (
     help=f"Directory with the guests that manifests may name.  [env: {CATALOGUE_VARIABLE}; "
     "default: where `chronovisor guest build` builds]",
 )
+@click.option(
+    "--qemu-user",
+    metavar="NAME",
+    help="When root runs the daemon: the user that QEMU runs as.  "
+    f"[default: {QEMU_OWN_USER}, or {QEMU_SHARED_USER} where there is no such user]",
+)
+@click.option(
+    "--set-aside",
+    metavar="ID",
+    multiple=True,
+    help="Leave this VM as it is, unattended, where attending to it ends the daemon.",
+)
 @click.option("--stop-vms", is_flag=True, help="Stop the VMs together with the daemon.")
 @click.option(
     "--fault-plan",
@@ -68,6 +82,8 @@ def serve(
     grpc: Address,
     ws: Address,
     catalogue: Path | None,
+    qemu_user: str | None,
+    set_aside: tuple[str, ...],
     stop_vms: bool,
     fault_plan: Path | None,
     as_json: bool,
@@ -87,6 +103,8 @@ def serve(
         grpc=grpc,
         websocket=ws,
         stop_vms=stop_vms,
+        set_aside=frozenset(set_aside),
+        qemu_user=qemu_user,
         fault_plan=fault_plan,
     )
     _run(config, as_json=as_json)

@@ -183,6 +183,8 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "restarts": str(vm.restarts) if vm.restarts else "",
         "next launch": _moment(vm.restart_at),
         "QEMU process": str(vm.pid) if vm.pid else "",
+        "QEMU runs as": vm.containment.user if vm.containment else "",
+        "bounded by": _bounded_by(vm.containment),
         "submitted by": vm.principal,
     }
 
@@ -194,6 +196,12 @@ def _pages(daemon: Daemon, request: v1.ListVmsRequest) -> Iterator[v1.Vm]:
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token
+
+
+def _bounded_by(held: v1.Containment | None) -> str:
+    if held is None:
+        return ""
+    return f"cgroup {held.cgroup}" if held.cgroup else "resource limits"
 
 
 def _progress(vm: v1.Vm) -> str:

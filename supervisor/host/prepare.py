@@ -71,7 +71,8 @@ class LaunchPreparation:
             artifacts=self._artifacts,
         )
         make_results_disk(directory / layout.RESULTS_DISK, manifest.limits.result_bytes)
-        images = self._images.resolve(manifest.vm, self._machine.qemu, inputs)
+        own_vars = self._directory / layout.FIRMWARE_VARS
+        images = self._images.resolve(manifest.vm, self._machine.qemu, inputs, own_vars)
         return LaunchPrepared(order.launch, str(directory), images, accel, order.host_ports)
 
     def _fresh_directory(self, launch: int) -> Path:
