@@ -234,6 +234,7 @@ class Daemon:
             self._fleet.admission,
             self._store,
             self._directory.vms,
+            self._fleet.reservations.queue_position,
         )
         token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)

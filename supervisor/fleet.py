@@ -13,8 +13,8 @@ import trio
 from eventlog import EventLog, Record
 from supervisor.actor import CORE, Core, Host, Report, VmActor, VmRef
 from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
-from supervisor.admission.intake import Admission, Intake
 from supervisor.admission.forwarding import can_listen
+from supervisor.admission.intake import Admission, Intake
 from supervisor.admission.quotas import Quotas
 from supervisor.admission.reservations import Reservations
 from supervisor.admission.state import AdmissionState

@@ -1,6 +1,6 @@
 """What the APIs may ask of the daemon, without knowing how it is built."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Service:
         admission: Admission,
         artifacts: ArtifactStore,
         vms: Path,
+        queue_position: Callable[[str], int | None],
     ) -> None:
         self.log = log
         self.checkpoints = checkpoints
@@ -61,6 +62,7 @@ class Service:
         self._admission = admission
         self._artifacts = artifacts
         self._vms = vms
+        self.queue_position = queue_position
 
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller

@@ -37,6 +37,7 @@ from tests.vm.states import MANIFEST, SHA256
 CALLER = Caller("uid:1000", "local", command_id="request-1")
 STRANGER = Caller("uid:1001", "another tenant", command_id="request-2")
 SMALL = LogOptions(segment_bytes=1024 * 1024)
+AMPLE = Capacity()
 OTHER = msgspec.structs.replace(MANIFEST, name="other")
 
 
@@ -58,9 +59,7 @@ class Started:
 class Office:
     """Admission on a real log, with inputs that are all there and VMs that only get counted."""
 
-    def __init__(
-        self, log: EventLog, state: AdmissionState, capacity: Capacity = Capacity()
-    ) -> None:
+    def __init__(self, log: EventLog, state: AdmissionState, capacity: Capacity = AMPLE) -> None:
         self.log = log
         self.vms = Started()
         self.started = self.vms.records
@@ -90,7 +89,7 @@ class Office:
 
 
 @asynccontextmanager
-async def office(directory: Path, capacity: Capacity = Capacity()) -> AsyncIterator[Office]:
+async def office(directory: Path, capacity: Capacity = AMPLE) -> AsyncIterator[Office]:
     """One life of the daemon, as far as admission knows."""
     async with open_log(directory, SMALL) as log:
         yield Office(log, replay(read_log(directory)).admission, capacity)
@@ -367,7 +366,7 @@ async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
 
     async with open_log(tmp_path, SMALL) as log:
         start: Callable[[Record], None] = lambda record: None  # noqa: E731
-        quotas = Quotas(Capacity(), Started())
+        quotas = Quotas(AMPLE, Started())
         admission = Admission(AdmissionState(), log, check_inputs_once, start, quotas)
         submit = partial(admission.submit, MANIFEST, key="key-1", vm_id=None, caller=CALLER)
         with pytest.raises(CommandDenied):

@@ -1,0 +1,155 @@
+"""The core's values -> Protocol Buffers, exactly; manifests are in :mod:`.wire_manifest`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from chronovisor_api import v1
+
+from eventlog import CaughtUp, Record
+from supervisor.api.cloudevents import payload
+from supervisor.api.ports import Supervisor
+from supervisor.api.refusals import refuse
+from supervisor.api.wire_manifest import from_manifest
+from supervisor.vm.commands import FieldViolation
+from supervisor.vm.observations import TimerKind
+from supervisor.vm.state import Launch, Phase, VmState
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def from_state(state: VmState, queue_position: int | None = None) -> v1.Vm:
+    """Return a VM as clients see it; its position counts where it is queued."""
+    return v1.Vm(
+        vm_id=state.vm_id,
+        name=state.manifest.name,
+        phase=v1.Phase[state.phase.name],
+        outcome=v1.Outcome[state.outcome.name] if state.outcome else v1.Outcome.UNSPECIFIED,
+        exit_code=state.exit_code,
+        launch=state.launch_number,
+        labels=dict(state.manifest.labels),
+        tenant=state.tenant,
+        principal=state.principal,
+        manifest=from_manifest(state.manifest),
+        manifest_sha256=state.digest,
+        created_at=_moment(state.created_ms),
+        started_at=_moment(state.started_ms),
+        ended_at=_moment(state.ended_ms),
+        ttl_deadline=_moment(state.deadlines.get(TimerKind.TTL)),
+        progress=_progress(state),
+        result=_result(state),
+        detail=state.detail,
+        version=state.version,
+        pid=_pid(state),
+        contact=_contact(state.silent_since_ms),
+        containment=_containment(state.launch),
+        previous_launch=_previous(state),
+        restarts=len(state.restarts_ms),
+        restart_at=_moment(state.deadlines.get(TimerKind.BACKOFF)),
+        suspended_since=_moment(state.current.suspended_since_ms if state.has_process else None),
+        queue_position=queue_position if state.phase is Phase.QUEUED else None,
+        forwards=list(_forwards(state)),
+    )
+
+
+def _forwards(state: VmState) -> Iterator[v1.HostForward]:
+    if not state.has_process:
+        return
+    ports = state.current.host_ports
+    for port, forward in zip(ports, state.manifest.network.forwards, strict=True):
+        protocol = v1.ForwardProtocol[forward.protocol.name]
+        yield v1.HostForward(host_port=port, guest_port=forward.guest_port, protocol=protocol)
+
+
+def _progress(state: VmState) -> v1.Progress | None:
+    if state.progress is None:
+        return None
+    return v1.Progress(fraction=state.progress.fraction, message=state.progress.message)
+
+
+def _result(state: VmState) -> v1.Result | None:
+    if state.result is None:
+        return None
+    return v1.Result(sha256=state.result.sha256, size=state.result.size)
+
+
+def _previous(state: VmState) -> v1.PreviousLaunch | None:
+    previous = state.previous
+    if previous is None:
+        return None
+    return v1.PreviousLaunch(
+        launch=previous.number,
+        outcome=v1.Outcome[previous.outcome.name],
+        detail=previous.detail,
+        ended_at=_moment(previous.ended_ms),
+    )
+
+
+def _pid(state: VmState) -> int | None:
+    process = state.current.process if state.has_process else None
+    return process.pid if process else None
+
+
+def _containment(launch: Launch | None) -> v1.Containment | None:
+    if launch is None or launch.containment is None:
+        return None
+    held = launch.containment
+    return v1.Containment(user=held.user, cgroup=held.cgroup, limits=list(held.limits))
+
+
+def _contact(silent_since_ms: int | None) -> v1.Contact:
+    if silent_since_ms is None:
+        return v1.Contact(state=v1.ContactState.OK)
+    return v1.Contact(state=v1.ContactState.SILENT, silent_since=_moment(silent_since_ms))
+
+
+def _moment(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else _EPOCH + timedelta(milliseconds=at_ms)
+
+
+def from_record(record: Record, *, log_id: str, node_id: str) -> v1.Event:
+    """Return an event of the log as subscribers see it."""
+    return v1.Event(
+        log_id=log_id,
+        node_id=node_id,
+        position=record.position,
+        stream=record.stream,
+        version=record.version,
+        type=record.type,
+        time=_EPOCH + timedelta(microseconds=record.recorded_at // 1000),
+        event_id=record.event_id,
+        causation_id=record.causation_id,
+        correlation_id=record.correlation_id,
+        traceparent=record.traceparent,
+        tenant=record.tenant,
+        principal=record.principal,
+        epoch=record.epoch,
+        data_json=msgspec.json.encode(payload(record)).decode(),
+    )
+
+
+def from_caught_up(marker: CaughtUp, *, log_id: str) -> v1.CaughtUp:
+    """Return the marker between replay and what is live."""
+    return v1.CaughtUp(log_id=log_id, position=marker.position)
+
+
+def phases(wanted: Iterable[v1.Phase]) -> Iterator[str]:
+    """Yield the names of the phases that a client asked for. Raises CommandDenied."""
+    for phase in wanted:
+        if not phase.name or phase is v1.Phase.UNSPECIFIED:
+            refuse((FieldViolation("phases", f"got {int(phase)}, which is no phase"),))
+        yield phase.name
+
+
+def console(log: v1.ConsoleLog, supervisor: Supervisor) -> Callable[[str, int | None], Path]:
+    """Return how the daemon finds the text that a client asked for. Raises CommandDenied."""
+    consoles = {
+        v1.ConsoleLog.UNSPECIFIED: supervisor.console,
+        v1.ConsoleLog.SERIAL: supervisor.console,
+        v1.ConsoleLog.GUEST: supervisor.guest_log,
+    }
+    if log not in consoles:
+        takes = "CONSOLE_LOG_SERIAL, CONSOLE_LOG_GUEST"
+        refuse((FieldViolation("log", f"got {int(log)}; it takes {takes}"),))
+    return consoles[log]

@@ -42,6 +42,11 @@ def vm_json(vm: v1.Vm) -> Json:
         "ended_at": instant(vm.ended_at),
         "ttl_deadline": instant(vm.ttl_deadline),
         "suspended_since": instant(vm.suspended_since),
+        "queue_position": vm.queue_position,
+        "forwards": [
+            {"host_port": each.host_port, "guest_port": each.guest_port, "protocol": word(each.protocol)}
+            for each in vm.forwards
+        ],
         "restarts": vm.restarts,
         "restart_at": instant(vm.restart_at),
         "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),

@@ -165,6 +165,7 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "VM": vm.vm_id,
         "name": vm.name,
         "phase": word(vm.phase) or "",
+        "queue position": str(vm.queue_position or ""),
         "outcome": word(vm.outcome) or "",
         "detail": vm.detail,
         "exit code": "" if vm.exit_code is None else str(vm.exit_code),
@@ -182,6 +183,7 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "launch before": _previous(vm.previous_launch),
         "restarts": str(vm.restarts) if vm.restarts else "",
         "next launch": _moment(vm.restart_at),
+        "forwards": ", ".join(map(_forward, vm.forwards)),
         "QEMU process": str(vm.pid) if vm.pid else "",
         "QEMU runs as": vm.containment.user if vm.containment else "",
         "bounded by": _bounded_by(vm.containment),
@@ -216,7 +218,13 @@ def _previous(previous: v1.PreviousLaunch | None) -> str:
     return f"{previous.launch} ended as {word(previous.outcome)}: {previous.detail}"
 
 
+def _forward(forward: v1.HostForward) -> str:
+    return f"127.0.0.1:{forward.host_port} -> {forward.guest_port}/{word(forward.protocol)}"
+
+
 def _progress_or_end(vm: v1.Vm) -> str:
+    if vm.queue_position:
+        return f"queue position {vm.queue_position}"
     return word(vm.outcome) or _progress(vm)[:PROGRESS_WIDTH]
 
 
