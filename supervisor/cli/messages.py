@@ -43,10 +43,7 @@ def vm_json(vm: v1.Vm) -> Json:
         "ttl_deadline": instant(vm.ttl_deadline),
         "suspended_since": instant(vm.suspended_since),
         "queue_position": vm.queue_position,
-        "forwards": [
-            {"host_port": each.host_port, "guest_port": each.guest_port, "protocol": word(each.protocol)}
-            for each in vm.forwards
-        ],
+        "forwards": [_forward_json(forward) for forward in vm.forwards],
         "restarts": vm.restarts,
         "restart_at": instant(vm.restart_at),
         "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),
@@ -57,6 +54,14 @@ def vm_json(vm: v1.Vm) -> Json:
 def _containment_json(held: v1.Containment) -> Json:
     limits = dict(limit.split(" ", 1) for limit in held.limits)
     return {"user": held.user, "cgroup": held.cgroup or None, "limits": limits}
+
+
+def _forward_json(forward: v1.HostForward) -> Json:
+    return {
+        "host_port": forward.host_port,
+        "guest_port": forward.guest_port,
+        "protocol": word(forward.protocol),
+    }
 
 
 def _previous_json(previous: v1.PreviousLaunch) -> Json:

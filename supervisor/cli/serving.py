@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from supervisor.cli.capacity import capacity_options
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import (
     CATALOGUE_VARIABLE,
@@ -25,7 +26,9 @@ from supervisor.config import (
     QEMU_SHARED_USER,
     WEBSOCKET_PORT,
     Address,
+    Capacity,
     Config,
+    Networking,
     default_catalogue,
 )
 
@@ -67,6 +70,7 @@ from supervisor.config import (
     multiple=True,
     help="Leave this VM as it is, unattended, where attending to it ends the daemon.",
 )
+@capacity_options
 @click.option("--stop-vms", is_flag=True, help="Stop the VMs together with the daemon.")
 @click.option(
     "--fault-plan",
@@ -84,6 +88,8 @@ def serve(
     catalogue: Path | None,
     qemu_user: str | None,
     set_aside: tuple[str, ...],
+    capacity: Capacity,
+    networking: Networking,
     stop_vms: bool,
     fault_plan: Path | None,
     as_json: bool,
@@ -105,6 +111,8 @@ def serve(
         stop_vms=stop_vms,
         set_aside=frozenset(set_aside),
         qemu_user=qemu_user,
+        capacity=capacity,
+        networking=networking,
         fault_plan=fault_plan,
     )
     _run(config, as_json=as_json)
