@@ -82,7 +82,7 @@ class Connection:
 
     async def answer(self, count: int) -> list[str]:
         """Answer so many commands as an obedient QEMU does; return their names."""
-        names = []
+        names: list[str] = []
         while len(names) < count:
             for line in (await self.stream.receive_some()).splitlines():
                 request = json.loads(line)
