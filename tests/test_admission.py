@@ -30,7 +30,17 @@ from supervisor.replay import replay
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.rules import check_vm_id
-from supervisor.vm.spec import Algorithm, ByDigest, Dataset, Manifest, VmShape
+from supervisor.vm.spec import (
+    Algorithm,
+    ByDigest,
+    Dataset,
+    Manifest,
+    Network,
+    NetworkMode,
+    RestartOn,
+    RestartPolicy,
+    VmShape,
+)
 from supervisor.vm.state import Phase
 from tests.vm.states import MANIFEST, SHA256
 
@@ -38,6 +48,9 @@ CALLER = Caller("uid:1000", "local", command_id="request-1")
 STRANGER = Caller("uid:1001", "another tenant", command_id="request-2")
 SMALL = LogOptions(segment_bytes=1024 * 1024)
 AMPLE = Capacity()
+FIRST_MANIFEST_DIGEST = "ff3c70df1953b1f5629e7a6ff81819f9b363b6f863d49e4acdc29aff6abf4850"
+FIRST_REQUEST_DIGEST = "4ee7aa7b41e144897855b95069768546ed45d6bcd22cb76bcfefa79c1cc813c8"
+"""Of MANIFEST, and of it under the id "iris", as the first version had them."""
 OTHER = msgspec.structs.replace(MANIFEST, name="other")
 
 
@@ -472,3 +485,21 @@ async def test_while_the_admission_cannot_be_read_only_earlier_requests_are_answ
         denied = await desk.refused(key="key-2")
         assert denied.reason is DenyReason.EVENT_UNKNOWN
         assert (await desk.submit()).vm_id == first.vm_id
+
+
+def test_what_an_earlier_version_took_is_still_the_same_request() -> None:
+    assert manifest_digest(MANIFEST) == FIRST_MANIFEST_DIGEST
+    assert request_digest(MANIFEST, "iris") == FIRST_REQUEST_DIGEST
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": Network(NetworkMode.RESTRICTED)},
+        {"restart": RestartPolicy(RestartOn.ALWAYS)},
+        {"vm": VmShape(watchdog=True)},
+    ],
+)
+def test_a_field_that_came_later_counts_as_soon_as_it_is_used(changes: dict[str, object]) -> None:
+    used = msgspec.structs.replace(MANIFEST, **changes)
+    assert manifest_digest(used) != manifest_digest(MANIFEST)

@@ -1612,7 +1612,8 @@ class Vm(betterproto2.Message):
 
     manifest_sha256: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
     """
-    SHA-256 over the RFC 8785 JSON of the normalised manifest, in hexadecimal.
+    SHA-256 over the RFC 8785 JSON of the normalised manifest, in hexadecimal. A field that is newer
+    than the first version of this API is left out while it holds its default.
     """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
