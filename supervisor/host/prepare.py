@@ -6,6 +6,7 @@ from pathlib import Path
 
 from supervisor.artifacts.errors import ArtifactError
 from supervisor.artifacts.store import ArtifactStore
+from supervisor.host.cleanup import prune
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images, NotBootable
 from supervisor.host.inputs_disk import write_inputs
@@ -83,6 +84,7 @@ class LaunchPreparation:
             shutil.rmtree(directory)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.mkdir(mode=0o700)
+        prune(self._directory, launch)
         return directory
 
 
