@@ -50,6 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     core: Core = CORE
     capacity: Capacity = Capacity()
     can_listen: Callable[[int], bool] = can_listen
+    reservations: Callable[[Capacity, Callable[[int], bool]], Reservations] = Reservations
 
 
 class ReservingHost:
@@ -74,7 +75,9 @@ class Fleet:
     def __init__(
         self, log: EventLog, world: World, surroundings: Surroundings, nursery: trio.Nursery
     ) -> None:
-        self.reservations = Reservations(surroundings.capacity, surroundings.can_listen)
+        self.reservations = surroundings.reservations(
+            surroundings.capacity, surroundings.can_listen
+        )
         self.registry = Registry(self.reservations.follow)
         self.admission = self._admit(log, world, surroundings)
         self._log = log
