@@ -86,7 +86,7 @@ def list_vms(
         print_json({"vms": [vm_json(vm) for vm in found]})
     else:
         rows = [
-            (vm.vm_id, vm.name, word(vm.phase) or "", _progress_or_end(vm), _age(vm, now))
+            (vm.vm_id, vm.name, _phase_and_contact(vm), _progress_or_end(vm), _age(vm, now))
             for vm in found
         ]
         print_rows(("VM", "NAME", "PHASE", "OUTCOME", "AGE"), rows, elastic=1)
@@ -204,6 +204,11 @@ def _bounded_by(held: v1.Containment | None) -> str:
     if held is None:
         return ""
     return f"cgroup {held.cgroup}" if held.cgroup else "resource limits"
+
+
+def _phase_and_contact(vm: v1.Vm) -> str:
+    silent = vm.contact is not None and vm.contact.silent_since is not None
+    return f"{word(vm.phase) or ''}{', silent' if silent else ''}"
 
 
 def _progress(vm: v1.Vm) -> str:
