@@ -14,6 +14,11 @@ GRPC_PORT = 7001
 WEBSOCKET_PORT = 9022
 LOOPBACK = "127.0.0.1"
 
+QEMU_OWN_USER = "chronovisor-qemu"
+"""Who QEMU runs as where root runs the daemon: a system user for this purpose alone."""
+QEMU_SHARED_USER = "nobody"
+"""Where there is no such user: harmless to the host, but others may run things as it too."""
+
 
 class Address(msgspec.Struct, frozen=True):
     """A TCP address to listen on; port 0 lets the system choose."""
@@ -73,7 +78,10 @@ class Networking(Enum):
 class Config(msgspec.Struct, frozen=True):
     """One daemon. ``stop_vms``: end the VMs with the daemon in place of leaving them running.
 
-    ``fault_plan``: make it fail on purpose (docs/fault-injection.md).
+    ``set_aside``: VMs that are left as they are, unattended.
+
+    ``qemu_user``: who QEMU runs as when root runs the daemon. ``fault_plan``: make it fail on
+    purpose (docs/fault-injection.md).
     """
 
     state_dir: Path
@@ -81,6 +89,8 @@ class Config(msgspec.Struct, frozen=True):
     grpc: Address = Address(LOOPBACK, GRPC_PORT)
     websocket: Address = Address(LOOPBACK, WEBSOCKET_PORT)
     stop_vms: bool = False
+    set_aside: frozenset[str] = frozenset()
+    qemu_user: str | None = None
     capacity: Capacity = Capacity()
     networking: Networking = Networking.RESTRICTED
     fault_plan: Path | None = None

@@ -22,6 +22,7 @@ from eventlog.notary import Notary
 from supervisor.actor import Host
 from supervisor.admission.events import DaemonStarted
 from supervisor.admission.inputs import check_inputs
+from supervisor.admission.network import check_network
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.auth import load_token
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
@@ -34,6 +35,7 @@ from supervisor.clock import Clock
 from supervisor.config import Address, Config
 from supervisor.faults.seams import Seams, open_seams
 from supervisor.fleet import Fleet, Surroundings
+from supervisor.host.confinement import Confinement, confine
 from supervisor.host.facts import MACHINE_ID, machine_name, read_facts
 from supervisor.host.host import VmHost
 from supervisor.log_key import load_signer
@@ -42,6 +44,7 @@ from supervisor.service import Service
 from supervisor.snapshots import Snapshots
 from supervisor.state_directory import Node, StateDirectory, prepare_state_directory, settle
 from supervisor.sweep import Sweep
+from supervisor.vm.spec import Manifest
 from supervisor.vm.state import VmState
 
 logger = logging.getLogger(__name__)
@@ -88,6 +91,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         directory = prepare_state_directory(config.state_dir)
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
         listeners = Listeners(unix, grpc, websocket)
+        confinement = confine(config.qemu_user)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
         node, clock = settle(directory, machine_name(MACHINE_ID)), Clock()
         options = LogOptions(node_id=node.node_id, clock=clock.ns, storage=seams.storage)
@@ -97,7 +101,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                place = Place(config, directory, node, clock, seams)
+                place = Place(config, directory, node, clock, seams, confinement)
                 daemon = Daemon(place, log, snapshots, checkpoints, nursery)
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
@@ -130,6 +134,7 @@ class Place(msgspec.Struct, frozen=True):
     node: Node
     clock: Clock
     seams: Seams
+    confinement: Confinement
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -156,7 +161,8 @@ class Daemon:
         self._directory = place.directory
         self._node = place.node
         self._clock = place.clock
-        self._facts = read_facts()
+        self._confinement = place.confinement
+        self._facts = read_facts(place.confinement.user)
         self._log = log
         self._snapshots = snapshots
         self._checkpoints = checkpoints
@@ -167,8 +173,13 @@ class Daemon:
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
 
     def _surroundings(self) -> Surroundings:
-        check = partial(check_inputs, store=self._store, catalogue=self._catalogue)
-        return Surroundings(self._host, check, self._load, self._clock.ms)
+        return Surroundings(
+            self._host, self._check, self._load, self._clock.ms, capacity=self._config.capacity
+        )
+
+    def _check(self, manifest: Manifest) -> None:
+        check_network(manifest, self._config)
+        check_inputs(manifest, self._store, self._catalogue)
 
     def _host(self, vm_id: str) -> Host:
         host = VmHost(
@@ -180,6 +191,7 @@ class Daemon:
             machine=self._facts,
             now_ms=self._clock.ms,
             interpose=self._seams.interpose,
+            confinement=self._confinement,
         )
         return self._seams.host(vm_id, host)
 
@@ -201,7 +213,9 @@ class Daemon:
                 self._node.node_id,
             )
         notes = self._seams.loaded
-        await self._fleet.recover(started, self._snapshots.world, notes=notes)
+        set_aside = self._config.set_aside
+        world = self._snapshots.world
+        await self._fleet.recover(started, world, notes=notes, set_aside=set_aside)
 
         self._nursery.start_soon(self._sweep)
 
@@ -220,6 +234,7 @@ class Daemon:
             self._fleet.admission,
             self._store,
             self._directory.vms,
+            self._fleet.reservations.queue_position,
         )
         token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)

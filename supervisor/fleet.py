@@ -5,7 +5,7 @@ It opens no file, no socket and no clock: what touches the world is passed in as
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 
 import msgspec
 import trio
@@ -13,11 +13,14 @@ import trio
 from eventlog import EventLog, Record
 from supervisor.actor import CORE, Core, Host, Report, VmActor, VmRef
 from supervisor.admission.events import DaemonStarted, DaemonStopped, Event, StopReason
+from supervisor.admission.forwarding import can_listen
 from supervisor.admission.intake import Admission, Intake
+from supervisor.admission.quotas import Quotas
 from supervisor.admission.reservations import Reservations
 from supervisor.admission.state import AdmissionState
 from supervisor.caller import Caller
 from supervisor.cause import Cause
+from supervisor.config import Capacity
 from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
 from supervisor.recovery import Recovery
 from supervisor.registry import Registry
@@ -32,6 +35,7 @@ from supervisor.vm.state import ENDED, VmState
 logger = logging.getLogger(__name__)
 
 HOST_TENANT = "host"
+SET_ASIDE = "the daemon was told to set this VM aside; start it without --set-aside to attend to it"
 STOP_ALL_S = 60
 """What the VMs get to end, before a daemon that was told to stop them leaves all the same."""
 
@@ -44,7 +48,9 @@ class Surroundings(msgspec.Struct, frozen=True):
     load: Callable[[str], Awaitable[VmState]]
     clock_ms: Callable[[], int]
     core: Core = CORE
-    reservations: Reservations = msgspec.field(default_factory=Reservations)
+    capacity: Capacity = Capacity()
+    can_listen: Callable[[int], bool] = can_listen
+    reservations: Callable[[Capacity, Callable[[int], bool]], Reservations] = Reservations
 
 
 class ReservingHost:
@@ -69,7 +75,10 @@ class Fleet:
     def __init__(
         self, log: EventLog, world: World, surroundings: Surroundings, nursery: trio.Nursery
     ) -> None:
-        self.registry = Registry(surroundings.reservations.follow)
+        self.reservations = surroundings.reservations(
+            surroundings.capacity, surroundings.can_listen
+        )
+        self.registry = Registry(self.reservations.follow)
         self.admission = self._admit(log, world, surroundings)
         self._log = log
         self._surroundings = surroundings
@@ -82,25 +91,35 @@ class Fleet:
     def _admit(self, log: EventLog, world: World, surroundings: Surroundings) -> Admission:
         # The fold goes on with its own, so that each snapshot is of one moment.
         state = AdmissionState(world.admission.packed())
-        check, count = surroundings.check_inputs, self.registry.count
-        admission = Admission(state, log, check, self._start_submitted, count)
+        quotas = Quotas(surroundings.capacity, self.registry)
+        check = surroundings.check_inputs
+        admission = Admission(state, log, check, self._start_submitted, quotas)
         if world.host is not None:
             admission.intake = Intake.UNREADABLE
             logger.error("no computations are taken: %s", world.host.why)
         return admission
 
     async def recover(
-        self, started: DaemonStarted, world: World, *, notes: Sequence[Event] = ()
+        self,
+        started: DaemonStarted,
+        world: World,
+        *,
+        notes: Sequence[Event] = (),
+        set_aside: Set[str] = frozenset(),
     ) -> None:
         """Record that this life began, and ``notes`` on it; then give every VM its actor."""
         record = await self.record(started)
         self._life = Cause(record.event_id, record.event_id)
         for note in notes:
             await self.record(note)
-        self._surroundings.reservations.rebuild(world.vms.values())
-        self._recovery = Recovery(self._sought(world))
-        for state in world.vms.values():
+        self.reservations.rebuild(world.vms.values())
+        attended = [state for vm_id, state in world.vms.items() if vm_id not in set_aside]
+        self._recovery = Recovery(self._sought(attended))
+        for state in attended:
             self._start_actor(self.registry.add(state), self._life)
+        for vm_id in world.vms.keys() & set_aside:
+            logger.warning("VM %s is set aside, as ordered", vm_id)
+            self.registry.set_aside(vm_id, SET_ASIDE)
         self._nursery.start_soon(self._conclude_recovery)
         for vm_id, unreadable in world.unavailable.items():
             logger.error("VM %s is not attended to: %s", vm_id, unreadable.why)
@@ -111,11 +130,11 @@ class Fleet:
         """How many VMs of the log nothing is known of yet."""
         return self._recovery.missing
 
-    def _sought(self, world: World) -> list[str]:
+    def _sought(self, states: Iterable[VmState]) -> list[str]:
         recover = self._surroundings.core.recover
         return [
-            vm_id
-            for vm_id, state in world.vms.items()
+            state.vm_id
+            for state in states
             if any(isinstance(effect, Reattach) for effect in recover(state))
         ]
 
@@ -172,7 +191,7 @@ class Fleet:
 
         async def run_once() -> None:
             found = self._recovery.guard(vm_id, around.host(vm_id))
-            host = ReservingHost(vm_id, around.reservations, found)
+            host = ReservingHost(vm_id, self.reservations, found)
             journal = LogJournal(self._log)
             await VmActor(ref, journal, host, around.clock_ms, around.core).run(cause)
 

@@ -1,5 +1,6 @@
 """vm_id -> address. The only list of VMs there is; the log is what it is rebuilt from."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from supervisor.actor import VmRef
@@ -18,10 +19,12 @@ class Registry:
         self._follow = follow
         self._refs: dict[str, VmRef] = {}
         self._set_aside: dict[str, str] = {}
+        self._owned: Counter[tuple[str, str]] = Counter()
 
     def add(self, state: VmState) -> VmRef:
         """Give a VM an address."""
         ref = self._refs[state.vm_id] = VmRef(state, self._follow)
+        self._owned[state.tenant, state.principal] += 1
         self._follow(state)
         return ref
 
@@ -31,11 +34,16 @@ class Registry:
 
     def forget(self, vm_id: str) -> None:
         """Drop the address of a VM that was deleted."""
-        del self._refs[vm_id]
+        state = self._refs.pop(vm_id).state
+        self._owned[state.tenant, state.principal] -= 1
 
     def count(self) -> int:
         """Return how many VMs there are."""
         return len(self._refs)
+
+    def count_of(self, tenant: str, principal: str) -> int:
+        """Return how many VMs a principal submitted."""
+        return self._owned[tenant, principal]
 
     def get(self, vm_id: str) -> VmState:
         """Return a VM's latest durable state. Raises CommandDenied."""

@@ -1,6 +1,6 @@
 """What the APIs may ask of the daemon, without knowing how it is built."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ class Service:
         admission: Admission,
         artifacts: ArtifactStore,
         vms: Path,
+        queue_position: Callable[[str], int | None],
     ) -> None:
         self.log = log
         self.checkpoints = checkpoints
@@ -71,13 +72,21 @@ class Service:
         self._admission = admission
         self._artifacts = artifacts
         self._vms = vms
+        self.queue_position = queue_position
 
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
     ) -> Submitted:
         """Take a computation, once per idempotency key."""
         taken = await self._admission.submit(manifest, key=key, vm_id=vm_id, caller=caller)
-        return Submitted(self._registry.get(taken.vm_id), taken.reused)
+        try:
+            return Submitted(self._registry.get(taken.vm_id), taken.reused)
+        except CommandDenied as denied:
+            if not taken.reused or denied.reason is not DenyReason.VM_UNKNOWN:
+                raise
+            detail = f"this request was taken before, and its VM {taken.vm_id!r} was deleted"
+            advice = "submit with a new key to run it again"
+            raise CommandDenied(DenyReason.VM_DELETED, f"{detail}; {advice}") from None
 
     def get(self, vm_id: str) -> VmState:
         """Return one VM."""

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from supervisor.vm import observations as ob
-from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
+from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.observations import Observation
 from tests.vm.states import DIRECTORY, EVIDENCE, IMAGES, SHA256
 
@@ -27,6 +27,8 @@ KNOWN: dict[str, st.SearchStrategy[object]] = {
     "exit_code": st.sampled_from([0, 3, 127]),
     "count": small,
     "seq": small,
+    "ticket": small,
+    "host_ports": st.just(()),
     "size": small,
     "length": st.sampled_from([0, 2048]),
     "error": st.sampled_from(["", "no-python", "result-too-large"]),
@@ -62,5 +64,5 @@ observations: st.SearchStrategy[Observation] = st.one_of(
 )
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Stop, st.none() | small),
-    *(st.just(kind()) for kind in (Kill, Pause, Resume, Reset, Delete)),
+    *(st.just(kind()) for kind in (Start, Kill, Pause, Resume, Reset, Delete)),
 )

@@ -18,36 +18,67 @@ from eventlog import EventLog, LogOptions, NewEvent, Record, Spare, open_log, re
 from eventlog.storage import DiskFile, DiskStorage
 from supervisor.admission.digest import manifest_digest, request_digest
 from supervisor.admission.inputs import check_inputs
-from supervisor.admission.intake import IN_FLIGHT_MAX, VMS_MAX, Admission, Intake, Taken
+from supervisor.admission.intake import IN_FLIGHT_MAX, Admission, Intake, Taken
+from supervisor.admission.quotas import Quotas
 from supervisor.admission.state import AdmissionState
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
+from supervisor.config import Capacity
 from supervisor.journal import decode
 from supervisor.replay import replay
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.rules import check_vm_id
-from supervisor.vm.spec import Algorithm, ByDigest, Dataset, Manifest, VmShape
+from supervisor.vm.spec import (
+    Algorithm,
+    ByDigest,
+    Dataset,
+    Manifest,
+    Network,
+    NetworkMode,
+    RestartOn,
+    RestartPolicy,
+    VmShape,
+)
 from supervisor.vm.state import Phase
 from tests.vm.states import MANIFEST, SHA256
 
 CALLER = Caller("uid:1000", "local", command_id="request-1")
 STRANGER = Caller("uid:1001", "another tenant", command_id="request-2")
 SMALL = LogOptions(segment_bytes=1024 * 1024)
+AMPLE = Capacity()
+FIRST_MANIFEST_DIGEST = "ff3c70df1953b1f5629e7a6ff81819f9b363b6f863d49e4acdc29aff6abf4850"
+FIRST_REQUEST_DIGEST = "4ee7aa7b41e144897855b95069768546ed45d6bcd22cb76bcfefa79c1cc813c8"
+"""Of MANIFEST, and of it under the id "iris", as the first version had them."""
 OTHER = msgspec.structs.replace(MANIFEST, name="other")
+
+
+class Started:
+    """The VMs that were made, by the records that define them; ``deleted`` are counted off."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.deleted = 0
+
+    def count(self) -> int:
+        return len(self.records) - self.deleted
+
+    def count_of(self, tenant: str, principal: str) -> int:
+        owners = [(record.tenant, record.principal) for record in self.records]
+        return owners.count((tenant, principal)) - self.deleted
 
 
 class Office:
     """Admission on a real log, with inputs that are all there and VMs that only get counted."""
 
-    def __init__(self, log: EventLog, state: AdmissionState) -> None:
+    def __init__(self, log: EventLog, state: AdmissionState, capacity: Capacity = AMPLE) -> None:
         self.log = log
-        self.started: list[Record] = []
-        self.vm_count = 0
-        self.admission = Admission(
-            state, log, lambda manifest: None, self.started.append, lambda: self.vm_count
-        )
+        self.vms = Started()
+        self.started = self.vms.records
+        quotas = Quotas(capacity, self.vms)
+        start = self.started.append
+        self.admission = Admission(state, log, lambda manifest: None, start, quotas)
 
     async def submit(
         self,
@@ -71,10 +102,10 @@ class Office:
 
 
 @asynccontextmanager
-async def office(directory: Path) -> AsyncIterator[Office]:
+async def office(directory: Path, capacity: Capacity = AMPLE) -> AsyncIterator[Office]:
     """One life of the daemon, as far as admission knows."""
     async with open_log(directory, SMALL) as log:
-        yield Office(log, replay(read_log(directory)).admission)
+        yield Office(log, replay(read_log(directory)).admission, capacity)
 
 
 async def test_a_computation_is_taken_in_one_append(tmp_path: Path) -> None:
@@ -348,19 +379,58 @@ async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
 
     async with open_log(tmp_path, SMALL) as log:
         start: Callable[[Record], None] = lambda record: None  # noqa: E731
-        admission = Admission(AdmissionState(), log, check_inputs_once, start, lambda: 0)
+        quotas = Quotas(AMPLE, Started())
+        admission = Admission(AdmissionState(), log, check_inputs_once, start, quotas)
         submit = partial(admission.submit, MANIFEST, key="key-1", vm_id=None, caller=CALLER)
         with pytest.raises(CommandDenied):
             await submit()
         assert (await submit()).reused is False
 
 
-async def test_more_vms_than_the_daemon_can_hold_are_refused(tmp_path: Path) -> None:
-    async with office(tmp_path) as desk:
-        desk.vm_count = VMS_MAX
-        assert (await desk.refused()).reason is DenyReason.TOO_MANY_VMS
-        desk.vm_count = VMS_MAX - 1
-        await desk.submit()
+async def test_more_vms_than_there_may_be_are_refused_until_one_is_deleted(tmp_path: Path) -> None:
+    async with office(tmp_path, Capacity(max_vms=2)) as desk:
+        for number in range(2):
+            await desk.submit(key=f"key-{number}")
+        denied = await desk.refused(key="new")
+        assert denied.reason is DenyReason.TOO_MANY_VMS
+        assert denied.detail == "there are as many VMs as may be, 2; delete some that have ended"
+        desk.vms.deleted = 1
+        assert (await desk.submit(key="new")).reused is False
+
+
+async def test_a_principal_has_a_quota_and_others_have_theirs(tmp_path: Path) -> None:
+    async with office(tmp_path, Capacity(max_vms_per_principal=1)) as desk:
+        first = await desk.submit()
+        denied = await desk.refused(key="new")
+        assert denied.reason is DenyReason.QUOTA_EXCEEDED
+        assert denied.detail == (
+            "uid:1000 has as many VMs as one principal may have, 1; "
+            "delete some of them that have ended"
+        )
+        assert (await desk.submit(caller=STRANGER)).reused is False
+        assert (await desk.submit()).vm_id == first.vm_id, "a repetition takes no room"
+
+
+@pytest.mark.parametrize("capacity", [Capacity(max_vms=3), Capacity(max_vms_per_principal=3)])
+async def test_of_many_submissions_at_once_no_more_are_taken_than_fit(
+    tmp_path: Path, capacity: Capacity
+) -> None:
+    reasons: list[DenyReason] = []
+
+    async with office(tmp_path, capacity) as desk:
+
+        async def submit(number: int) -> None:
+            try:
+                await desk.submit(key=f"key-{number}")
+            except CommandDenied as denied:
+                reasons.append(denied.reason)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(1000):
+                nursery.start_soon(submit, number)
+    assert len(desk.started) == 3
+    assert len(reasons) == 997
+    assert set(reasons) <= {DenyReason.TOO_MANY_VMS, DenyReason.QUOTA_EXCEEDED}
 
 
 class FullDisk(DiskStorage):
@@ -415,3 +485,21 @@ async def test_while_the_admission_cannot_be_read_only_earlier_requests_are_answ
         denied = await desk.refused(key="key-2")
         assert denied.reason is DenyReason.EVENT_UNKNOWN
         assert (await desk.submit()).vm_id == first.vm_id
+
+
+def test_what_an_earlier_version_took_is_still_the_same_request() -> None:
+    assert manifest_digest(MANIFEST) == FIRST_MANIFEST_DIGEST
+    assert request_digest(MANIFEST, "iris") == FIRST_REQUEST_DIGEST
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": Network(NetworkMode.RESTRICTED)},
+        {"restart": RestartPolicy(RestartOn.ALWAYS)},
+        {"vm": VmShape(watchdog=True)},
+    ],
+)
+def test_a_field_that_came_later_counts_as_soon_as_it_is_used(changes: dict[str, object]) -> None:
+    used = msgspec.structs.replace(MANIFEST, **changes)
+    assert manifest_digest(used) != manifest_digest(MANIFEST)

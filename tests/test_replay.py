@@ -16,7 +16,7 @@ from supervisor.schema import SCHEMA, TAGS, Schema, UnknownEventError, Upcast
 from supervisor.vm import events as vm
 from tests.test_journal import CAUSE
 from tests.vm.life import Life
-from tests.vm.states import MANIFEST, SHA256, STATES, STORIES
+from tests.vm.states import MANIFEST, MANIFESTS, SHA256, STATES, STORIES
 
 SMALL = LogOptions(segment_bytes=64 * 1024)
 
@@ -25,7 +25,7 @@ def lives(*stories: str) -> list[Record]:
     """The events of one VM per story, named after it, one after another."""
     records: list[Record] = []
     for story in stories:
-        life = Life()
+        life = Life(MANIFESTS.get(story, MANIFEST))
         for message in STORIES[story]:
             life.meet(message)
         for record in life.records:

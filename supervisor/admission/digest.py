@@ -1,22 +1,49 @@
-"""Digests that name a request: the same words give the same digest on every machine."""
+"""Digests that name a request: the same words give the same digest on every machine.
+
+A field that came with a later version is left out while it holds its default, so that a request
+which was taken by an earlier version is still the same request.
+"""
 
 import hashlib
+from typing import Any
 
 import msgspec
 import rfc8785
 
-from supervisor.vm.spec import Manifest
+from supervisor.vm.spec import Algorithm, Manifest
+
+CAME_LATER = (
+    ("restart",),
+    ("network",),
+    ("vm", "firmware_vars"),
+    ("vm", "watchdog"),
+)
+"""Where the fields stand that the first version did not have."""
 
 
 def manifest_digest(manifest: Manifest) -> str:
     """Return SHA-256, in hexadecimal, over the manifest's RFC 8785 JSON."""
-    return _digest(msgspec.to_builtins(manifest))
+    return _digest(_first_form(manifest))
 
 
 def request_digest(manifest: Manifest, vm_id: str | None) -> str:
     """Return the digest of a whole submission: the manifest and the id that was asked for."""
-    return _digest({"manifest": msgspec.to_builtins(manifest), "vm_id": vm_id})
+    return _digest({"manifest": _first_form(manifest), "vm_id": vm_id})
+
+
+def _first_form(manifest: Manifest) -> dict[str, Any]:
+    form: dict[str, Any] = msgspec.to_builtins(manifest)
+    for *sections, name in CAME_LATER:
+        part, default = form, _DEFAULTS
+        for section in sections:
+            part, default = part[section], default[section]
+        if part[name] == default[name]:
+            del part[name]
+    return form
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(rfc8785.dumps(value)).hexdigest()  # type: ignore[arg-type]  # JSON types
+
+
+_DEFAULTS: dict[str, Any] = msgspec.to_builtins(Manifest("", Algorithm("")))

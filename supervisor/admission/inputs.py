@@ -51,3 +51,5 @@ def _images(manifest: Manifest) -> Iterator[tuple[str, ImageRef]]:
         yield f"vm.initrd[{index}]", layer
     if manifest.vm.firmware is not None:
         yield "vm.firmware", manifest.vm.firmware
+    if manifest.vm.firmware_vars is not None:
+        yield "vm.firmware_vars", manifest.vm.firmware_vars

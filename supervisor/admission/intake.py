@@ -18,6 +18,7 @@ import trio
 from eventlog import EventLog, Record, Spare
 from supervisor.admission.digest import manifest_digest, request_digest
 from supervisor.admission.events import ComputationAdmitted
+from supervisor.admission.quotas import Quotas
 from supervisor.admission.state import AdmissionState, Admitted
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
@@ -29,10 +30,6 @@ from supervisor.vm.spec import Manifest
 
 IN_FLIGHT_MAX = 256
 """Submissions between decision and fsync; more would only queue behind the same disk."""
-
-
-VMS_MAX = 10_000
-"""VMs that were not deleted, ended ones too: each has an actor and some 20 KiB of memory."""
 
 
 class Intake(Enum):
@@ -52,11 +49,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Takes submissions.
-
-    ``start`` is called with the record that defines each new VM; ``vm_count`` tells how many there
-    are that were not deleted.
-    """
+    """Takes submissions; ``start`` is called with the record that defines each new VM."""
 
     def __init__(
         self,
@@ -64,14 +57,14 @@ class Admission:
         log: EventLog,
         check_inputs: Callable[[Manifest], None],
         start: Callable[[Record], None],
-        vm_count: Callable[[], int],
+        quotas: Quotas,
     ) -> None:
         self.intake = Intake.OPEN
         self._state = state
         self._log = log
         self._check_inputs = check_inputs
         self._start = start
-        self._vm_count = vm_count
+        self._quotas = quotas
         self._in_flight: dict[tuple[str, str], trio.Event] = {}
         self._ids_in_flight: set[str] = set()
 
@@ -88,9 +81,10 @@ class Admission:
         if earlier := await self._earlier(caller.tenant, key):
             return _repeated(earlier, digest, key)
         self._check_room(vm_id)
+        self._quotas.check(caller)
         self._check_inputs(manifest)
         chosen = vm_id or _random_id()
-        with self._reserved(caller.tenant, key, chosen):
+        with self._reserved(caller.tenant, key, chosen), self._quotas.counting(caller):
             admitted = ComputationAdmitted(chosen, key, digest)
             records = await self._append(admitted, manifest, caller)
             self._state.evolve(admitted, caller.tenant)
@@ -136,9 +130,6 @@ class Admission:
             raise CommandDenied(DenyReason.EVENT_UNKNOWN, detail)
         if vm_id is not None and self._is_taken(vm_id):
             raise CommandDenied(DenyReason.VM_EXISTS, f"there is a VM {vm_id!r}; choose another id")
-        if self._vm_count() >= VMS_MAX:
-            detail = f"there are {VMS_MAX} VMs; delete some that have ended"
-            raise CommandDenied(DenyReason.TOO_MANY_VMS, detail)
         if self._log.spare is Spare.MISSING:
             # What room is left is for the events of the VMs there are: their stops, their exits.
             detail = "the disk of the event log is full; free some space and try again"

@@ -6,7 +6,7 @@ import msgspec
 import trio
 
 from supervisor.actor import Report
-from supervisor.admission.forwarding import HostPorts, PortUnavailable, can_listen
+from supervisor.admission.forwarding import HostPorts, PortUnavailable
 from supervisor.admission.slots import Slots
 from supervisor.config import Capacity
 from supervisor.vm import effects as fx
@@ -17,12 +17,9 @@ from supervisor.vm.state import VmState
 class Reservations:
     """Answers :class:`supervisor.vm.effects.Reserve`, at once or when the VM's turn has come."""
 
-    def __init__(
-        self, capacity: Capacity | None = None, is_free: Callable[[int], bool] = can_listen
-    ) -> None:
-        capacity = capacity or Capacity()
+    def __init__(self, capacity: Capacity, can_listen: Callable[[int], bool]) -> None:
         self._slots = Slots(capacity.max_running)
-        self._ports = HostPorts(capacity.forward_ports, is_free)
+        self._ports = HostPorts(capacity.forward_ports, can_listen)
         self._moves: dict[str, trio.Event] = {}
 
     def rebuild(self, states: Iterable[VmState]) -> None:

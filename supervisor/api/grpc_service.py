@@ -18,7 +18,7 @@ from supervisor.api.wire_manifest import to_manifest
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.rules import check_idempotency_key, check_stop_grace, check_vm_id
-from supervisor.vm.state import ENDED
+from supervisor.vm.state import ENDED, VmState
 
 
 class SupervisorService:
@@ -46,16 +46,16 @@ class SupervisorService:
         submitted = await self._supervisor.submit(
             manifest, key=key, vm_id=request.vm_id, caller=caller
         )
-        vm = wire.from_state(submitted.state)
+        vm = self._present(submitted.state)
         return v1.SubmitComputationResponse(vm=vm, reused=submitted.reused)
 
     async def get_vm(self, request: v1.GetVmRequest, caller: Caller) -> v1.Vm:
         """Read one VM."""
-        return wire.from_state(self._supervisor.get(required("vm_id", request.vm_id)))
+        return self._present(self._supervisor.get(required("vm_id", request.vm_id)))
 
     async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> v1.ListVmsResponse:
         """Read a page of VMs."""
-        return listing.page(self._supervisor.list(), request)
+        return listing.page(self._supervisor.list(), request, self._present)
 
     async def start_vm(self, request: v1.StartVmRequest, caller: Caller) -> v1.Vm:
         """Launch a VM once more."""
@@ -89,7 +89,10 @@ class SupervisorService:
 
     async def _command(self, vm_id: str, command: Command, caller: Caller) -> v1.Vm:
         required("vm_id", vm_id)
-        return wire.from_state(await self._supervisor.command(vm_id, command, caller))
+        return self._present(await self._supervisor.command(vm_id, command, caller))
+
+    def _present(self, state: VmState) -> v1.Vm:
+        return wire.from_state(state, self._supervisor.queue_position(state.vm_id))
 
     async def watch_events(
         self, request: v1.WatchEventsRequest, caller: Caller

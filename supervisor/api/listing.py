@@ -1,6 +1,6 @@
 """Which VMs make up one page of a list."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from chronovisor_api import v1
@@ -16,7 +16,9 @@ PAGE_MOST = 1000
 """About a megabyte of messages, below every client's default limit."""
 
 
-def page(states: Iterable[VmState], request: v1.ListVmsRequest) -> v1.ListVmsResponse:
+def page(
+    states: Iterable[VmState], request: v1.ListVmsRequest, present: Callable[[VmState], v1.Vm]
+) -> v1.ListVmsResponse:
     """Return one page of ``states``, which are sorted by id. Raises CommandDenied.
 
     A page's token is the id that it follows, so a page begins where it should even when VMs came
@@ -26,7 +28,7 @@ def page(states: Iterable[VmState], request: v1.ListVmsRequest) -> v1.ListVmsRes
     size = request.page_size or PAGE_DEFAULT
     chosen = list(islice(_wanted(states, request), size + 1))
     return v1.ListVmsResponse(
-        vms=[wire.from_state(state) for state in chosen[:size]],
+        vms=[present(state) for state in chosen[:size]],
         next_page_token=chosen[size - 1].vm_id if len(chosen) > size else "",
     )
 

@@ -83,6 +83,10 @@ class Supervisor(Protocol):
         """Return every VM's state, sorted by id; deleted ones may be left out."""
         ...
 
+    def queue_position(self, vm_id: str) -> int | None:
+        """Return how far a VM is from its turn to launch; 1 is next, None waits for no turn."""
+        ...
+
     async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
         """Return the state once what the command led to is durable."""
         ...

@@ -14,13 +14,13 @@ from supervisor.api.refusals import refuse
 from supervisor.api.wire_manifest import from_manifest
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.observations import TimerKind
-from supervisor.vm.state import VmState
+from supervisor.vm.state import Launch, Phase, VmState
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def from_state(state: VmState) -> v1.Vm:
-    """Return a VM as clients see it."""
+def from_state(state: VmState, queue_position: int | None = None) -> v1.Vm:
+    """Return a VM as clients see it; its position counts where it is queued."""
     return v1.Vm(
         vm_id=state.vm_id,
         name=state.manifest.name,
@@ -43,11 +43,23 @@ def from_state(state: VmState) -> v1.Vm:
         version=state.version,
         pid=_pid(state),
         contact=_contact(state.silent_since_ms),
+        containment=_containment(state.launch),
         previous_launch=_previous(state),
         restarts=len(state.restarts_ms),
         restart_at=_moment(state.deadlines.get(TimerKind.BACKOFF)),
         suspended_since=_moment(state.current.suspended_since_ms if state.has_process else None),
+        queue_position=queue_position if state.phase is Phase.QUEUED else None,
+        forwards=list(_forwards(state)),
     )
+
+
+def _forwards(state: VmState) -> Iterator[v1.HostForward]:
+    if not state.has_process:
+        return
+    ports = state.current.host_ports
+    for port, forward in zip(ports, state.manifest.network.forwards, strict=True):
+        protocol = v1.ForwardProtocol[forward.protocol.name]
+        yield v1.HostForward(host_port=port, guest_port=forward.guest_port, protocol=protocol)
 
 
 def _progress(state: VmState) -> v1.Progress | None:
@@ -77,6 +89,13 @@ def _previous(state: VmState) -> v1.PreviousLaunch | None:
 def _pid(state: VmState) -> int | None:
     process = state.current.process if state.has_process else None
     return process.pid if process else None
+
+
+def _containment(launch: Launch | None) -> v1.Containment | None:
+    if launch is None or launch.containment is None:
+        return None
+    held = launch.containment
+    return v1.Containment(user=held.user, cgroup=held.cgroup, limits=list(held.limits))
 
 
 def _contact(silent_since_ms: int | None) -> v1.Contact:

@@ -10,7 +10,10 @@ from supervisor.api.refusals import denied
 from supervisor.vm import rules, spec
 from supervisor.vm.commands import DenyReason, FieldViolation
 
-E = TypeVar("E", bound=v1.Machine | v1.Accelerator | v1.RestartOn)
+E = TypeVar(
+    "E",
+    bound=v1.Machine | v1.Accelerator | v1.RestartOn | v1.NetworkMode | v1.ForwardProtocol,
+)
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
@@ -30,6 +33,17 @@ RESTARTS: dict[v1.RestartOn, spec.RestartOn] = {
     v1.RestartOn.NEVER: spec.RestartOn.NEVER,
     v1.RestartOn.FAILURE: spec.RestartOn.FAILURE,
     v1.RestartOn.ALWAYS: spec.RestartOn.ALWAYS,
+}
+
+NETWORK_MODES: dict[v1.NetworkMode, spec.NetworkMode] = {
+    v1.NetworkMode.UNSPECIFIED: spec.NetworkMode.NONE,
+    v1.NetworkMode.NONE: spec.NetworkMode.NONE,
+    v1.NetworkMode.RESTRICTED: spec.NetworkMode.RESTRICTED,
+    v1.NetworkMode.USER: spec.NetworkMode.USER,
+}
+PROTOCOLS: dict[v1.ForwardProtocol, spec.ForwardProtocol] = {
+    v1.ForwardProtocol.UNSPECIFIED: spec.ForwardProtocol.TCP,
+    v1.ForwardProtocol.TCP: spec.ForwardProtocol.TCP,
 }
 
 
@@ -66,6 +80,21 @@ def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manife
         vm=_shape(message.vm or v1.VmShape(), faults),
         limits=_given(spec.Limits(), message.limits or v1.Limits()),
         restart=_restart(message.restart or v1.RestartPolicy(), faults),
+        network=_network(message.network or v1.Network(), faults),
+    )
+
+
+def _network(message: v1.Network, faults: list[FieldViolation]) -> spec.Network:
+    return spec.Network(
+        mode=_member("network.mode", NETWORK_MODES, message.mode, faults),
+        forwards=tuple(
+            spec.Forward(
+                forward.guest_port,
+                forward.host_port,
+                _member(f"network.forwards[{at}].protocol", PROTOCOLS, forward.protocol, faults),
+            )
+            for at, forward in enumerate(message.forwards)
+        ),
     )
 
 
@@ -77,7 +106,7 @@ def _restart(message: v1.RestartPolicy, faults: list[FieldViolation]) -> spec.Re
 
 def _shape(message: v1.VmShape, faults: list[FieldViolation]) -> spec.VmShape:
     default = spec.VmShape()
-    kernel, firmware = message.kernel, message.firmware
+    kernel, firmware, own_vars = message.kernel, message.firmware, message.firmware_vars
     layers = tuple(
         _image(f"vm.initrd[{index}]", layer, faults) for index, layer in enumerate(message.initrd)
     )
@@ -91,6 +120,7 @@ def _shape(message: v1.VmShape, faults: list[FieldViolation]) -> spec.VmShape:
         kernel=default.kernel if kernel is None else _image("vm.kernel", kernel, faults),
         initrd=layers or default.initrd,
         firmware=None if firmware is None else _image("vm.firmware", firmware, faults),
+        firmware_vars=(None if own_vars is None else _image("vm.firmware_vars", own_vars, faults)),
         command_line=message.command_line,
         watchdog=message.watchdog,
     )
@@ -139,6 +169,21 @@ def from_manifest(manifest: spec.Manifest) -> v1.Manifest:
         vm=_from_shape(manifest.vm),
         limits=v1.Limits(**msgspec.structs.asdict(manifest.limits)),
         restart=_from_restart(manifest.restart),
+        network=_from_network(manifest.network),
+    )
+
+
+def _from_network(network: spec.Network) -> v1.Network:
+    return v1.Network(
+        mode=v1.NetworkMode[network.mode.name],
+        forwards=[
+            v1.Forward(
+                guest_port=forward.guest_port,
+                host_port=forward.host_port,
+                protocol=v1.ForwardProtocol[forward.protocol.name],
+            )
+            for forward in network.forwards
+        ],
     )
 
 
@@ -156,6 +201,7 @@ def _from_shape(shape: spec.VmShape) -> v1.VmShape:
         kernel=_from_image(shape.kernel),
         initrd=[_from_image(layer) for layer in shape.initrd],
         firmware=None if shape.firmware is None else _from_image(shape.firmware),
+        firmware_vars=None if shape.firmware_vars is None else _from_image(shape.firmware_vars),
         command_line=shape.command_line,
         watchdog=shape.watchdog,
     )

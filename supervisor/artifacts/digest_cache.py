@@ -11,9 +11,9 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 
 ENTRY_LIMIT = 1024
 """Some 200 bytes an entry; a host has a few dozen images."""
@@ -38,7 +38,7 @@ class DigestCache:
         with path.open("rb") as file:
             return self.sha256_of(file)
 
-    def sha256_of(self, file: BinaryIO) -> str:
+    def sha256_of(self, file: BufferedReader) -> str:
         """The same for a file that is open, so that it is the one whose digest this is."""
         version = _version(os.fstat(file.fileno()))
         with self._lock:

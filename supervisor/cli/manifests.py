@@ -73,6 +73,7 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "kernel": _image(shape.kernel),
         "initrd": " ".join(_image(layer) for layer in shape.initrd),
         "firmware": _image(shape.firmware) if shape.firmware else "",
+        "firmware variables": _image(shape.firmware_vars) if shape.firmware_vars else "",
         "command line": shape.command_line,
         "time to live": format_duration(limits.ttl_ms),
         "launch within": format_duration(limits.launch_deadline_ms),

@@ -29,6 +29,7 @@ def vm_json(vm: v1.Vm) -> Json:
         "detail": vm.detail,
         "launch": vm.launch,
         "pid": vm.pid,
+        "containment": vm.containment and _containment_json(vm.containment),
         "progress": vm.progress
         and {"fraction": vm.progress.fraction, "message": vm.progress.message},
         "silent_since": vm.contact and instant(vm.contact.silent_since),
@@ -41,10 +42,25 @@ def vm_json(vm: v1.Vm) -> Json:
         "ended_at": instant(vm.ended_at),
         "ttl_deadline": instant(vm.ttl_deadline),
         "suspended_since": instant(vm.suspended_since),
+        "queue_position": vm.queue_position,
+        "forwards": [_forward_json(forward) for forward in vm.forwards],
         "restarts": vm.restarts,
         "restart_at": instant(vm.restart_at),
         "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),
         "version": vm.version,
+    }
+
+
+def _containment_json(held: v1.Containment) -> Json:
+    limits = dict(limit.split(" ", 1) for limit in held.limits)
+    return {"user": held.user, "cgroup": held.cgroup or None, "limits": limits}
+
+
+def _forward_json(forward: v1.HostForward) -> Json:
+    return {
+        "host_port": forward.host_port,
+        "guest_port": forward.guest_port,
+        "protocol": word(forward.protocol),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from supervisor.cli.capacity import capacity_options
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import (
     CATALOGUE_VARIABLE,
@@ -21,9 +22,13 @@ from supervisor.cli.output import note, print_json
 from supervisor.config import (
     GRPC_PORT,
     LOOPBACK,
+    QEMU_OWN_USER,
+    QEMU_SHARED_USER,
     WEBSOCKET_PORT,
     Address,
+    Capacity,
     Config,
+    Networking,
     default_catalogue,
 )
 
@@ -53,6 +58,19 @@ from supervisor.config import (
     help=f"Directory with the guests that manifests may name.  [env: {CATALOGUE_VARIABLE}; "
     "default: where `chronovisor guest build` builds]",
 )
+@click.option(
+    "--qemu-user",
+    metavar="NAME",
+    help="When root runs the daemon: the user that QEMU runs as.  "
+    f"[default: {QEMU_OWN_USER}, or {QEMU_SHARED_USER} where there is no such user]",
+)
+@click.option(
+    "--set-aside",
+    metavar="ID",
+    multiple=True,
+    help="Leave this VM as it is, unattended, where attending to it ends the daemon.",
+)
+@capacity_options
 @click.option("--stop-vms", is_flag=True, help="Stop the VMs together with the daemon.")
 @click.option(
     "--fault-plan",
@@ -68,6 +86,10 @@ def serve(
     grpc: Address,
     ws: Address,
     catalogue: Path | None,
+    qemu_user: str | None,
+    set_aside: tuple[str, ...],
+    capacity: Capacity,
+    networking: Networking,
     stop_vms: bool,
     fault_plan: Path | None,
     as_json: bool,
@@ -87,6 +109,10 @@ def serve(
         grpc=grpc,
         websocket=ws,
         stop_vms=stop_vms,
+        set_aside=frozenset(set_aside),
+        qemu_user=qemu_user,
+        capacity=capacity,
+        networking=networking,
         fault_plan=fault_plan,
     )
     _run(config, as_json=as_json)

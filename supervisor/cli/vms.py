@@ -86,7 +86,7 @@ def list_vms(
         print_json({"vms": [vm_json(vm) for vm in found]})
     else:
         rows = [
-            (vm.vm_id, vm.name, word(vm.phase) or "", _progress_or_end(vm), _age(vm, now))
+            (vm.vm_id, vm.name, _phase_and_contact(vm), _progress_or_end(vm), _age(vm, now))
             for vm in found
         ]
         print_rows(("VM", "NAME", "PHASE", "OUTCOME", "AGE"), rows, elastic=1)
@@ -165,6 +165,7 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "VM": vm.vm_id,
         "name": vm.name,
         "phase": word(vm.phase) or "",
+        "queue position": str(vm.queue_position or ""),
         "outcome": word(vm.outcome) or "",
         "detail": vm.detail,
         "exit code": "" if vm.exit_code is None else str(vm.exit_code),
@@ -182,7 +183,10 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "launch before": _previous(vm.previous_launch),
         "restarts": str(vm.restarts) if vm.restarts else "",
         "next launch": _moment(vm.restart_at),
+        "forwards": ", ".join(map(_forward, vm.forwards)),
         "QEMU process": str(vm.pid) if vm.pid else "",
+        "QEMU runs as": vm.containment.user if vm.containment else "",
+        "bounded by": _bounded_by(vm.containment),
         "submitted by": vm.principal,
     }
 
@@ -194,6 +198,17 @@ def _pages(daemon: Daemon, request: v1.ListVmsRequest) -> Iterator[v1.Vm]:
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token
+
+
+def _bounded_by(held: v1.Containment | None) -> str:
+    if held is None:
+        return ""
+    return f"cgroup {held.cgroup}" if held.cgroup else "resource limits"
+
+
+def _phase_and_contact(vm: v1.Vm) -> str:
+    silent = vm.contact is not None and vm.contact.silent_since is not None
+    return f"{word(vm.phase) or ''}{', silent' if silent else ''}"
 
 
 def _progress(vm: v1.Vm) -> str:
@@ -208,7 +223,13 @@ def _previous(previous: v1.PreviousLaunch | None) -> str:
     return f"{previous.launch} ended as {word(previous.outcome)}: {previous.detail}"
 
 
+def _forward(forward: v1.HostForward) -> str:
+    return f"127.0.0.1:{forward.host_port} -> {forward.guest_port}/{word(forward.protocol)}"
+
+
 def _progress_or_end(vm: v1.Vm) -> str:
+    if vm.queue_position:
+        return f"queue position {vm.queue_position}"
     return word(vm.outcome) or _progress(vm)[:PROGRESS_WIDTH]
 
 

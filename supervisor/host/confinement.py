@@ -7,7 +7,7 @@ one. All of it is in force before QEMU's first instruction (:mod:`supervisor.hos
 import logging
 import os
 import pwd
-import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor.host.cgroup import Cgroups, NoCgroups, claim_cgroups, find_place, limits_in_force
@@ -21,7 +21,15 @@ PROC = Path("/proc")
 USER_TASKS = 16_384
 """Of all QEMUs together, where they have a user of their own: 200 with a full pool of threads each.
 It keeps them from taking every PID of the host, as which other programs would starve."""
-SHOWN_LIMITS = ("RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_CORE", "RLIMIT_MEMLOCK", "RLIMIT_NPROC")
+SHOWN_LIMITS = {
+    "Max core file size": "RLIMIT_CORE",
+    "Max file size": "RLIMIT_FSIZE",
+    "Max locked memory": "RLIMIT_MEMLOCK",
+    "Max open files": "RLIMIT_NOFILE",
+    "Max processes": "RLIMIT_NPROC",
+}
+"""By their names in ``/proc/PID/limits``, which needs no privilege to read, as prlimit(2) would."""
+LIMIT_NAME_WIDTH = 26
 
 
 class Confinement:
@@ -77,8 +85,8 @@ def containment_of(pid: int) -> Containment | None:
     """Return what holds a running process; None where it is gone."""
     try:
         user = _user_name((PROC / str(pid)).stat().st_uid)
-        limits = tuple(f"{name} {_limit(pid, name)}" for name in SHOWN_LIMITS)
-    except (OSError, ValueError):
+        limits = tuple(_limits((PROC / str(pid) / "limits").read_text(encoding="ascii")))
+    except OSError:
         return None
     try:
         place = find_place(PROC, pid)
@@ -92,9 +100,10 @@ def _become(user: QemuUser) -> str:
     return f"user={user.uid}:{user.gid}:{','.join(map(str, user.groups))}"
 
 
-def _limit(pid: int, name: str) -> str:
-    soft, _ = resource.prlimit(pid, getattr(resource, name))
-    return "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+def _limits(table: str) -> Iterator[str]:
+    for line in table.splitlines():
+        if name := SHOWN_LIMITS.get(line[:LIMIT_NAME_WIDTH].rstrip()):
+            yield f"{name} {line[LIMIT_NAME_WIDTH:].split()[0]}"
 
 
 def _user_name(uid: int) -> str:

@@ -278,7 +278,8 @@ class Contact:
             await report(self._adopted(state, (*evidence, SAME_CONNECTION)))
 
     def _adopted(self, state: RunState, evidence: tuple[str, ...]) -> Observation:
-        return ob.Reattached(self._launch, self._process, state, evidence)
+        held = containment_of(self._process.pid)
+        return ob.Reattached(self._launch, self._process, state, evidence, held)
 
     async def _prove(self, client: QmpClient) -> str:
         uuid = machine_uuid(await _run(client, Step("query-uuid"), inf))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from supervisor.host.qemu_user import QemuUser
+
 QEMU = "qemu-system-x86_64"
 KVM = Path("/dev/kvm")
 CPUINFO = Path("/proc/cpuinfo")
@@ -28,12 +30,12 @@ class HostFacts(msgspec.Struct, frozen=True):
     machine: str = ""
 
 
-def read_facts() -> HostFacts:
-    """Read this machine's facts."""
+def read_facts(qemu_user: QemuUser | None = None) -> HostFacts:
+    """Read this machine's facts; QEMU runs as ``qemu_user``, or as the daemon's own user."""
     return HostFacts(
         boot_id=BOOT_ID.read_text().strip(),
         qemu=os.path.abspath(qemu) if (qemu := shutil.which(QEMU)) else "",
-        kvm_obstacle=kvm_obstacle(KVM, CPUINFO.read_text()),
+        kvm_obstacle=kvm_obstacle(KVM, CPUINFO.read_text(), qemu_user),
         machine=machine_name(MACHINE_ID),
     )
 
@@ -47,13 +49,15 @@ def machine_name(path: Path) -> str:
     return hashlib.sha256(b"chronovisor\0" + machine_id).hexdigest()[:16] if machine_id else ""
 
 
-def kvm_obstacle(device: Path, cpuinfo: str) -> str:
+def kvm_obstacle(device: Path, cpuinfo: str, user: QemuUser | None = None) -> str:
     """Return why KVM cannot work here, or nothing.
 
     The device alone proves little: containers are often given one on a CPU without the extensions.
     """
     if not device.exists():
         return f"there is no {device}"
+    if user and not user.may(os.R_OK | os.W_OK, device.stat()):
+        return f"{device} may not be opened: add the user {user.name} to the group kvm"
     if not os.access(device, os.R_OK | os.W_OK):
         return f"{device} may not be opened: add the daemon's user to the group kvm"
     if not {"vmx", "svm"} & _cpu_flags(cpuinfo):

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.host.private_file import open_private
@@ -60,7 +60,7 @@ def _private(order: SpawnQemu, images: LaunchImages) -> Iterator[tuple[Inherited
 @contextmanager
 def _image(
     what: str, image: Image, digests: DigestCache, user: QemuUser | None
-) -> Iterator[BinaryIO]:
+) -> Iterator[BufferedReader]:
     with open(image.path, "rb") as file:
         if digests.sha256_of(file) != image.sha256:
             raise NotTheFile(_changed(what, image))

@@ -50,7 +50,7 @@ def _enter(procs: str) -> None:
 def _lock(descriptor: str) -> None:
     fcntl.lockf(int(descriptor), fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.ftruncate(int(descriptor), 0)
-    os.write(int(descriptor), b"%d\n" % os.getpid())
+    os.pwrite(int(descriptor), b"%d\n" % os.getpid(), 0)
 
 
 def _limit(order: str) -> None:

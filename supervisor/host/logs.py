@@ -2,11 +2,13 @@
 
 Together the two generations hold at most ``log_bytes``, and half of that is always the newest.
 The logs of QEMU and of its console are open in QEMU for appending, so they cannot be renamed; what
-is in them is copied and they are cut to nothing, which appending survives.
+is in them is copied and they are cut to nothing, which appending survives. While no daemon watches,
+QEMU's limit on file size bounds them (:mod:`supervisor.vm.bounds`).
 """
 
 import os
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -47,7 +49,7 @@ def tail(log: Path, limit_bytes: int = TAIL_BYTES) -> str:
 
 def _end_of(log: Path, limit_bytes: int) -> bytes:
     try:
-        with log.open("rb") as file:
+        with open(log, "rb", opener=private_file) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - limit_bytes))
             return file.read(limit_bytes)
     except OSError:
@@ -66,7 +68,7 @@ async def bound_logs(directory: Path, log_bytes: int, exited: trio.Event) -> Non
 def rotate(log: Path, log_bytes: int) -> None:
     """Begin a new generation of a log that has outgrown its half, whoever is writing it."""
     with suppress(OSError):
-        if log.stat().st_size > log_bytes // 2:
+        if log.lstat().st_size > log_bytes // 2:
             begin_generation(log, log_bytes // 2)
 
 
@@ -75,7 +77,7 @@ def begin_generation(log: Path, keep_bytes: int) -> None:
 
     On a full disk the older generation is what is lost; the bound holds all the same.
     """
-    with log.open("r+b") as file:
+    with open(log, "r+b", opener=private_file) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - keep_bytes))
         try:
             with open(older_generation(log), "wb", opener=private_file) as older:
@@ -85,14 +87,17 @@ def begin_generation(log: Path, keep_bytes: int) -> None:
 
 
 class BoundedLog:
-    """A log that only we write; use it as a context manager."""
+    """A log that only we write; use it as a context manager.
+
+    It is opened for its first line, and where that fails, as on a host without descriptors, for the
+    next one.
+    """
 
     def __init__(self, path: Path, log_bytes: int) -> None:
         self._path = path
         self._log_bytes = log_bytes
-        # Unbuffered, so that what a full disk refuses is not tried again.
-        self._file = open(path, "ab", buffering=0, opener=private_file)  # noqa: SIM115
-        self._size = self._file.tell()
+        self._size = 0
+        self._file: FileIO | None = None
 
     def __enter__(self) -> "BoundedLog":
         return self
@@ -103,13 +108,21 @@ class BoundedLog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def write(self, line: str) -> None:
         """Append one line, or none on a full disk: a log must not end a computation."""
         data = printable(line).encode() + b"\n"
         with suppress(OSError):
+            self._file = self._file or self._open()
             if self._size + len(data) > self._log_bytes // 2:
                 self._size = 0
                 begin_generation(self._path, self._log_bytes // 2)
             self._size += self._file.write(data)
+
+    def _open(self) -> FileIO:
+        # Unbuffered, so that what a full disk refuses is not tried again.
+        file = open(self._path, "ab", buffering=0, opener=private_file)  # noqa: SIM115
+        self._size = file.tell()
+        return file

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from supervisor.artifacts.errors import ArtifactError
 from supervisor.artifacts.store import ArtifactStore
+from supervisor.host.cleanup import prune
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images, NotBootable
 from supervisor.host.inputs_disk import write_inputs
@@ -71,7 +72,8 @@ class LaunchPreparation:
             artifacts=self._artifacts,
         )
         make_results_disk(directory / layout.RESULTS_DISK, manifest.limits.result_bytes)
-        images = self._images.resolve(manifest.vm, self._machine.qemu, inputs)
+        own_vars = self._directory / layout.FIRMWARE_VARS
+        images = self._images.resolve(manifest.vm, self._machine.qemu, inputs, own_vars)
         return LaunchPrepared(order.launch, str(directory), images, accel, order.host_ports)
 
     def _fresh_directory(self, launch: int) -> Path:
@@ -82,6 +84,7 @@ class LaunchPreparation:
             shutil.rmtree(directory)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.mkdir(mode=0o700)
+        prune(self._directory, launch)
         return directory
 
 

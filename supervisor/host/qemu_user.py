@@ -9,13 +9,10 @@ import stat
 import msgspec
 
 from supervisor.cannot_serve import CannotServe
+from supervisor.config import QEMU_OWN_USER, QEMU_SHARED_USER
 
 logger = logging.getLogger(__name__)
 
-OWN_USER = "chronovisor-qemu"
-"""A system user for this purpose alone."""
-SHARED_USER = "nobody"
-"""Where there is no such user: harmless to the host, but others may run things as it too."""
 MAKE_USER = "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin"
 
 
@@ -61,20 +58,20 @@ def choose_user(name: str | None) -> QemuUser | None:
 
 
 def _default_user() -> QemuUser:
-    for name in (OWN_USER, SHARED_USER):
+    for name in (QEMU_OWN_USER, QEMU_SHARED_USER):
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        if name == SHARED_USER:
+        if name == QEMU_SHARED_USER:
             logger.warning(
                 "QEMU runs as %s, which other programs share; a user of its own is better: %s %s",
-                SHARED_USER,
+                QEMU_SHARED_USER,
                 MAKE_USER,
-                OWN_USER,
+                QEMU_OWN_USER,
             )
         return _user(entry)
-    raise CannotServe(f"QEMU must not run as root; run: {MAKE_USER} {OWN_USER}")
+    raise CannotServe(f"QEMU must not run as root; run: {MAKE_USER} {QEMU_OWN_USER}")
 
 
 def _check_own(name: str | None) -> None:

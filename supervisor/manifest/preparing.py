@@ -11,7 +11,14 @@ from supervisor.manifest.examine import shown
 from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
 from supervisor.manifest.quantities import Quantity
 from supervisor.manifest.reading import ManifestInvalid, images, inputs
-from supervisor.manifest.schema import CORE_NAMES, Draft, ImageEntry, LimitsSection, RestartSection
+from supervisor.manifest.schema import (
+    CORE_NAMES,
+    Draft,
+    ImageEntry,
+    LimitsSection,
+    NetworkSection,
+    RestartSection,
+)
 from supervisor.vm import spec
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.ranges import RANGES, Range
@@ -81,6 +88,7 @@ def _normalise(draft: Draft, uploads: Mapping[str, Upload]) -> spec.Manifest:
         vm=_shape(draft, uploads),
         limits=_limits(draft.limits),
         restart=_restart(draft.restart),
+        network=_network(draft.network),
     )
 
 
@@ -109,6 +117,14 @@ def _limits(limits: LimitsSection) -> spec.Limits:
         result_bytes=int(limits.result_size),
         log_bytes=int(limits.log_size),
     )
+
+
+def _network(network: NetworkSection) -> spec.Network:
+    forwards = (
+        spec.Forward(entry.guest_port, entry.host_port, entry.protocol)
+        for entry in network.forwards
+    )
+    return spec.Network(network.mode, tuple(forwards))
 
 
 def _restart(restart: RestartSection) -> spec.RestartPolicy:

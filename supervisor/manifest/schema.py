@@ -12,8 +12,11 @@ from supervisor.manifest.quantities import DURATION_TAKES, SIZE_TAKES, Duration,
 from supervisor.vm.spec import (
     REFERENCE_KERNEL,
     Accelerator,
+    ForwardProtocol,
     Limits,
     Machine,
+    Network,
+    NetworkMode,
     RestartOn,
     RestartPolicy,
     VmShape,
@@ -22,6 +25,7 @@ from supervisor.vm.spec import (
 SHAPE = VmShape()
 LIMITS = Limits()
 RESTART = RestartPolicy()
+NETWORK = Network()
 
 Text = Annotated[str, Meta(description="text")]
 Path = Annotated[str, Meta(min_length=1, description="a path, relative to the manifest file")]
@@ -100,6 +104,21 @@ class RestartSection(Struct, frozen=True, forbid_unknown_fields=True):
     backoff_max: Time = Duration(RESTART.backoff_max_ms)
 
 
+class ForwardEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A port of the guest that is reached through one of the host."""
+
+    guest_port: Count
+    host_port: Count | None = None
+    protocol: ForwardProtocol = ForwardProtocol.TCP
+
+
+class NetworkSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the guest reaches, and how it is reached."""
+
+    mode: NetworkMode = NETWORK.mode
+    forwards: tuple[ForwardEntry, ...] = ()
+
+
 class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A whole manifest as written, well-formed; its local files have not been looked at."""
 
@@ -111,6 +130,7 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     vm: VmSection = VmSection()
     limits: LimitsSection = LimitsSection()
     restart: RestartSection = RestartSection()
+    network: NetworkSection = NetworkSection()
 
 
 CORE_NAMES = {

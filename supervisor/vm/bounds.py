@@ -14,7 +14,7 @@ VCPU_OVERHEAD_BYTES = 8 * MIB
 TASKS = 128
 """Threads beside the virtual CPUs: up to 64 for files (QEMU's pool), one or two for each device."""
 OPEN_FILES = 1024
-"""Some 40 when idle, and four for each queue of each disk, of which 64 virtual CPUs have 64."""
+"""Some 100 when idle, and four for each queue of each disk, of which 64 virtual CPUs have 64."""
 FIRMWARE_VARS_BYTES = 8 * MIB
 """All flash that a PC has below 4 GiB, so that no file of variables is larger."""
 FILE_BYTES_LEAST = 64 * KIB

@@ -29,6 +29,8 @@ def decide(state: VmState, message: Message, now_ms: int) -> Decision:
     """
     if isinstance(message, Command):
         return decide_command(state, message, now_ms)
+    if state.phase is Phase.DELETED:
+        return NOTHING  # its stream has ended
     if message.launch != _expected_launch(state, message):
         return _stale(state, message)
     if isinstance(message, ProcessObservation):
@@ -52,8 +54,6 @@ def _expected_launch(state: VmState, observation: ob.Observation) -> int:
 
 
 def _stale(state: VmState, observation: ob.Observation) -> Decision:
-    if state.phase is Phase.DELETED:
-        return NOTHING  # the stream of a deleted VM has ended
     if isinstance(observation, ob.LaunchPrepared) and observation.launch > state.launch_number:
         return let_go(observation)
     kind = type(observation).__name__

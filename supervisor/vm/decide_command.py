@@ -58,7 +58,7 @@ def _start(state: VmState) -> Decision:
 
 def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED | Phase.BACKOFF:
+        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF:
             return _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
             limit = state.manifest.limits.stop_grace_ms
@@ -71,7 +71,7 @@ def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
 
 def _kill(state: VmState, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED | Phase.BACKOFF:
+        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF:
             return _end_without_process(state, ev.Outcome.KILLED_BY_CLIENT)
         case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
             return order_stop(state, ev.Outcome.KILLED_BY_CLIENT, ev.StopStep.KILL, now_ms)
@@ -136,7 +136,7 @@ def _reset(state: VmState) -> Decision:
 
 def _delete(state: VmState) -> Decision:
     remove = fx.RemoveFiles(state.launch_number)
-    if state.phase is Phase.BACKOFF:
+    if state.phase in (Phase.QUEUED, Phase.BACKOFF):
         ended = _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         return Decision((*ended.events, ev.DeleteOrdered(state.launch_number)), (remove,))
     if state.phase not in (Phase.STOPPED, Phase.FAILED):

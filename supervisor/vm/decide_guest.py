@@ -109,7 +109,7 @@ def _told(
 
 
 def _ready(state: VmState, seen: ob.QmpReady) -> Decision:
-    ready = ev.QmpReady(seen.launch, seen.qemu_version)
+    ready = ev.QmpReady(seen.launch, seen.qemu_version, seen.containment)
     if state.phase is not Phase.LAUNCHING:
         return Decision((ready,))
     return Decision((ready,), (fx.ExecuteQmp(seen.launch, fx.QmpCommand.CONT),))

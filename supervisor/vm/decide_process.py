@@ -83,7 +83,7 @@ def _alive(
 
 def _reattached(state: VmState, seen: ob.Reattached, now_ms: int) -> Decision:
     since = state.silent_since_ms or state.seen_ms
-    adopted = ev.Adopted(seen.launch, seen.process, seen.run_state, seen.evidence)
+    adopted = ev.Adopted(seen.launch, seen.process, seen.run_state, seen.evidence, seen.containment)
     gap = ev.ObservationGap(seen.launch, since, now_ms)
     found = fold_run_state(state, seen.run_state, now_ms).after(adopted, gap)
     return Decision(found.events, (*found.effects, *repeat_reset(state, seen.run_state)))

@@ -245,6 +245,7 @@ class Adopted(msgspec.Struct, frozen=True):
     process: ProcessIdentity
     run_state: RunState
     evidence: tuple[str, ...]
+    containment: Containment | None = None
 
 
 class LaunchAbandoned(msgspec.Struct, frozen=True):

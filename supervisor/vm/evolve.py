@@ -113,7 +113,8 @@ def _apply_launch(
         case ev.LaunchAbandoned():
             return changed(state, phase=Phase.DEFINED, deadlines={}, silent_since_ms=None)
         case ev.Adopted():
-            return with_launch(changed(state, silent_since_ms=None), process=event.process)
+            adopted = with_launch(changed(state, silent_since_ms=None), process=event.process)
+            return with_launch(adopted, containment=event.containment or state.current.containment)
 
 
 def _apply_agent(

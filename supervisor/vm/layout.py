@@ -49,6 +49,9 @@ class InheritedFd(IntEnum):
     FIRMWARE_VARS = 15
 
 
+LAUNCH_PREFIX = "launch-"
+
+
 def launch_directory(launch: int) -> str:
     """Return the name of a launch's directory within its VM's directory."""
-    return f"launch-{launch}"
+    return f"{LAUNCH_PREFIX}{launch}"

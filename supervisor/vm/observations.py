@@ -311,6 +311,7 @@ class Reattached(msgspec.Struct, frozen=True):
     process: ProcessIdentity
     run_state: RunState
     evidence: tuple[str, ...]
+    containment: Containment | None = None
 
 
 class ProcessSilent(msgspec.Struct, frozen=True):

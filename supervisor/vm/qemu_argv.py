@@ -78,6 +78,8 @@ def _machine(shape: VmShape, accel: str, images: LaunchImages) -> tuple[str, ...
         *("-smp", str(shape.cpus)),
         *("-m", f"{shape.memory_bytes}B"),
         *("-device", "pvpanic"),
+        # Frozen, a hung guest can be told from one that rebooted; a dead watchdog costs nothing.
+        *(("-device", "i6300esb", "-action", "watchdog=pause") if shape.watchdog else ()),
     )
 
 

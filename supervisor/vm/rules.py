@@ -16,6 +16,7 @@ vm.memory_bytes                   64 MiB to 4 TiB, whole MiB  less cannot boot; 
 vm.initrd                         1 to 16 layers              they are concatenated at each launch
 vm.command_line                   2000 printable ASCII        x86 kernels take 2048 with our part
 limits, restart                   see :data:`RANGES`          a slip of a unit is caught
+network.forwards                  16, each port once          each is a listening socket of QEMU
 the whole                         48 KiB                      it is an event, and those are < 64 KiB
 ================================  ==========================  ======================================
 """
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 import msgspec
 
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.network_rules import network_violations
 from supervisor.vm.ranges import MILLISECONDS, RANGES, STOP_GRACE_MOST_MS, STOP_GRACE_TAKES
 from supervisor.vm.spec import (
     KIB,
@@ -111,6 +113,7 @@ def _violations(manifest: Manifest) -> Iterator[FieldViolation]:
     yield from _datasets(manifest.datasets)
     yield from _numbers(manifest)
     yield from _shape(manifest.vm)
+    yield from network_violations(manifest.network)
 
 
 def _name(name: str) -> Iterator[FieldViolation]:

@@ -129,7 +129,7 @@ class NetworkMode(Enum):
     USER = "user"
 
 
-class Protocol(Enum):
+class ForwardProtocol(Enum):
     """What a forward carries."""
 
     TCP = "tcp"
@@ -143,7 +143,7 @@ class Forward(msgspec.Struct, frozen=True):
 
     guest_port: int
     host_port: int | None = None
-    protocol: Protocol = Protocol.TCP
+    protocol: ForwardProtocol = ForwardProtocol.TCP
 
 
 class Network(msgspec.Struct, frozen=True):

@@ -45,6 +45,7 @@ class MemorySupervisor:
         self.uploads_begun = 0
         self.uploads_open = 0
         self.failure: Exception | None = None
+        self.queue: list[str] = []
         self._directory = directory
 
     async def submit(
@@ -76,6 +77,9 @@ class MemorySupervisor:
 
     def list(self) -> Iterable[VmState]:
         return [self.vms[vm_id] for vm_id in sorted(self.vms)]
+
+    def queue_position(self, vm_id: str) -> int | None:
+        return self.queue.index(vm_id) + 1 if vm_id in self.queue else None
 
     async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
         self._saw(caller)

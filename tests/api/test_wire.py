@@ -15,6 +15,7 @@ from supervisor.vm.observations import ExitEvidence, ProcessIdentity, TimerKind
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 IMAGES = st.builds(spec.ByDigest, DIGESTS) | st.builds(spec.ByName, NAMES)
+PORTS = st.integers(1, 65_535)
 MANIFESTS = st.builds(
     spec.Manifest,
     name=NAMES,
@@ -54,6 +55,16 @@ MANIFESTS = st.builds(
         backoff_ms=st.integers(100, 10**6),
         backoff_max_ms=st.integers(100, 10**6),
     ),
+    network=st.builds(
+        spec.Network,
+        mode=st.sampled_from([spec.NetworkMode.RESTRICTED, spec.NetworkMode.USER]),
+        forwards=st.lists(
+            st.builds(spec.Forward, PORTS, PORTS | st.none()),
+            max_size=3,
+            unique_by=(lambda one: one.guest_port, lambda one: one.host_port or object()),
+        ).map(tuple),
+    )
+    | st.just(spec.Network()),
 )
 
 
@@ -112,6 +123,8 @@ def test_many_faults_are_counted_in_the_message_and_all_listed_beside_it() -> No
         (spec.Machine, v1.Machine),
         (spec.Accelerator, v1.Accelerator),
         (spec.RestartOn, v1.RestartOn),
+        (spec.NetworkMode, v1.NetworkMode),
+        (spec.ForwardProtocol, v1.ForwardProtocol),
     ],
 )
 def test_every_member_of_an_enum_has_its_counterpart(core: type[Enum], message: type[Enum]) -> None:
@@ -193,3 +206,23 @@ def test_a_running_vm_has_a_pid_and_a_deadline_and_may_be_silent() -> None:
     assert vm.contact is not None
     assert vm.contact.state is v1.ContactState.SILENT
     assert vm.contact.silent_since is not None
+
+
+def test_a_place_in_the_queue_is_told_of_who_is_queued_and_of_nobody_else() -> None:
+    queued = a_state(phase=state.Phase.QUEUED)
+    assert wire.from_state(queued, 3).queue_position == 3
+    assert wire.from_state(queued).queue_position is None
+    assert wire.from_state(a_state(), 3).queue_position is None, "not durable yet"
+
+
+def test_the_forwards_of_a_vm_are_told_while_it_has_a_qemu() -> None:
+    network = spec.Network(spec.NetworkMode.RESTRICTED, (spec.Forward(80), spec.Forward(22)))
+    manifest = spec.Manifest("n", spec.Algorithm("a" * 64), network=network)
+    launch = a_launch(host_ports=(20_000, 20_001))
+    live = a_state(manifest=manifest, launch=launch, phase=state.Phase.RUNNING)
+    assert [(each.host_port, each.guest_port) for each in wire.from_state(live).forwards] == [
+        (20_000, 80),
+        (20_001, 22),
+    ]
+    gone = a_state(manifest=manifest, launch=launch, phase=state.Phase.FAILED)
+    assert wire.from_state(gone).forwards == []

@@ -148,7 +148,7 @@ def kill_holder(pidfile: Path) -> None:
     try:
         pid = int(pidfile.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if str(pidfile).encode() in command:
+        if str(pidfile.parent).encode() in command:
             os.kill(pid, signal.SIGKILL)
     except (OSError, ValueError):
         pass

@@ -138,7 +138,8 @@ class FakeHost:
             return ob.LaunchImpossible(order.launch, f"no artifact has the sha256 {digest!r}")
         image = Image("/image", "0" * 64, 1)
         images = LaunchImages(Image(QEMU, "0" * 64, 1), image, image, (image,), image)
-        return ob.LaunchPrepared(order.launch, f"/vms/vm/launch-{order.launch}", images, "tcg")
+        directory = f"/vms/vm/launch-{order.launch}"
+        return ob.LaunchPrepared(order.launch, directory, images, "tcg", order.host_ports)
 
     async def _spawn(self, order: fx.SpawnQemu, report: Report) -> None:
         running = self._machine.qemus.get(order.launch)

@@ -1,11 +1,12 @@
 """What is taken from the disk, also while somebody else takes from it."""
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from supervisor.host.cleanup import release, remove
+from supervisor.host.cleanup import prune, release, remove
 from supervisor.vm import layout
 from tests.artifacts.observed_calls import just_before
 
@@ -55,6 +56,18 @@ def test_a_directory_that_vanishes_meanwhile_does_not_keep_the_others(vm: Path) 
 def test_what_cannot_be_removed_is_said(vm: Path) -> None:
     with pytest.raises(NotADirectoryError):
         remove(vm / "launch-1" / layout.CONSOLE_LOG)
+
+
+def test_logs_of_launches_long_past_are_let_go_of(tmp_path: Path) -> None:
+    names = [*(layout.launch_directory(number) for number in (1, 2, 6, 7, 10)), "launch-x"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / layout.CONSOLE_LOG).touch()
+    with (tmp_path / "launch-2" / layout.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        prune(tmp_path, 10)
+    left = {directory.name for directory in tmp_path.iterdir()}
+    assert left == {"launch-2", "launch-7", "launch-10", "launch-x"}
 
 
 def test_a_release_keeps_the_logs(vm: Path) -> None:

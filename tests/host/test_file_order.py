@@ -126,15 +126,14 @@ async def test_a_release_waits_for_the_preparation_that_it_follows(place: Place)
         await story.until(ob.FilesRemoved)
 
 
-async def test_a_removal_waits_for_the_result_that_is_collected(place: Place) -> None:
-    place.launch.mkdir(parents=True)
-    disk = place.launch / layout.RESULTS_DISK
-    os.mkfifo(disk)
+async def test_a_collection_takes_its_turn_and_a_removal_waits_for_it(place: Place) -> None:
     async with place.life() as story:
-        story.do(fx.CollectResult(1, str(place.launch), 1024))
-        async with held_at(disk) as collection:
+        story.do(fx.PrepareLaunch(1, await place.manifest()))
+        async with held_at(place.catalogue) as preparation:
+            story.do(fx.CollectResult(1, str(place.launch), 1024))
+            await trio.testing.wait_all_tasks_blocked()
             story.do(fx.RemoveFiles(1))
-            await collection.goes_on(bytes(layout.RESULT_HEADER_BYTES))
+            await preparation.goes_on(NOTHING)
         await story.until(ob.FilesRemoved)
-        assert story.kinds() == ["ResultRefused", "FilesRemoved"]
+        assert story.kinds() == ["LaunchImpossible", "ResultRefused", "FilesRemoved"]
         assert not place.world.directory.exists()

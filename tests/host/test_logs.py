@@ -1,5 +1,9 @@
 """Logs of a launch: bounded while somebody else writes them, and fit to be shown."""
 
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,8 +57,63 @@ def test_both_generations_together_keep_the_bound(log: Path) -> None:
     assert len(lines) > 40
 
 
+@contextmanager
+def limited(what: int, most: int) -> Iterator[None]:
+    """Lower a resource limit of this process for a moment."""
+    soft, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, (soft, hard))
+
+
 def test_a_line_that_a_full_disk_refuses_ends_nothing(log: Path) -> None:
-    with BoundedLog(Path("/dev/full"), 1000) as bounded:
+    with BoundedLog(log, 1000) as bounded:
+        bounded.write("kept")
+        with limited(resource.RLIMIT_FSIZE, 5):  # as good as a full disk: no byte more is taken
+            bounded.write("lost")
+        bounded.write("and on")
+    assert log.read_text() == "kept\nand on\n"
+
+
+def test_a_log_that_cannot_be_opened_is_opened_for_the_next_line(log: Path) -> None:
+    with BoundedLog(log, 1000) as bounded:
+        with limited(resource.RLIMIT_NOFILE, 0):
+            bounded.write("lost")
+        bounded.write("kept")
+    assert log.read_text() == "kept\n"
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_a_link_in_the_place_of_a_log_leads_nowhere(
+    log: Path, link: Callable[[Path, Path], None]
+) -> None:
+    elsewhere = log.with_name("elsewhere")
+    elsewhere.write_bytes(b"s" * 100)
+    link(elsewhere, log)
+    rotate(log, 100)
+    with BoundedLog(log, 100) as bounded:
+        bounded.write("lost")
+    assert tail(log) == ""
+    assert elsewhere.read_bytes() == b"s" * 100
+    assert not older_generation(log).exists()
+
+
+def test_a_link_in_the_place_of_an_older_generation_leads_nowhere(log: Path) -> None:
+    elsewhere = log.with_name("elsewhere")
+    elsewhere.write_bytes(b"s" * 100)
+    os.symlink(elsewhere, older_generation(log))
+    log.write_bytes(b"x" * 100)
+    rotate(log, 100)
+    assert log.read_bytes() == b""
+    assert elsewhere.read_bytes() == b"s" * 100
+
+
+def test_a_pipe_in_the_place_of_a_log_keeps_nobody_waiting(log: Path) -> None:
+    os.mkfifo(log)
+    assert tail(log) == ""
+    with BoundedLog(log, 1000) as bounded:
         bounded.write("lost")
 
 

@@ -155,6 +155,7 @@ class RealWorld:
             directory=prepared.directory,
             images=prepared.images,
             accel=prepared.accel,
+            host_ports=prepared.host_ports,
         )
         return order_to_spawn(prepared, argv, manifest)
 

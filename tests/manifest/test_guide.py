@@ -6,10 +6,23 @@ from pathlib import Path
 import pytest
 
 from supervisor.manifest import ManifestInvalid, load
-from supervisor.manifest.schema import DatasetEntry, Draft, LimitsSection, RestartSection, VmSection
+from supervisor.manifest.schema import (
+    DatasetEntry,
+    Draft,
+    ForwardEntry,
+    LimitsSection,
+    NetworkSection,
+    RestartSection,
+    VmSection,
+)
 
 REPOSITORY = Path(__file__).parents[2]
-SECTIONS = {"vm": VmSection, "limits": LimitsSection, "restart": RestartSection}
+SECTIONS = {
+    "vm": VmSection,
+    "limits": LimitsSection,
+    "restart": RestartSection,
+    "network": NetworkSection,
+}
 GUIDE = (REPOSITORY / "docs" / "manifest.md").read_text()
 
 
@@ -39,6 +52,7 @@ def test_every_field_is_in_the_guide() -> None:
         *(f"`{name}`" for name in Draft.__struct_fields__ if name not in SECTIONS),
         *(f"`{name}.{field}`" for name in SECTIONS for field in SECTIONS[name].__struct_fields__),
         *(f"`{name}`" for name in DatasetEntry.__struct_fields__),
+        *(f"`{name}`" for name in ForwardEntry.__struct_fields__),
     ]
     assert [field for field in fields if field not in GUIDE] == []
 

@@ -14,6 +14,7 @@ from supervisor.vm.events import ComputationSubmitted, Event
 from supervisor.vm.evolve import evolve
 from supervisor.vm.observations import Observation
 from supervisor.vm.recover import recover
+from supervisor.vm.spec import Manifest
 from supervisor.vm.state import VmState
 from tests.vm.states import MANIFEST, NOW, SHA256, defined
 
@@ -37,13 +38,13 @@ class Step(msgspec.Struct, frozen=True):
 class Life:
     """Everything that happened to one VM, and the log that it left."""
 
-    def __init__(self) -> None:
-        self.state = defined()
+    def __init__(self, manifest: Manifest = MANIFEST) -> None:
+        self.state = defined(manifest)
         self.now_ms = NOW
         self.steps: list[Step] = []
         self.records: list[Record] = []
         self.effects: list[Effect] = []
-        self._write(ComputationSubmitted(MANIFEST, SHA256))
+        self._write(ComputationSubmitted(manifest, SHA256))
         self._take(Step(self.state, Restart(), Decision(effects=recover(self.state)), self.state))
 
     def meet(self, happening: Happening) -> Decision:

@@ -8,88 +8,90 @@ AGENT_OBSERVATIONS = (
         ob.AgentReady(0, seq=9),
         {
             "booting": "AgentReady -> StartComputation",
-            "computing paused": "-> StartComputation",
+            "computing sleeping resetting paused": "-> StartComputation",
         },
     ),
     Row(
         ob.AgentStarted(0, seq=9),
         {
             "booting": "ComputationStarted -> AcknowledgeAgent",
-            "computing paused asked quitting killing": "-> AcknowledgeAgent",
+            "computing sleeping resetting paused asked quitting killing crashing": (
+                "-> AcknowledgeAgent"
+            ),
         },
     ),
     Row(
         ob.AgentProgress(0, 0.5, "half"),
         {
-            "booting computing paused": "ProgressReported",
+            "running paused": "ProgressReported",
         },
     ),
     Row(
         ob.AgentFinished(0, seq=9, exit_code=0, length=2048),
         {
-            "booting computing paused": (
+            "running paused": (
                 "ComputationFinished, StopOrdered(completed, quit) -> AcknowledgeAgent, "
                 "ExecuteQmp(quit), ArmTimer(stop)"
             ),
             "asked": (
-                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, "
-                "ExecuteQmp(quit), ArmTimer(stop)"
+                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, ExecuteQmp(quit), "
+                "ArmTimer(stop)"
             ),
             "quitting": "-> AcknowledgeAgent",
-            "killing": "ComputationFinished -> AcknowledgeAgent",
+            "killing crashing": "ComputationFinished -> AcknowledgeAgent",
         },
     ),
     Row(
         ob.AgentFinished(0, seq=9, exit_code=3, length=2048),
         {
-            "booting computing paused": (
-                "ComputationFinished, StopOrdered(computation-failed, quit) -> "
-                "AcknowledgeAgent, ExecuteQmp(quit), ArmTimer(stop)"
-            ),
-            "asked": (
-                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, "
+            "running paused": (
+                "ComputationFinished, StopOrdered(computation-failed, quit) -> AcknowledgeAgent, "
                 "ExecuteQmp(quit), ArmTimer(stop)"
             ),
+            "asked": (
+                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, ExecuteQmp(quit), "
+                "ArmTimer(stop)"
+            ),
             "quitting": "-> AcknowledgeAgent",
-            "killing": "ComputationFinished -> AcknowledgeAgent",
+            "killing crashing": "ComputationFinished -> AcknowledgeAgent",
         },
     ),
     Row(
         ob.AgentFinished(0, seq=9, exit_code=127, length=0, error="no-python"),
         {
-            "booting computing paused": (
-                "ComputationFinished, StopOrdered(computation-failed, quit) -> "
-                "AcknowledgeAgent, ExecuteQmp(quit), ArmTimer(stop)"
-            ),
-            "asked": (
-                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, "
+            "running paused": (
+                "ComputationFinished, StopOrdered(computation-failed, quit) -> AcknowledgeAgent, "
                 "ExecuteQmp(quit), ArmTimer(stop)"
             ),
+            "asked": (
+                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, ExecuteQmp(quit), "
+                "ArmTimer(stop)"
+            ),
             "quitting": "-> AcknowledgeAgent",
-            "killing": "ComputationFinished -> AcknowledgeAgent",
+            "killing crashing": "ComputationFinished -> AcknowledgeAgent",
         },
     ),
     Row(
         ob.AgentFinished(0, seq=9, exit_code=0, length=0, error="result-too-large"),
         {
-            "booting computing paused": (
+            "running paused": (
                 "ComputationFinished, StopOrdered(result-refused, quit) -> AcknowledgeAgent, "
                 "ExecuteQmp(quit), ArmTimer(stop)"
             ),
             "asked": (
-                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, "
-                "ExecuteQmp(quit), ArmTimer(stop)"
+                "ComputationFinished, StopEscalated(quit) -> AcknowledgeAgent, ExecuteQmp(quit), "
+                "ArmTimer(stop)"
             ),
             "quitting": "-> AcknowledgeAgent",
-            "killing": "ComputationFinished -> AcknowledgeAgent",
+            "killing crashing": "ComputationFinished -> AcknowledgeAgent",
         },
     ),
     Row(
         ob.AgentBrokeProtocol(0, "not JSON"),
         {
-            "booting computing paused": (
-                "AgentBrokeProtocol, StopOrdered(agent-broke-protocol, quit) -> "
-                "ExecuteQmp(quit), ArmTimer(stop)"
+            "running paused": (
+                "AgentBrokeProtocol, StopOrdered(agent-broke-protocol, quit) -> ExecuteQmp(quit), "
+                "ArmTimer(stop)"
             ),
             "asked": "AgentBrokeProtocol, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
         },

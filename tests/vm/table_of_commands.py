@@ -1,48 +1,58 @@
 """What every command leads to in every state."""
 
-from supervisor.vm.commands import Delete, Kill, Pause, Reset, Resume, Stop
+from supervisor.vm.commands import Delete, Kill, Pause, Reset, Resume, Start, Stop
 from tests.vm.tables import Row
 
 COMMANDS = (
     Row(
+        Start(),
+        {
+            "asked quitting killing crashing collecting deleting": "denied: wrong-phase",
+            "backoff stopped failed": "StartOrdered -> ReleaseLaunch, Reserve",
+            "deleted": "denied: vm-unknown",
+        },
+    ),
+    Row(
         Stop(),
         {
-            "defined": "VmStopped(stopped-by-client)",
-            "launching spawned booting paused": (
+            "preparing backoff": "VmStopped(stopped-by-client)",
+            "launching spawned booting sleeping paused": (
                 "StopOrdered(stopped-by-client, quit) -> ExecuteQmp(quit), ArmTimer(stop)"
             ),
-            "computing": (
+            "computing resetting": (
                 "StopOrdered(stopped-by-client, ask-guest) -> StopComputation, "
                 "ExecuteQmp(system_powerdown), ArmTimer(stop)"
             ),
+            "crashing": "RestartCancelled",
             "deleted": "denied: vm-unknown",
         },
     ),
     Row(
         Kill(),
         {
-            "defined": "VmStopped(killed-by-client)",
-            "launching spawned booting computing paused": (
-                "StopOrdered(killed-by-client, kill) -> SignalProcess(SIGKILL), ArmTimer(stop)"
-            ),
+            "preparing backoff": "VmStopped(killed-by-client)",
+            "up": "StopOrdered(killed-by-client, kill) -> SignalProcess(SIGKILL), ArmTimer(stop)",
             "asked quitting": "StopEscalated(kill) -> SignalProcess(SIGKILL), ArmTimer(stop)",
+            "crashing": (
+                "RestartCancelled, StopEscalated(kill) -> SignalProcess(SIGKILL), ArmTimer(stop)"
+            ),
             "deleted": "denied: vm-unknown",
         },
     ),
     Row(
         Pause(),
         {
-            "defined launching spawned asked quitting killing collecting": "denied: wrong-phase",
-            "stopped failed deleting": "denied: wrong-phase",
-            "booting computing": "PauseOrdered -> ExecuteQmp(stop)",
+            "preparing launching spawned asked quitting killing crashing": "denied: wrong-phase",
+            "collecting backoff ended": "denied: wrong-phase",
+            "running": "PauseOrdered -> ExecuteQmp(stop)",
             "deleted": "denied: vm-unknown",
         },
     ),
     Row(
         Resume(),
         {
-            "defined launching spawned asked quitting killing collecting": "denied: wrong-phase",
-            "stopped failed deleting": "denied: wrong-phase",
+            "preparing launching spawned asked quitting killing crashing": "denied: wrong-phase",
+            "collecting backoff ended": "denied: wrong-phase",
             "paused": "ResumeOrdered -> ExecuteQmp(cont)",
             "deleted": "denied: vm-unknown",
         },
@@ -50,17 +60,17 @@ COMMANDS = (
     Row(
         Reset(),
         {
-            "defined launching spawned asked quitting killing collecting": "denied: wrong-phase",
-            "stopped failed deleting": "denied: wrong-phase",
-            "booting computing paused": "ResetOrdered -> ExecuteQmp(system_reset)",
+            "preparing launching spawned asked quitting killing crashing": "denied: wrong-phase",
+            "collecting backoff ended": "denied: wrong-phase",
+            "running paused": "ResetOrdered -> ExecuteQmp(system_reset)",
             "deleted": "denied: vm-unknown",
         },
     ),
     Row(
         Delete(),
         {
-            "defined launching spawned booting computing paused": "denied: wrong-phase",
-            "asked quitting killing collecting": "denied: wrong-phase",
+            "defined alive collecting again started": "denied: wrong-phase",
+            "queued backoff": "VmStopped(stopped-by-client), DeleteOrdered -> RemoveFiles",
             "stopped failed": "DeleteOrdered -> RemoveFiles",
             "deleting": "-> RemoveFiles",
             "deleted": "denied: vm-unknown",

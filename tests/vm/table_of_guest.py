@@ -9,32 +9,30 @@ GUEST_OBSERVATIONS = (
         ob.QmpReady(0, "7.2.0"),
         {
             "launching spawned": "QmpReady -> ExecuteQmp(cont)",
-            "booting computing paused asked quitting killing": "QmpReady",
+            "running paused asked quitting killing crashing": "QmpReady",
         },
     ),
     Row(
         ob.QmpLost(0, "end of file"),
         {
-            "launching spawned booting computing paused asked quitting killing": (
-                "ContactLost -> ArmTimer(contact)"
-            ),
+            "alive": "ContactLost -> ArmTimer(contact)",
         },
     ),
     Row(
         ob.QmpCommandFailed(0, "cont", "no"),
         {
             "launching spawned": (
-                "QmpCommandFailed, StopOrdered(qemu-failed-to-start, quit) -> "
-                "ExecuteQmp(quit), ArmTimer(stop)"
+                "QmpCommandFailed, StopOrdered(qemu-failed-to-start, quit) -> ExecuteQmp(quit), "
+                "ArmTimer(stop)"
             ),
-            "booting computing paused asked quitting killing": "QmpCommandFailed",
+            "running paused asked quitting killing crashing": "QmpCommandFailed",
         },
     ),
     Row(
         ob.QmpCommandFailed(0, "quit", "no"),
         {
-            "launching spawned booting computing paused asked killing": "QmpCommandFailed",
-            "quitting": (
+            "up asked killing": "QmpCommandFailed",
+            "quitting crashing": (
                 "QmpCommandFailed, StopEscalated(terminate) -> SignalProcess(SIGTERM), "
                 "ArmTimer(stop)"
             ),
@@ -43,24 +41,23 @@ GUEST_OBSERVATIONS = (
     Row(
         ob.QmpCommandFailed(0, "stop", "no"),
         {
-            "launching spawned booting computing paused asked quitting killing": "QmpCommandFailed",
+            "alive": "QmpCommandFailed",
         },
     ),
     Row(
         ob.ObservationsDropped(0, 7),
         {
-            "launching spawned booting computing paused asked quitting killing": (
-                "ObservationGap -> QueryRunState"
-            ),
+            "alive": "ObservationGap -> QueryRunState",
         },
     ),
     Row(
         ob.RunStateObserved(0, RunState.PRELAUNCH),
         {
             "launching spawned": "-> ExecuteQmp(cont)",
-            "booting computing": "GuestPaused",
+            "booting computing resetting": "GuestPaused",
+            "sleeping": "GuestWoke, GuestPaused",
             "asked": "-> StopComputation, ExecuteQmp(system_powerdown), ArmTimer(stop)",
-            "quitting": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
@@ -68,58 +65,83 @@ GUEST_OBSERVATIONS = (
         ob.RunStateObserved(0, RunState.RUNNING),
         {
             "launching spawned": "GuestStarted -> ArmTimer(ttl)",
+            "sleeping": "GuestWoke",
             "paused": "GuestResumed -> ExecuteQmp(stop)",
             "asked": "-> StopComputation, ExecuteQmp(system_powerdown), ArmTimer(stop)",
-            "quitting": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.RunStateObserved(0, RunState.PAUSED),
         {
-            "booting computing": "GuestPaused",
+            "booting computing resetting": "GuestPaused",
+            "sleeping": "GuestWoke, GuestPaused",
             "asked": "-> StopComputation, ExecuteQmp(system_powerdown), ArmTimer(stop)",
-            "quitting": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.RunStateObserved(0, RunState.SHUTDOWN),
         {
-            "launching spawned booting computing paused": (
-                "StopOrdered(guest-powered-off, quit) -> ExecuteQmp(quit), ArmTimer(stop)"
-            ),
+            "up": "StopOrdered(guest-powered-off, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
             "asked": "StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.RunStateObserved(0, RunState.PANICKED),
         {
-            "launching spawned booting computing paused": (
-                "StopOrdered(guest-panicked, quit) -> ExecuteQmp(quit), ArmTimer(stop)"
-            ),
+            "up": "StopOrdered(guest-panicked, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
             "asked": "StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.RunStateObserved(0, RunState.ERROR),
         {
-            "launching spawned booting computing paused": (
-                "StopOrdered(qemu-crashed, quit) -> ExecuteQmp(quit), ArmTimer(stop)"
-            ),
+            "up": "StopOrdered(qemu-crashed, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
             "asked": "StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
+        },
+    ),
+    Row(
+        ob.RunStateObserved(0, RunState.SUSPENDED),
+        {
+            "launching spawned": "GuestStarted, GuestSuspended -> ArmTimer(ttl)",
+            "booting computing resetting": "GuestSuspended",
+            "paused": "GuestResumed, GuestSuspended -> ExecuteQmp(stop)",
+            "asked": "-> StopComputation, ExecuteQmp(system_powerdown), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
+        },
+    ),
+    Row(
+        ob.RunStateObserved(0, RunState.HUNG),
+        {
+            "up": "StopOrdered(guest-hung, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
+            "asked": "StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
+        },
+    ),
+    Row(
+        ob.RunStateObserved(0, RunState.DISK_FAILED),
+        {
+            "up": "StopOrdered(host-disk-failed, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
+            "asked": "StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "-> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "-> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.GuestStopped(0),
         {
-            "booting computing": "GuestPaused",
+            "running": "-> QueryRunState",
         },
     ),
     Row(
@@ -133,96 +155,129 @@ GUEST_OBSERVATIONS = (
         ob.GuestWasReset(0, by_guest=True),
         {
             "booting": "GuestReset",
-            "computing paused": "GuestReset -> ArmTimer(launch)",
+            "computing sleeping resetting paused": "GuestReset -> ArmTimer(launch)",
         },
     ),
     Row(
         ob.GuestWasReset(0, by_guest=False),
         {
-            "booting computing paused": "GuestReset -> ArmTimer(launch)",
+            "running paused": "GuestReset -> ArmTimer(launch)",
         },
     ),
     Row(
         ob.GuestShutDown(0, ShutdownCause.GUEST_SHUTDOWN),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestShutDown, StopOrdered(guest-powered-off, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestShutDown, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestShutDown",
+            "quitting killing crashing": "GuestShutDown",
         },
     ),
     Row(
         ob.GuestShutDown(0, ShutdownCause.GUEST_RESET),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestShutDown, StopOrdered(guest-rebooted, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestShutDown, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestShutDown",
+            "quitting killing crashing": "GuestShutDown",
         },
     ),
     Row(
         ob.GuestShutDown(0, ShutdownCause.GUEST_PANIC),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestShutDown, StopOrdered(guest-panicked, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestShutDown, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestShutDown",
+            "quitting killing crashing": "GuestShutDown",
         },
     ),
     Row(
         ob.GuestShutDown(0, ShutdownCause.HOST_QUIT),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestShutDown, StopOrdered(stopped-by-host, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestShutDown, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestShutDown",
+            "quitting killing crashing": "GuestShutDown",
         },
     ),
     Row(
         ob.GuestShutDown(0, ShutdownCause.HOST_SIGNAL),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestShutDown, StopOrdered(stopped-by-host, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestShutDown, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestShutDown",
+            "quitting killing crashing": "GuestShutDown",
         },
     ),
     Row(
         ob.GuestShutDown(0, ShutdownCause.UNKNOWN),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestShutDown, StopOrdered(guest-powered-off, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestShutDown, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestShutDown",
+            "quitting killing crashing": "GuestShutDown",
         },
     ),
     Row(
         ob.GuestPanicked(0),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "GuestPanicked, StopOrdered(guest-panicked, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": "GuestPanicked, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting killing": "GuestPanicked",
+            "quitting killing crashing": "GuestPanicked",
+        },
+    ),
+    Row(
+        ob.GuestHung(0),
+        {
+            "up": "GuestHung, StopOrdered(guest-hung, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
+            "asked": "GuestHung, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting killing crashing": "GuestHung",
+        },
+    ),
+    Row(
+        ob.GuestSuspended(0),
+        {
+            "launching spawned booting computing resetting paused": "GuestSuspended",
+            "asked quitting killing crashing": "GuestSuspended",
+        },
+    ),
+    Row(
+        ob.GuestWoke(0),
+        {
+            "sleeping": "GuestWoke",
+        },
+    ),
+    Row(
+        ob.GuestCrashLoaded(0),
+        {
+            "alive": "GuestCrashLoaded",
+        },
+    ),
+    Row(
+        ob.MemoryFailed(0, "guest: inject"),
+        {
+            "alive": "MemoryFailed",
         },
     ),
     Row(
         ob.GuestDiskFailed(0, "results", "write: no space left"),
         {
-            "launching spawned booting computing paused asked quitting killing": "GuestDiskFailed",
+            "alive": "GuestDiskFailed",
         },
     ),
 )

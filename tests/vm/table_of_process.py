@@ -7,56 +7,83 @@ from tests.vm.tables import DUE, Row
 
 PROCESS_OBSERVATIONS = (
     Row(
+        ob.Queued(0, 8),
+        {
+            "defined again started": "Queued",
+        },
+    ),
+    Row(
+        ob.Reserved(0, ()),
+        {
+            "preparing": "-> PrepareLaunch",
+        },
+    ),
+    Row(
+        ob.ReservationRefused(0, "port 80 is taken"),
+        {
+            "defined queued": "VmFailed(qemu-failed-to-start)",
+            "again": "LaunchEnded(qemu-failed-to-start) -> ReleaseLaunch, ArmTimer(backoff)",
+            "started": "VmFailed(qemu-failed-to-start) -> ReleaseLaunch",
+        },
+    ),
+    Row(
         ob.LaunchPrepared(0, DIRECTORY, IMAGES, "tcg"),
         {
-            "defined": "LaunchIntended -> SpawnQemu, ArmTimer(launch)",
-            "stopped deleting": "-> ReleaseLaunch",
+            "preparing": "LaunchIntended -> SpawnQemu, ArmTimer(launch)",
+            "alive collecting backoff ended": "-> ReleaseLaunch",
         },
     ),
     Row(
         ob.LaunchImpossible(0, "no kernel"),
         {
-            "defined": "VmFailed(qemu-failed-to-start)",
+            "defined queued": "VmFailed(qemu-failed-to-start)",
+            "again": "LaunchEnded(qemu-failed-to-start) -> ReleaseLaunch, ArmTimer(backoff)",
+            "started": "VmFailed(qemu-failed-to-start) -> ReleaseLaunch",
         },
     ),
     Row(
         ob.QemuSpawned(0, PROCESS),
         {
-            "launching spawned booting computing paused": "QemuSpawned",
+            "up": "QemuSpawned",
             "asked": "QemuSpawned -> StopComputation, ExecuteQmp(system_powerdown), ArmTimer(stop)",
-            "quitting": "QemuSpawned -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "QemuSpawned -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "QemuSpawned -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.SpawnFailed(0, "ENOEXEC"),
         {
-            "launching spawned booting computing paused": (
-                "VmFailed(qemu-failed-to-start) -> ReleaseLaunch"
-            ),
+            "up": "VmFailed(qemu-failed-to-start) -> ReleaseLaunch",
             "asked": "VmStopped(stopped-by-client) -> ReleaseLaunch",
             "quitting": "VmStopped(completed) -> ReleaseLaunch",
             "killing": "VmStopped(killed-by-client) -> ReleaseLaunch",
+            "crashing": "LaunchEnded(guest-panicked) -> ReleaseLaunch, ArmTimer(backoff)",
         },
     ),
     Row(
         ob.ProcessExited(0, EXIT),
         {
             "launching spawned": "ProcessExited, VmFailed(qemu-failed-to-start) -> ReleaseLaunch",
-            "booting computing paused": "ProcessExited, VmFailed(qemu-crashed) -> ReleaseLaunch",
+            "running paused": "ProcessExited, VmFailed(qemu-crashed) -> ReleaseLaunch",
             "asked": "ProcessExited, VmStopped(stopped-by-client) -> ReleaseLaunch",
             "quitting": "ProcessExited -> CollectResult",
             "killing": "ProcessExited, VmStopped(killed-by-client) -> ReleaseLaunch",
+            "crashing": (
+                "ProcessExited, LaunchEnded(guest-panicked) -> ReleaseLaunch, ArmTimer(backoff)"
+            ),
         },
     ),
     Row(
         ob.ProcessExited(0, CRASH),
         {
             "launching spawned": "ProcessExited, VmFailed(qemu-failed-to-start) -> ReleaseLaunch",
-            "booting computing paused": "ProcessExited, VmFailed(qemu-crashed) -> ReleaseLaunch",
+            "running paused": "ProcessExited, VmFailed(qemu-crashed) -> ReleaseLaunch",
             "asked": "ProcessExited, VmStopped(stopped-by-client) -> ReleaseLaunch",
             "quitting": "ProcessExited -> CollectResult",
             "killing": "ProcessExited, VmStopped(killed-by-client) -> ReleaseLaunch",
+            "crashing": (
+                "ProcessExited, LaunchEnded(guest-panicked) -> ReleaseLaunch, ArmTimer(backoff)"
+            ),
         },
     ),
     Row(
@@ -64,12 +91,14 @@ PROCESS_OBSERVATIONS = (
         {
             "launching spawned": "Adopted, ObservationGap -> ExecuteQmp(cont)",
             "booting computing": "Adopted, ObservationGap, GuestPaused",
+            "sleeping": "Adopted, ObservationGap, GuestWoke, GuestPaused",
+            "resetting": "Adopted, ObservationGap, GuestPaused -> ExecuteQmp(system_reset)",
             "paused": "Adopted, ObservationGap",
             "asked": (
                 "Adopted, ObservationGap -> StopComputation, ExecuteQmp(system_powerdown), "
                 "ArmTimer(stop)"
             ),
-            "quitting": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
@@ -78,12 +107,14 @@ PROCESS_OBSERVATIONS = (
         {
             "launching spawned": "Adopted, ObservationGap, GuestStarted -> ArmTimer(ttl)",
             "booting computing": "Adopted, ObservationGap",
+            "sleeping": "Adopted, ObservationGap, GuestWoke",
+            "resetting": "Adopted, ObservationGap -> ExecuteQmp(system_reset)",
             "paused": "Adopted, ObservationGap, GuestResumed -> ExecuteQmp(stop)",
             "asked": (
                 "Adopted, ObservationGap -> StopComputation, ExecuteQmp(system_powerdown), "
                 "ArmTimer(stop)"
             ),
-            "quitting": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
@@ -92,84 +123,134 @@ PROCESS_OBSERVATIONS = (
         {
             "launching spawned paused": "Adopted, ObservationGap",
             "booting computing": "Adopted, ObservationGap, GuestPaused",
+            "sleeping": "Adopted, ObservationGap, GuestWoke, GuestPaused",
+            "resetting": "Adopted, ObservationGap, GuestPaused -> ExecuteQmp(system_reset)",
             "asked": (
                 "Adopted, ObservationGap -> StopComputation, ExecuteQmp(system_powerdown), "
                 "ArmTimer(stop)"
             ),
-            "quitting": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.Reattached(0, PROCESS, RunState.SHUTDOWN, EVIDENCE),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "Adopted, ObservationGap, StopOrdered(guest-powered-off, quit) -> "
                 "ExecuteQmp(quit), ArmTimer(stop)"
             ),
             "asked": (
                 "Adopted, ObservationGap, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)"
             ),
-            "quitting": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.Reattached(0, PROCESS, RunState.PANICKED, EVIDENCE),
         {
-            "launching spawned booting computing paused": (
-                "Adopted, ObservationGap, StopOrdered(guest-panicked, quit) -> "
-                "ExecuteQmp(quit), ArmTimer(stop)"
+            "up": (
+                "Adopted, ObservationGap, StopOrdered(guest-panicked, quit) -> ExecuteQmp(quit), "
+                "ArmTimer(stop)"
             ),
             "asked": (
                 "Adopted, ObservationGap, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)"
             ),
-            "quitting": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.Reattached(0, PROCESS, RunState.ERROR, EVIDENCE),
         {
-            "launching spawned booting computing paused": (
+            "up": (
                 "Adopted, ObservationGap, StopOrdered(qemu-crashed, quit) -> ExecuteQmp(quit), "
                 "ArmTimer(stop)"
             ),
             "asked": (
                 "Adopted, ObservationGap, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)"
             ),
-            "quitting": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
+        },
+    ),
+    Row(
+        ob.Reattached(0, PROCESS, RunState.SUSPENDED, EVIDENCE),
+        {
+            "launching spawned": (
+                "Adopted, ObservationGap, GuestStarted, GuestSuspended -> ArmTimer(ttl)"
+            ),
+            "booting computing": "Adopted, ObservationGap, GuestSuspended",
+            "sleeping": "Adopted, ObservationGap",
+            "resetting": "Adopted, ObservationGap, GuestSuspended -> ExecuteQmp(system_reset)",
+            "paused": "Adopted, ObservationGap, GuestResumed, GuestSuspended -> ExecuteQmp(stop)",
+            "asked": (
+                "Adopted, ObservationGap -> StopComputation, ExecuteQmp(system_powerdown), "
+                "ArmTimer(stop)"
+            ),
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
+        },
+    ),
+    Row(
+        ob.Reattached(0, PROCESS, RunState.HUNG, EVIDENCE),
+        {
+            "up": (
+                "Adopted, ObservationGap, StopOrdered(guest-hung, quit) -> ExecuteQmp(quit), "
+                "ArmTimer(stop)"
+            ),
+            "asked": (
+                "Adopted, ObservationGap, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)"
+            ),
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
+        },
+    ),
+    Row(
+        ob.Reattached(0, PROCESS, RunState.DISK_FAILED, EVIDENCE),
+        {
+            "up": (
+                "Adopted, ObservationGap, StopOrdered(host-disk-failed, quit) -> "
+                "ExecuteQmp(quit), ArmTimer(stop)"
+            ),
+            "asked": (
+                "Adopted, ObservationGap, StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)"
+            ),
+            "quitting crashing": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
             "killing": "Adopted, ObservationGap -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(
         ob.ProcessSilent(0, "no greeting"),
         {
-            "launching spawned booting computing paused asked quitting killing": (
-                "ContactLost -> ArmTimer(contact)"
-            ),
+            "alive": "ContactLost -> ArmTimer(contact)",
         },
     ),
     Row(
         ob.NeverSpawned(0),
         {
-            "launching": "LaunchAbandoned -> PrepareLaunch",
+            "launching": "LaunchAbandoned -> ReleaseLaunch, Reserve",
             "spawned": "ProcessExited, VmFailed(qemu-failed-to-start) -> ReleaseLaunch",
-            "booting computing paused": "ProcessExited, VmFailed(qemu-crashed) -> ReleaseLaunch",
+            "running paused": "ProcessExited, VmFailed(qemu-crashed) -> ReleaseLaunch",
             "asked": "ProcessExited, VmStopped(stopped-by-client) -> ReleaseLaunch",
             "quitting": "ProcessExited -> CollectResult",
             "killing": "ProcessExited, VmStopped(killed-by-client) -> ReleaseLaunch",
+            "crashing": (
+                "ProcessExited, LaunchEnded(guest-panicked) -> ReleaseLaunch, ArmTimer(backoff)"
+            ),
         },
     ),
     Row(
         ob.HostRebooted(0),
         {
-            "launching spawned booting computing paused": (
-                "VmFailed(lost-by-reboot) -> ReleaseLaunch"
-            ),
+            "up": "VmFailed(lost-by-reboot) -> ReleaseLaunch",
             "asked": "ProcessExited, VmStopped(stopped-by-client) -> ReleaseLaunch",
             "quitting": "ProcessExited -> CollectResult",
             "killing": "ProcessExited, VmStopped(killed-by-client) -> ReleaseLaunch",
+            "crashing": (
+                "ProcessExited, LaunchEnded(guest-panicked) -> ReleaseLaunch, ArmTimer(backoff)"
+            ),
         },
     ),
     Row(
@@ -183,8 +264,10 @@ PROCESS_OBSERVATIONS = (
     Row(
         ob.TimerFired(0, TimerKind.TTL, DUE),
         {
-            "booting paused": "StopOrdered(ttl-expired, quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "computing": (
+            "booting sleeping paused": (
+                "StopOrdered(ttl-expired, quit) -> ExecuteQmp(quit), ArmTimer(stop)"
+            ),
+            "computing resetting": (
                 "StopOrdered(ttl-expired, ask-guest) -> StopComputation, "
                 "ExecuteQmp(system_powerdown), ArmTimer(stop)"
             ),
@@ -194,11 +277,20 @@ PROCESS_OBSERVATIONS = (
         ob.TimerFired(0, TimerKind.STOP, DUE),
         {
             "asked": "StopEscalated(quit) -> ExecuteQmp(quit), ArmTimer(stop)",
-            "quitting": "StopEscalated(terminate) -> SignalProcess(SIGTERM), ArmTimer(stop)",
+            "quitting crashing": (
+                "StopEscalated(terminate) -> SignalProcess(SIGTERM), ArmTimer(stop)"
+            ),
             "killing": "StopEscalated(kill) -> SignalProcess(SIGKILL), ArmTimer(stop)",
         },
     ),
     Row(ob.TimerFired(0, TimerKind.CONTACT, DUE)),
+    Row(
+        ob.TimerFired(0, TimerKind.BACKOFF, DUE),
+        {
+            "backoff": "BackoffElapsed -> ReleaseLaunch, Reserve",
+        },
+    ),
+    Row(ob.TimerFired(0, TimerKind.BACKOFF, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.LAUNCH, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.TTL, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.STOP, NOW - 1)),

@@ -5,7 +5,7 @@ reaction as ``events -> effects``, each with what tells it from its like in pare
 state that a row leaves out, the message leads to nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 import msgspec
@@ -18,8 +18,9 @@ from supervisor.vm.decide import decide
 from supervisor.vm.decision import Decision
 from supervisor.vm.effects import Effect
 from supervisor.vm.events import Event
+from supervisor.vm.launching import BeforeLaunch
 from supervisor.vm.observations import Observation, TimerKind
-from supervisor.vm.state import VmState
+from supervisor.vm.state import ALIVE, VmState
 from tests.vm.states import LATER, STATES
 
 Message = Command | Observation
@@ -42,12 +43,26 @@ class Row(msgspec.Struct, frozen=True):
     def _by_state(self) -> dict[str, str]:
         by_state: dict[str, str] = {}
         for states, reaction in self.reactions.items():
-            for state in states.split():
+            for state in _ungrouped(states):
                 assert state in STATES, f"{self}: there is no state {state!r}"
                 assert state not in by_state, f"{self}: two reactions in {state!r}"
                 by_state[state] = reaction
         return by_state
 
+
+def _ungrouped(states: str) -> Iterator[str]:
+    for state in states.split():
+        yield from GROUPS.get(state, (state,))
+
+
+GROUPS = {
+    "alive": tuple(name for name, state in STATES.items() if state.has_process),
+    "up": tuple(n for n, state in STATES.items() if state.has_process and not state.ending),
+    "running": ("booting", "computing", "sleeping", "resetting"),
+    "preparing": ("defined", "queued", "again", "started"),
+    "ended": ("stopped", "failed", "deleting"),
+}
+"""In a row: states that a message often finds alike."""
 
 DUE = 0
 """In a row: the deadline of this kind that the state has."""
@@ -71,11 +86,13 @@ def render(decision: Decision) -> str:
 def addressed(state: VmState, message: Message) -> Message:
     """Return an observation as it would be of the state's current launch."""
     match message:
-        case ob.LaunchPrepared() | ob.LaunchImpossible():
-            return msgspec.structs.replace(message, launch=state.launch_number + 1)
+        case _ if isinstance(message, BeforeLaunch):
+            return msgspec.structs.replace(message, launch=state.next_launch)
         case ob.TimerFired(kind=kind, deadline_ms=deadline):
             due = state.deadlines.get(kind, LATER) if deadline == DUE else deadline
-            return ob.TimerFired(state.launch_number, kind, due)
+            to_come = kind is TimerKind.BACKOFF and state.phase not in ALIVE
+            launch = state.next_launch if to_come else state.launch_number
+            return ob.TimerFired(launch, kind, due)
         case _ if isinstance(message, Observation):
             return msgspec.structs.replace(message, launch=state.launch_number)
         case _:
@@ -90,6 +107,8 @@ def _phrase(part: Event | Effect) -> str:
         case ev.StopEscalated(step=step):
             return f"{name}({step.value})"
         case ev.VmStopped(outcome=outcome) | ev.VmFailed(outcome=outcome):
+            return f"{name}({outcome.value})"
+        case ev.LaunchEnded(outcome=outcome):
             return f"{name}({outcome.value})"
         case fx.ExecuteQmp(command=command):
             return f"{name}({command.value})"

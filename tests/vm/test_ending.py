@@ -4,9 +4,9 @@ import pytest
 
 from supervisor.vm import observations as ob
 from supervisor.vm.commands import Command, Kill, Stop
-from supervisor.vm.ending import EXPLANATIONS
 from supervisor.vm.events import Outcome
 from supervisor.vm.observations import Observation
+from supervisor.vm.outcomes import EXPLANATIONS
 from supervisor.vm.state import Phase
 from tests.vm.states import (
     AGENT_STARTED,

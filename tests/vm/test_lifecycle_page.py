@@ -11,7 +11,7 @@ from supervisor.vm.decide import decide
 from supervisor.vm.evolve import evolve
 from supervisor.vm.state import TRANSITIONS, Phase, VmState
 from tests.source_tree import ROOT
-from tests.vm.states import LATER, STATES, after
+from tests.vm.states import LATER, RESTARTED, STATES, STORIES, after, defined
 from tests.vm.tables import Message, addressed
 from tests.vm.test_decide import TABLE
 
@@ -23,7 +23,8 @@ Edges = dict[tuple[Phase, Phase], set[str]]
 def taken() -> Edges:
     """Return every transition that a row of the tables makes, and the events that make it."""
     edges: Edges = defaultdict(set)
-    for state in STATES.values():
+    restarted = (after(defined(RESTARTED), *story) for story in STORIES.values())
+    for state in (*STATES.values(), *restarted):
         for row in TABLE:
             _follow(state, row.message, edges)
     _follow(after(STATES["failed"], Delete()), ob.FilesRemoved(1), edges)
@@ -47,9 +48,9 @@ def test_every_transition_that_is_allowed_is_one_that_happens() -> None:
 
 
 def test_the_picture_names_the_event_of_each_transition() -> None:
-    event_of = runpy.run_path(str(TOOL))["event_of"]
+    events_of = runpy.run_path(str(TOOL))["events_of"]
     for (before, to), events in taken().items():
-        assert events == {event_of(before, to).__name__}
+        assert events == {event.__name__ for event in events_of(before, to)}
 
 
 def test_the_page_is_up_to_date() -> None:

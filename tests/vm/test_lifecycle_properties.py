@@ -4,13 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.vm import effects as fx
+from supervisor.vm.commands import Kill, Start, Stop
 from supervisor.vm.events import Outcome
 from supervisor.vm.observations import Observation, TimerKind
 from supervisor.vm.recover import recover
-from supervisor.vm.state import ENDED, TRANSITIONS, Desired, Phase
+from supervisor.vm.state import ENDED, TRANSITIONS, Desired, Phase, VmState
 from tests.strategies import commands, observations
 from tests.vm.life import Happening, Life, Restart
-from tests.vm.states import STORIES
+from tests.vm.states import MANIFEST, RESTARTED, STORIES
 from tests.vm.tables import addressed
 
 Heard = tuple[Happening, bool, int]
@@ -20,7 +21,7 @@ Heard = tuple[Happening, bool, int]
 @st.composite
 def lives(draw: st.DrawFn) -> Life:
     """A life that begins with one of the stories and goes on at random."""
-    life = Life()
+    life = Life(draw(st.sampled_from([MANIFEST, RESTARTED])))
     for message in STORIES[draw(st.sampled_from(list(STORIES)))]:
         life.meet(message)
     for happening, current, elapsed_ms in draw(st.lists(heard, max_size=20)):
@@ -51,9 +52,9 @@ def test_phases_change_only_as_the_table_says(life: Life) -> None:
 
 
 @given(lives())
-def test_an_end_is_final(life: Life) -> None:
+def test_an_end_is_final_until_a_client_starts_it_again(life: Life) -> None:
     for step in life.steps:
-        if step.before.phase in ENDED:
+        if step.before.phase in ENDED and not isinstance(step.happening, Start):
             assert step.after.phase in (step.before.phase, Phase.DELETED)
             assert step.after.outcome is step.before.outcome
 
@@ -68,10 +69,52 @@ def test_nothing_is_written_or_done_after_a_deletion(life: Life) -> None:
 
 @given(lives())
 def test_a_stop_stays_a_stop(life: Life) -> None:
+    over = (Desired.ENDED, Desired.DELETED)
     for step in life.steps:
-        if step.before.ending is not None:
+        if step.before.desired in over and not isinstance(step.happening, Start):
             assert step.after.phase in {Phase.STOPPING, *ENDED}
-            assert step.after.desired in (Desired.ENDED, Desired.DELETED)
+            assert step.after.desired in over
+
+
+@given(lives())
+def test_what_is_to_end_does_end(life: Life) -> None:
+    for step in life.steps:
+        if step.before.phase is Phase.STOPPING:
+            assert step.after.phase in {Phase.STOPPING, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}
+
+
+@given(lives())
+def test_whatever_a_client_ended_is_launched_again_by_no_policy(life: Life) -> None:
+    told = False
+    for step in life.steps:
+        match step.happening:
+            case Stop() | Kill():
+                told = step.before.phase is not Phase.DELETED
+            case Start():
+                told = told and step.before.phase is Phase.STOPPING
+        if told:
+            assert step.after.phase in {Phase.STOPPING, *ENDED}
+            assert not any(isinstance(effect, fx.Reserve) for effect in step.decision.effects)
+
+
+@given(lives())
+def test_there_are_no_more_restarts_in_a_period_than_the_policy_allows(life: Life) -> None:
+    for step in life.steps:
+        policy, restarts = step.after.manifest.restart, step.after.restarts_ms
+        assert len(restarts) <= policy.max_restarts
+        assert step.after.phase is not Phase.BACKOFF or restarts
+
+
+@given(lives())
+def test_a_launch_has_its_own_number(life: Life) -> None:
+    asked: list[int] = []
+    for step in life.steps:
+        if isinstance(step.happening, Restart):
+            asked.clear()  # what the daemon before had begun ended with it
+        new = [e.launch for e in step.decision.effects if isinstance(e, fx.Reserve)]
+        assert all(number > step.before.launch_number for number in new)
+        asked += new
+        assert len(asked) == len(set(asked))
 
 
 @given(lives())
@@ -81,13 +124,18 @@ def test_whatever_may_run_has_a_deadline(life: Life) -> None:
         Phase.RUNNING: TimerKind.TTL,
         Phase.PAUSED: TimerKind.TTL,
         Phase.STOPPING: TimerKind.STOP,
+        Phase.BACKOFF: TimerKind.BACKOFF,
     }
     for step in life.steps:
         state = step.after
-        if state.has_process:
+        if state.has_process or state.phase is Phase.BACKOFF:
             assert needed[state.phase] in state.deadlines
         else:
             assert state.deadlines == {}
+
+
+def timed_launch(state: VmState) -> int:
+    return state.next_launch if state.phase is Phase.BACKOFF else state.launch_number
 
 
 @given(lives())
@@ -98,7 +146,7 @@ def test_every_deadline_has_its_timer_after_it_was_set_and_after_a_restart(life:
         armed = {
             (effect.kind, effect.deadline_ms)
             for effect in step.decision.effects
-            if isinstance(effect, fx.ArmTimer) and effect.launch == step.after.launch_number
+            if isinstance(effect, fx.ArmTimer) and effect.launch == timed_launch(step.after)
         }
         assert set(step.after.deadlines.items()) - known <= armed
 
@@ -111,7 +159,7 @@ def test_what_another_launch_says_changes_nothing(life: Life) -> None:
             continue
         if seen.launch == step.before.launch_number:
             continue  # a timer that was armed again
-        assert step.decision.effects == ()
+        assert {effect.launch for effect in step.decision.effects} <= {seen.launch}
         assert step.after.phase is step.before.phase
         assert step.after.launch == step.before.launch
         assert step.after.deadlines == step.before.deadlines

@@ -1,5 +1,6 @@
 """The argv of a launch, judged by a real QEMU: it starts, frozen, and answers as that launch."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -7,16 +8,21 @@ import msgspec
 import pytest
 import trio
 
+from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.host.facts import read_facts
+from supervisor.host.launch_files import open_files
+from supervisor.host.process import Process
 from supervisor.host.sockets import connect
 from supervisor.host.spawn import spawn
 from supervisor.qmp.client import QmpClient
 from supervisor.vm import layout
+from supervisor.vm.bounds import bounds
+from supervisor.vm.effects import SpawnQemu
 from supervisor.vm.observations import Image
 from supervisor.vm.qemu_argv import launch_uuid, qemu_argv
 from supervisor.vm.spec import Machine, VmShape
 from tests.host.worlds import OLD_BZIMAGE
-from tests.vm.states import IMAGES, MANIFEST, SHA256
+from tests.vm.states import IMAGES, MANIFEST
 
 QEMU = shutil.which("qemu-system-x86_64") or ""
 PATIENCE_S = 30
@@ -25,22 +31,39 @@ PATIENCE_S = 30
 pytestmark = pytest.mark.qemu
 
 
-def argv_in(directory: Path, shape: VmShape) -> tuple[str, ...]:
+def order_in(directory: Path, shape: VmShape) -> SpawnQemu:
     files = {"kernel": OLD_BZIMAGE, "initrd": bytes(512)}
     disks = {layout.INPUTS_DISK: bytes(512), layout.RESULTS_DISK: bytes(1024)}
     for name, content in (files | disks).items():
-        (directory / name).write_bytes(content)
+        private(directory / name, content)
     images = msgspec.structs.replace(
         IMAGES,
-        qemu=Image(QEMU, SHA256, 1),
-        kernel=Image(str(directory / "kernel"), SHA256, 1),
-        initrd=Image(str(directory / "initrd"), SHA256, 1),
-        inputs=Image(str(directory / layout.INPUTS_DISK), SHA256, 1),
+        qemu=image(Path(QEMU)),
+        kernel=image(directory / "kernel"),
+        initrd=image(directory / "initrd"),
+        inputs=image(directory / layout.INPUTS_DISK),
     )
     manifest = msgspec.structs.replace(MANIFEST, vm=shape)
-    return qemu_argv(
+    argv = qemu_argv(
         manifest, vm_id="iris", launch=1, directory=str(directory), images=images, accel="tcg"
     )
+    uuid, limits = launch_uuid("iris", 1), bounds(manifest, "tcg")
+    return SpawnQemu(1, str(directory), argv, uuid, 4096, images, limits)
+
+
+def private(path: Path, content: bytes) -> None:
+    path.touch(0o600)
+    path.write_bytes(content)
+
+
+def image(path: Path) -> Image:
+    return Image(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
+
+
+def started(directory: Path, shape: VmShape) -> Process:
+    order = order_in(directory, shape)
+    with open_files(order, DigestCache(), None) as files:
+        return spawn(directory, order.argv, read_facts().boot_id, files)
 
 
 async def first_words(directory: Path) -> tuple[object, object]:
@@ -65,7 +88,7 @@ async def test_a_real_qemu_starts_frozen_and_is_that_launch(
 ) -> None:
     directory = tmp_path / name
     directory.mkdir()
-    process = spawn(directory, argv_in(directory, VmShape(machine=machine)), read_facts().boot_id)
+    process = started(directory, VmShape(machine=machine))
     try:
         with trio.fail_after(PATIENCE_S):
             uuid, status = await first_words(directory)

@@ -9,18 +9,25 @@ from tests.vm.states import COMPUTING, STATES, after
 from tests.vm.tables import render
 
 QUESTIONS = {
-    "defined": "-> PrepareLaunch",
+    "defined": "-> Reserve",
+    "queued": "-> Reserve",
     "launching": "-> Reattach, ArmTimer(launch)",
     "spawned": "-> Reattach, ArmTimer(launch)",
     "booting": "-> Reattach, ArmTimer(launch), ArmTimer(ttl)",
     "computing": "-> Reattach, ArmTimer(ttl)",
+    "sleeping": "-> Reattach, ArmTimer(ttl)",
+    "resetting": "-> Reattach, ArmTimer(ttl)",
     "paused": "-> Reattach, ArmTimer(ttl)",
     "asked": "-> Reattach, ArmTimer(stop)",
     "quitting": "-> Reattach, ArmTimer(stop)",
     "killing": "-> Reattach, ArmTimer(stop)",
+    "crashing": "-> Reattach, ArmTimer(stop)",
     "collecting": "-> CollectResult",
+    "backoff": "-> ReleaseLaunch, ArmTimer(backoff)",
+    "again": "-> ReleaseLaunch, Reserve",
     "stopped": "-> ReleaseLaunch",
     "failed": "-> ReleaseLaunch",
+    "started": "-> ReleaseLaunch, Reserve",
     "deleting": "-> RemoveFiles",
     "deleted": "",
 }

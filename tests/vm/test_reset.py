@@ -4,7 +4,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.decide import decide
-from supervisor.vm.decide_guest import RESETS_MAX
+from supervisor.vm.decision import GUEST_EVENTS_MAX
 from supervisor.vm.effects import QmpCommand
 from supervisor.vm.observations import TimerKind
 from tests.vm.states import NOW, STATES, after
@@ -28,7 +28,7 @@ def test_the_firmwares_own_reset_gets_no_more_time() -> None:
 
 
 def test_a_guest_that_resets_for_ever_is_ended() -> None:
-    state = after(STATES["computing"], *[BY_FIRMWARE] * RESETS_MAX)
+    state = after(STATES["computing"], *[BY_FIRMWARE] * GUEST_EVENTS_MAX)
     decision = decide(state, BY_FIRMWARE, NOW)
     (ordered,) = decision.events
     assert isinstance(ordered, ev.StopOrdered)

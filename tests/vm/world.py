@@ -136,6 +136,8 @@ class World:
         match effect:
             case fx.Reserve():
                 self._report(ob.Reserved(effect.launch, ()))
+            case fx.Reserve():
+                self._report(ob.Reserved(effect.launch, ()))
             case fx.PrepareLaunch():
                 prepared = ob.LaunchPrepared(effect.launch, DIRECTORY, IMAGES, "tcg")
                 self._report(prepared)
@@ -159,6 +161,11 @@ class World:
                     self._execute(qemu, command)
                 else:
                     self._report(ob.QmpCommandFailed(launch, command.value, "no answer"))
+            case fx.QueryRunState(launch=launch):
+                if qemu is not None and present and qemu.tongue is Tongue.LOOSE:
+                    self._say(qemu, ob.RunStateObserved(launch, qemu.run_state))
+                else:
+                    self._report(ob.QmpCommandFailed(launch, "query-status", "no answer"))
             case fx.SignalProcess(signal=signal) if qemu is not None and present:
                 number = 15 if signal is ProcessSignal.TERM else 9
                 self._die(qemu, ob.ExitEvidence(signal=number))

@@ -12,6 +12,7 @@ __all__ = (
     "ConsoleLog",
     "Contact",
     "ContactState",
+    "Containment",
     "Dataset",
     "DeleteVmRequest",
     "Event",
@@ -21,8 +22,11 @@ __all__ = (
     "FetchResultResponse",
     "FetchTranscriptRequest",
     "FetchTranscriptResponse",
+    "Forward",
+    "ForwardProtocol",
     "GetLogRequest",
     "GetVmRequest",
+    "HostForward",
     "ImageRef",
     "KillVmRequest",
     "Limits",
@@ -31,6 +35,8 @@ __all__ = (
     "Log",
     "Machine",
     "Manifest",
+    "Network",
+    "NetworkMode",
     "Outcome",
     "PauseVmRequest",
     "Phase",
@@ -193,6 +199,36 @@ class ContactState(betterproto2.Enum):
         }
 
 
+class ForwardProtocol(betterproto2.Enum):
+    """
+    What a forward carries.
+    """
+
+    UNSPECIFIED = 0
+    """
+    The client leaves the choice to the daemon, which takes FORWARD_PROTOCOL_TCP.
+    """
+
+    TCP = 1
+    """
+    TCP connections.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "FORWARD_PROTOCOL_UNSPECIFIED",
+            1: "FORWARD_PROTOCOL_TCP",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "FORWARD_PROTOCOL_UNSPECIFIED": 0,
+            "FORWARD_PROTOCOL_TCP": 1,
+        }
+
+
 class Machine(betterproto2.Enum):
     """
     A machine model of QEMU.
@@ -227,6 +263,51 @@ class Machine(betterproto2.Enum):
             "MACHINE_UNSPECIFIED": 0,
             "MACHINE_Q35": 1,
             "MACHINE_PC": 2,
+        }
+
+
+class NetworkMode(betterproto2.Enum):
+    """
+    What a guest reaches through its network.
+    """
+
+    UNSPECIFIED = 0
+    """
+    The client leaves the choice to the daemon, which takes NETWORK_MODE_NONE.
+    """
+
+    NONE = 1
+    """
+    The guest has no network device.
+    """
+
+    RESTRICTED = 2
+    """
+    The guest reaches nothing, and is reached through its forwards.
+    """
+
+    USER = 3
+    """
+    The guest reaches what the host reaches, services on the host's loopback too. Refused with
+    PERMISSION_DENIED unless the operator allows it.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "NETWORK_MODE_UNSPECIFIED",
+            1: "NETWORK_MODE_NONE",
+            2: "NETWORK_MODE_RESTRICTED",
+            3: "NETWORK_MODE_USER",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "NETWORK_MODE_UNSPECIFIED": 0,
+            "NETWORK_MODE_NONE": 1,
+            "NETWORK_MODE_RESTRICTED": 2,
+            "NETWORK_MODE_USER": 3,
         }
 
 
@@ -427,6 +508,11 @@ class Phase(betterproto2.Enum):
     Its launch ended, and its restart policy waits before the next.
     """
 
+    QUEUED = 10
+    """
+    As many VMs run as may; it is launched when its turn has come.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -440,6 +526,7 @@ class Phase(betterproto2.Enum):
             7: "PHASE_FAILED",
             8: "PHASE_DELETED",
             9: "PHASE_BACKOFF",
+            10: "PHASE_QUEUED",
         }
 
     @classmethod
@@ -455,6 +542,7 @@ class Phase(betterproto2.Enum):
             "PHASE_FAILED": 7,
             "PHASE_DELETED": 8,
             "PHASE_BACKOFF": 9,
+            "PHASE_QUEUED": 10,
         }
 
 
@@ -589,6 +677,32 @@ class Contact(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "Contact", Contact)
+
+
+@dataclass(eq=False, repr=False)
+class Containment(betterproto2.Message):
+    """
+    What holds a running QEMU.
+    """
+
+    user: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The user that it runs as.
+    """
+
+    cgroup: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Its cgroup in the cgroup v2 hierarchy, where limits are in force there. Empty: only resource
+    limits bound it.
+    """
+
+    limits: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Each limit as a word and its value, such as `memory.max 1677721600` or `RLIMIT_NOFILE 1024`.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Containment", Containment)
 
 
 @dataclass(eq=False, repr=False)
@@ -851,6 +965,34 @@ default_message_pool.register_message(
 
 
 @dataclass(eq=False, repr=False)
+class Forward(betterproto2.Message):
+    """
+    A port of the guest that is reached through one of 127.0.0.1 on the host.
+    """
+
+    guest_port: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    The guest's port, 1 to 65535; a port is forwarded once.
+    """
+
+    host_port: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    """
+    The host's port, one of those that the operator sets apart. Absent: the daemon chooses one for
+    each launch.
+    """
+
+    protocol: "ForwardProtocol" = betterproto2.field(
+        3, betterproto2.TYPE_ENUM, default_factory=lambda: ForwardProtocol(0)
+    )
+    """
+    What is forwarded. FORWARD_PROTOCOL_UNSPECIFIED: FORWARD_PROTOCOL_TCP.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Forward", Forward)
+
+
+@dataclass(eq=False, repr=False)
 class GetLogRequest(betterproto2.Message):
     """
     Asks for nothing in particular.
@@ -875,6 +1017,33 @@ class GetVmRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "GetVmRequest", GetVmRequest)
+
+
+@dataclass(eq=False, repr=False)
+class HostForward(betterproto2.Message):
+    """
+    A port of 127.0.0.1 on the host that leads to one of the guest.
+    """
+
+    host_port: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    The host's port.
+    """
+
+    guest_port: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    The guest's port.
+    """
+
+    protocol: "ForwardProtocol" = betterproto2.field(
+        3, betterproto2.TYPE_ENUM, default_factory=lambda: ForwardProtocol(0)
+    )
+    """
+    What is forwarded.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "HostForward", HostForward)
 
 
 @dataclass(eq=False, repr=False)
@@ -1102,8 +1271,36 @@ class Manifest(betterproto2.Message):
     When it is launched again by itself. Absent: the defaults of every field of RestartPolicy.
     """
 
+    network: "Network | None" = betterproto2.field(9, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Its network. Absent: none.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Manifest", Manifest)
+
+
+@dataclass(eq=False, repr=False)
+class Network(betterproto2.Message):
+    """
+    What a guest reaches, and how it is reached.
+    """
+
+    mode: "NetworkMode" = betterproto2.field(
+        1, betterproto2.TYPE_ENUM, default_factory=lambda: NetworkMode(0)
+    )
+    """
+    What the guest reaches. NETWORK_MODE_UNSPECIFIED: NETWORK_MODE_NONE.
+    """
+
+    forwards: "list[Forward]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Ports of the guest that are reached through ports of the host, at most 16. Needs a mode with a
+    network.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Network", Network)
 
 
 @dataclass(eq=False, repr=False)
@@ -1461,7 +1658,8 @@ class Vm(betterproto2.Message):
 
     manifest_sha256: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
     """
-    SHA-256 over the RFC 8785 JSON of the normalised manifest, in hexadecimal.
+    SHA-256 over the RFC 8785 JSON of the normalised manifest, in hexadecimal. A field that is newer
+    than the first version of this API is left out while it holds its default.
     """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
@@ -1549,6 +1747,24 @@ class Vm(betterproto2.Message):
     Since when the guest sleeps (ACPI S3). Absent: it does not.
     """
 
+    containment: "Containment | None" = betterproto2.field(
+        26, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    What holds its QEMU, as the kernel tells it. Absent: no QEMU has answered yet.
+    """
+
+    queue_position: "int | None" = betterproto2.field(27, betterproto2.TYPE_UINT32, optional=True)
+    """
+    How many VMs have their turn before it does, and itself: 1 is next. Absent: it does not wait
+    for a turn.
+    """
+
+    forwards: "list[HostForward]" = betterproto2.field(28, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The host ports that lead to its guest, while it has a QEMU.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Vm", Vm)
 
@@ -1608,6 +1824,14 @@ class VmShape(betterproto2.Message):
     """
     Whether the guest gets a watchdog (i6300esb). A guest that has started to feed it and stops ends
     with OUTCOME_GUEST_HUNG.
+    """
+
+    firmware_vars: "ImageRef | None" = betterproto2.field(
+        10, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The firmware's variables (OVMF_VARS) at the VM's first launch; the VM keeps a copy of its own, which
+    outlives its launches. Needs `firmware`. Absent: the firmware forgets.
     """
 
 

@@ -1,0 +1,123 @@
+"""Processes that look like launches of ours, and which of them may be ended."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.host.orphans import Claim, Orphan, end, is_proven, suspects
+from supervisor.host.process import Process
+from supervisor.host.spawn import spawn
+from supervisor.vm import layout
+from supervisor.vm.effects import ProcessSignal
+from supervisor.vm.qemu_argv import launch_uuid
+
+SLEEPS = "import sys, time; print('ready', file=sys.stderr, flush=True); time.sleep(60)"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPS
+STRANGERS_UUID = "11111111-2222-5333-8444-555555555555"
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def vms(tmp_path: Path) -> Path:
+    return tmp_path / "vms"
+
+
+@pytest.fixture
+def start(vms: Path) -> Iterator[Start]:
+    """Start a process that holds a launch's lock, with the UUID and pidfile that it is told."""
+    processes: list[Process] = []
+
+    def started(vm_id: str, launch: int, uuid: str, pidfile: Path, code: str = SLEEPS) -> Process:
+        directory = vms / vm_id / f"launch-{launch}"
+        directory.mkdir(parents=True)
+        argv = (sys.executable, "-c", code, "-uuid", uuid, "-pidfile", str(pidfile))
+        processes.append(spawn(directory, argv, "boot"))
+        give_up = time.monotonic() + 20
+        while b"ready" not in (directory / layout.STDERR_LOG).read_bytes():
+            assert time.monotonic() < give_up
+            os.sched_yield()
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        process.send(ProcessSignal.KILL)
+        process.close()
+
+
+def launch_of(vms: Path, start: Start, code: str = SLEEPS) -> Process:
+    pidfile = vms / "iris" / "launch-2" / layout.PIDFILE
+    return start("iris", 2, launch_uuid("iris", 2), pidfile, code)
+
+
+def one(vms: Path, known: dict[str, Claim] | None = None) -> Orphan:
+    (orphan,) = suspects(vms, lambda: known or {})
+    return orphan
+
+
+def test_a_launch_of_ours_is_known_by_its_uuid_and_its_lock(vms: Path, start: Start) -> None:
+    process = launch_of(vms, start)
+    orphan = one(vms)
+    assert (orphan.pid, orphan.vm_id, orphan.launch) == (process.identity.pid, "iris", 2)
+    assert "holds the launch's lock" in orphan.evidence
+    assert is_proven(orphan, vms)
+
+
+def test_a_uuid_that_the_log_knows_is_seen_wherever_its_files_lie(vms: Path, start: Start) -> None:
+    uuid = launch_uuid("iris", 1)
+    start("elsewhere", 1, uuid, Path("/elsewhere/qemu.pid"))
+    assert list(suspects(vms, dict)) == []
+    orphan = one(vms, {uuid: Claim("iris", 1)})
+    assert orphan.claim == Claim("iris", 1)
+    assert not is_proven(orphan, vms)
+
+
+@pytest.mark.parametrize(
+    ("vm_id", "launch", "uuid"),
+    [("iris", 2, STRANGERS_UUID), ("iris", 2, launch_uuid("iris", 1)), ("x", 1, STRANGERS_UUID)],
+    ids=["a stranger's uuid", "another launch's uuid", "another directory"],
+)
+def test_what_only_lies_in_our_directory_is_no_launch_of_ours(
+    vms: Path, start: Start, vm_id: str, launch: int, uuid: str
+) -> None:
+    start(vm_id, launch, uuid, vms / vm_id / f"launch-{launch}" / layout.PIDFILE)
+    assert not is_proven(one(vms), vms)
+
+
+@pytest.mark.parametrize("place", ["oddly.pid", "iris/qemu.pid", "iris/launch-x/qemu.pid"])
+def test_a_pidfile_in_an_odd_place_claims_no_launch(vms: Path, start: Start, place: str) -> None:
+    start("iris", 1, STRANGERS_UUID, vms / place)
+    assert one(vms).claim is None
+
+
+def test_a_lock_that_was_replaced_proves_nothing(vms: Path, start: Start) -> None:
+    launch_of(vms, start)
+    orphan = one(vms)
+    shutil.rmtree(vms / "iris")
+    (vms / "iris" / "launch-2").mkdir(parents=True)
+    (vms / "iris" / "launch-2" / layout.LOCK).touch()
+    assert not is_proven(orphan, vms)
+
+
+@pytest.mark.parametrize(
+    ("code", "signal"), [(SLEEPS, "SIGTERM"), (DEAF, "SIGKILL")], ids=["hears", "deaf"]
+)
+async def test_a_proven_one_is_ended_gently_first(
+    vms: Path, start: Start, code: str, signal: str
+) -> None:
+    launch_of(vms, start, code)
+    assert await end(one(vms), vms) == signal
+    assert list(suspects(vms, dict)) == []
+
+
+async def test_nothing_is_ended_that_is_not_proven_at_that_moment(vms: Path, start: Start) -> None:
+    launch_of(vms, start)
+    orphan = one(vms)
+    shutil.rmtree(vms / "iris")
+    assert await end(orphan, vms) == ""
+    assert len(list(suspects(vms, dict))) == 1
