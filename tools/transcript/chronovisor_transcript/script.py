@@ -212,5 +212,4 @@ def _leave_result(result: Message | None, options: Options) -> None:
     header = RESULT_HEADER.format(
         launch=options.launch, length=result["size"], exit_code=result["exit_code"], error=""
     )
-    with open(options.results_disk, "r+b") as disk:
-        disk.write(header.encode().ljust(SECTOR, b"\0"))
+    os.pwrite(options.results_fd, header.encode().ljust(SECTOR, b"\0"), 0)

@@ -1,17 +1,15 @@
 """A program in QEMU's place: ``python -m chronovisor_transcript.simulated_qemu -- QEMU'S ARGV``.
 
-It inherits what QEMU inherits (:class:`supervisor.vm.layout.InheritedFd`), holds the lock on its
-pidfile, greets on QMP and ends as QEMU ends. With ``--script FILE`` it says what a transcript says.
+It inherits what QEMU inherits (:class:`supervisor.vm.layout.InheritedFd`) with the locks on it,
+greets on QMP and ends as QEMU ends. With ``--script FILE`` it says what a transcript says.
 """
 
-import fcntl
 import os
 import select
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from chronovisor_transcript.channel import Channel
@@ -116,19 +114,11 @@ def run_script(options: Options, term: Termination, script: Path) -> int:
 
 def wait(term: Termination, qmp: Channel, agent: Channel, timeout_s: float | None) -> None:
     """Wait for something to happen, and take what is said on either channel."""
-    readable, _, _ = select.select([term, qmp.readable, agent.readable], [], [], timeout_s)
+    waited = [term.fileno(), qmp.readable.fileno(), agent.readable.fileno()]
+    readable, _, _ = select.select(waited, [], [], timeout_s)
     for channel in (qmp, agent):
-        if channel.readable in readable:
+        if channel.readable.fileno() in readable:
             channel.serve()
-
-
-def hold(pidfile: str) -> int:
-    """Write and lock the pidfile as QEMU does; return the descriptor that holds the lock."""
-    descriptor = os.open(pidfile, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -139,16 +129,9 @@ def main(arguments: Sequence[str]) -> int:
         print("cannot set up guest memory 'pc.ram': Cannot allocate memory", file=sys.stderr)
         return 1
     term = Termination()
-    if options.console_log:
-        Path(options.console_log).touch(mode=0o600)
-    hold(options.pidfile)
-    try:
-        if ours[:1] == [SCRIPT]:
-            return run_script(options, term, Path(ours[1]))
-        return run_machine(options, term)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(options.pidfile)
+    if ours[:1] == [SCRIPT]:
+        return run_script(options, term, Path(ours[1]))
+    return run_machine(options, term)
 
 
 if __name__ == "__main__":
