@@ -49,7 +49,7 @@ def test_turns_come_in_the_order_of_submission_although_the_daemon_is_killed(
             assert len(qemu_pids(daemon.state_dir)) == 1
         daemon.run("kill", "a-third")
         assert daemon.wait_for("0-newcomer", "vm.stopped.v1")["data"]["outcome"] == "completed"
-        launched = [event for event in daemon.events("--type", "vm.launch-intended.v1")]
+        launched = daemon.events("--type", "vm.launch-intended.v1")
         assert [event["stream"] for event in launched] == [
             "vm/c-first",
             "vm/b-second",

@@ -1,0 +1,102 @@
+"""A VM that ended is launched again: by its restart policy, or by a client."""
+
+import signal
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Manifests
+from tests.e2e.daemon_process import Daemon, Json, qemu_pids, running
+
+pytestmark = pytest.mark.guest
+
+RESTART = '[restart]\npolicy = "on-failure"\nmax_restarts = {restarts}\nbackoff = "{backoff}"\n'
+
+
+def restarted(restarts: int, backoff: str) -> str:
+    return RESTART.format(restarts=restarts, backoff=backoff)
+
+
+def told(daemon: Daemon, vm_id: str, event_type: str) -> list[Json]:
+    events = daemon.events("--vm", vm_id, "--type", event_type)
+    return [event["data"] for event in events]
+
+
+def test_a_computation_that_fails_is_launched_again_until_its_policy_gives_up(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    manifest = manifests.shell("echo try; exit 3", restarted(2, "100ms"))
+    vm = daemon.submit(manifest, "--wait", codes=(1,))
+    assert (vm["phase"], vm["outcome"], vm["launch"]) == ("failed", "computation-failed", 3)
+    assert "not launched again after 2 restarts in 600 s" in vm["detail"]
+    assert (vm["restarts"], vm["restart_at"]) == (2, None)
+    assert vm["previous_launch"]["launch"] == 2
+    ends = told(daemon, vm["vm_id"], "vm.launch-ended.v1")
+    assert [(end["launch"], end["outcome"], end["restart"]) for end in ends] == [
+        (1, "computation-failed", 1),
+        (2, "computation-failed", 2),
+    ]
+    spawned = told(daemon, vm["vm_id"], "vm.qemu-spawned.v1")
+    assert [each["launch"] for each in spawned] == [1, 2, 3]
+    assert qemu_pids(daemon.state_dir) == []
+    for launch in ("1", "2", "3"):
+        log = daemon.run("console", vm["vm_id"], "--guest-log", "--launch", launch)
+        assert log.startswith("try")
+
+
+def test_what_a_client_stops_is_not_launched_again(daemon: Daemon, manifests: Manifests) -> None:
+    manifest = manifests.shell("exec sleep 1000", restarted(3, "100ms"))
+    vm_id = daemon.submit(manifest)["vm_id"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    daemon.run("stop", vm_id)
+    ended = daemon.wait_for(vm_id, "vm.stopped.v1")
+    assert ended["data"]["outcome"] == "stopped-by-client"
+    assert told(daemon, vm_id, "vm.launch-ended.v1") == []
+
+
+def test_a_stopped_vm_is_started_again_and_gives_its_result(
+    daemon: Daemon, manifests: Manifests, tmp_path: Path
+) -> None:
+    # Whoever is stopped in the middle has done nothing; the second time it is left alone.
+    script = 'sleep 4; echo "done" >"$CHRONOVISOR_RESULTS/answer"'
+    vm_id = daemon.submit(manifests.shell(script))["vm_id"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    daemon.run("kill", vm_id)
+    daemon.wait_for(vm_id, "vm.stopped.v1")
+    started = daemon.json("start", vm_id)
+    assert (started["outcome"], started["previous_launch"]["outcome"]) == (None, "killed-by-client")
+    assert daemon.json("start", vm_id)["phase"] in ("defined", "launching", "running")
+    daemon.wait_for(vm_id, "vm.stopped.v1", count=2)
+    vm = daemon.json("show", vm_id)
+    assert (vm["outcome"], vm["launch"], vm["exit_code"]) == ("completed", 2, 0)
+    daemon.run("result", vm_id, "-o", tmp_path / "result.tar")
+    assert b"done" in (tmp_path / "result.tar").read_bytes()
+    assert told(daemon, vm_id, "vm.start-ordered.v1") == [{"launch": 2}]
+
+
+def test_a_wait_for_the_next_launch_outlives_the_daemon(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    with running(daemon):
+        vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "5s")))["vm_id"]
+        due_ms = daemon.wait_for(vm_id, "vm.launch-ended.v1")["data"]["deadline_ms"]
+        daemon.end(signal.SIGKILL)
+        daemon.start()
+        assert daemon.json("show", vm_id)["phase"] == "backoff"
+        elapsed = daemon.wait_for(vm_id, "vm.backoff-elapsed.v1")
+        assert datetime.fromisoformat(elapsed["time"]).timestamp() * 1000 >= due_ms
+        daemon.wait_for(vm_id, "vm.failed.v1")
+        vm = daemon.json("show", vm_id)
+        assert len(told(daemon, vm_id, "vm.launch-ended.v1")) == 1
+    assert (vm["launch"], vm["outcome"]) == (2, "computation-failed")
+
+
+def test_a_stop_ends_the_wait_for_the_next_launch(daemon: Daemon, manifests: Manifests) -> None:
+    vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "1h")))["vm_id"]
+    daemon.wait_for(vm_id, "vm.launch-ended.v1")
+    assert daemon.json("stop", vm_id)["outcome"] == "stopped-by-client"
+    daemon.run("delete", vm_id)
+    daemon.wait_for(vm_id, "vm.deleted.v1")
+    assert not (daemon.state_dir / "vms" / vm_id).exists()
