@@ -45,15 +45,22 @@ def transcript(access: Access, *, vm_id: str, launch: int | None, as_json: bool)
       chronovisor transcript iris-1 --json > iris-1.ndjson
     """
     with reach(access) as daemon:
-        fetched = _fetch(daemon, vm_id, launch)
-        events = [event_json(event) for event in history(daemon, vm_id=vm_id)]
+        header, *entries = exported(daemon, vm_id, launch)
     if as_json:
-        print_json({"transcript": FORMAT, "vm_id": vm_id, "launch": fetched.launch})
-    for entry in merged(fetched.entries, events, fetched.launch):
+        print_json(header)
+    for entry in entries:
         if as_json:
             print_json(entry)
         else:
             click.echo(_line(entry))
+
+
+def exported(daemon: Daemon, vm_id: str, launch: int | None) -> list[Json]:
+    """Return the lines of an export: what it is of, then all that was said and decided."""
+    fetched = _fetch(daemon, vm_id, launch)
+    events = [event_json(event) for event in history(daemon, vm_id=vm_id)]
+    header = {"transcript": FORMAT, "vm_id": vm_id, "launch": fetched.launch}
+    return [header, *_merged(fetched.entries, events, fetched.launch)]
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -80,7 +87,7 @@ def _parsed(content: bytes) -> Iterator[Json]:
             continue  # the daemon's host lost power in the middle of it
 
 
-def merged(entries: tuple[Json, ...], events: list[Json], launch: int) -> list[Json]:
+def _merged(entries: tuple[Json, ...], events: list[Json], launch: int) -> list[Json]:
     """Return what was said and what was decided, in the order of their times."""
     decided = [
         {"at": event["time"], "event": event["type"], "data": event["data"]}

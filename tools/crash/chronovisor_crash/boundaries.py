@@ -218,7 +218,7 @@ def _read(scene: Scene) -> list[Record]:
 
 def _check_result(told: Told) -> None:
     if told.outcome is not v1.Outcome.COMPLETED:
-        raise Unsound(Outcome.WRONG, f"the computation ended as {told.outcome.name}")
+        raise Unsound(Outcome.WRONG, f"it ended as {told.outcome.name}: {told.detail}")
     if told.stdout != STDOUT:
         raise Unsound(Outcome.WRONG, f"the result is {told.stdout!r:.200}")
 

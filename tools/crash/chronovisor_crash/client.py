@@ -15,7 +15,7 @@ import msgspec
 from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
-from supervisor.cli.exits import Disconnected, ExitCode, Failure, Unreachable
+from supervisor.cli.exits import ExitCode, Failure, Unreachable
 from supervisor.cli.options import Access
 from supervisor.cli.watching import END_TYPES, follow
 from supervisor.vm import events as ev
@@ -23,6 +23,8 @@ from supervisor.vm import events as ev
 PATIENCE_S = 60.0
 """A computation takes some seconds, and the pause between two daemons one."""
 RETRY_S = 0.1
+AGAIN = "try again"
+"""Ends a refusal that is for now only: a VM is found again some time after the daemon serves."""
 VM_ID = "boundaries"
 SCRIPT = b"#!/bin/sh\necho the right result\n"
 STDOUT = b"the right result\n"
@@ -38,6 +40,7 @@ class Told(msgspec.Struct):
     artifact: str = ""
     vm_id: str = ""
     outcome: v1.Outcome = v1.Outcome.UNSPECIFIED
+    detail: str = ""
     stdout: bytes = b""
     deleted: bool = False
 
@@ -91,7 +94,7 @@ class Client:
 
     def _look_at_the_end(self, daemon: Daemon) -> None:
         vm = self._insist(lambda: daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=VM_ID)))
-        self.told.outcome = vm.outcome
+        self.told.outcome, self.told.detail = vm.outcome, vm.detail
         if vm.result is not None:
             self.told.stdout = self._insist(lambda: _stdout(daemon))
 
@@ -108,7 +111,9 @@ class Client:
         while True:
             try:
                 return action()
-            except (Disconnected, Unreachable):
+            except Failure as failure:
+                if not isinstance(failure, Unreachable) and AGAIN not in failure.message:
+                    raise
                 self._check_patience()
                 time.sleep(RETRY_S)
 
