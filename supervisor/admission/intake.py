@@ -28,8 +28,9 @@ from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.rules import check, check_idempotency_key, check_vm_id
 from supervisor.vm.spec import Manifest
 
-IN_FLIGHT_MAX = 256
-"""Submissions between decision and fsync; more would only queue behind the same disk."""
+IN_FLIGHT_MAX = 1024
+"""Submissions between decision and fsync, with manifests of at most 48 KiB each; a thousand clients
+may come at once, and more would only wait for the same disk."""
 
 
 class Intake(Enum):

@@ -63,7 +63,7 @@ def submit(
     ready = prepared(manifest)
     with reach(access) as daemon:
         for file in ready.uploads:
-            _upload(daemon, file)
+            upload(daemon, file)
         request = v1.SubmitComputationRequest(
             manifest=from_manifest(ready.manifest),
             idempotency_key=idempotency_key or secrets.token_hex(16),
@@ -82,7 +82,7 @@ def submit(
     _print_end(vm, as_json=as_json)
 
 
-def _upload(daemon: Daemon, file: Upload) -> None:
+def upload(daemon: Daemon, file: Upload) -> None:
     with byte_progress(f"uploading {file.path.name}", file.size) as report:
         daemon.call(daemon.stub.upload_artifact, _pieces(file, report), seconds=None)
 

@@ -111,8 +111,20 @@ class HostLife(RuleBasedStateMachine):
         self.slots.rebuild(self.states.values())
         for state in list(self.states.values()):
             if state.phase in (Phase.DEFINED, Phase.QUEUED):
-                ticket = state.ticket if state.phase is Phase.QUEUED else None
-                self.slots.enter(state.vm_id, ticket)
+                known = state.ticket if state.phase is Phase.QUEUED else None
+                ticket = self.slots.enter(state.vm_id, known)
+                if ticket not in (None, known):
+                    self._write(state, ev.Queued(1, ticket))
+
+    @rule()
+    def submit_as_the_daemon_dies(self) -> None:
+        """Taken, and nothing more than that is in the log."""
+        vm_id = f"vm-{len(self.states)}"
+        self.now_ms += 1
+        self.states[vm_id] = submitted(vm_id, self.now_ms)
+        self.waiting.append(vm_id)
+        self._fill()
+        self.kill_the_daemon()
 
     @precondition(lambda self: not self._granted())
     @rule(most=LIMITS)
@@ -227,6 +239,12 @@ def test_who_had_just_come_when_the_daemon_died_waits_behind_who_was_told_a_tick
     desk = Desk(1, *states)
     assert desk.having == ["first"]
     assert desk.line("early", "late") == [1, 2]
+
+
+def test_who_had_just_come_does_not_overtake_who_waits_for_the_slot_that_is_free() -> None:
+    desk = Desk(1, submitted("late", 30), queued("early", 20, ticket=1))
+    assert desk.having == ["early"]
+    assert desk.line("late") == [1]
 
 
 def test_tickets_count_and_not_the_order_in_which_vms_are_read() -> None:

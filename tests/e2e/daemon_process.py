@@ -38,6 +38,12 @@ class Daemon:
             **self.more_environment,
         }
 
+    @property
+    def pid(self) -> int:
+        """The daemon's own; it must be running."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, *options: str) -> None:
         self._process = self._serve(*options)
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""The last program before QEMU, run as the daemon runs it, in front of ones that show themselves."""
+"""The last program before QEMU, run as the daemon runs it, before programs that show themselves."""
 
 import os
 import resource

@@ -1,0 +1,143 @@
+"""What a daemon keeps private, and what its QEMUs cannot take, told by real runs."""
+
+import hashlib
+import os
+import resource
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Manifests
+from tests.e2e.daemon_process import Daemon
+
+pytestmark = pytest.mark.guest
+
+PUBLIC = ("log/checkpoint", "log/tile", "node_id")
+"""What auditors may be handed as it is. All of it lies in a private directory all the same."""
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS.fd")
+SMALLEST_FILE_LIMIT = 64 * 1024
+FLOOD = "yes 'a line of some length that nobody reads' | head -c 200000 >/dev/console; echo done"
+
+
+def test_nothing_in_a_state_directory_is_open_to_others(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    running = daemon.submit(manifests.shell("exec sleep 1000"))["vm_id"]
+    daemon.wait_for(running, "vm.computation-started.v1")
+    assert daemon.submit(manifests.shell("echo done"), "--wait")["outcome"] == "completed"
+    assert mode(daemon.state_dir) == 0o700
+    assert {path.stat().st_uid for path in (daemon.state_dir / "vms").rglob("*")} == {os.geteuid()}
+    open_to_others = {
+        str(path.relative_to(daemon.state_dir)): oct(mode(path))
+        for path in private(daemon.state_dir)
+        if mode(path) & 0o077 and not is_artifact(path, daemon.state_dir)
+    }
+    assert open_to_others == {}
+
+
+def private(root: Path) -> Iterator[Path]:
+    for path in root.rglob("*"):
+        name = str(path.relative_to(root))
+        if not any(name == public or name.startswith(f"{public}/") for public in PUBLIC):
+            yield path
+
+
+def is_artifact(path: Path, root: Path) -> bool:
+    """Artifacts are read-only for everyone; nobody else reaches the directories they lie in."""
+    return path.is_file() and root / "artifacts" in path.parents and mode(path) == 0o444
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_show_tells_who_runs_qemu_and_what_bounds_it(daemon: Daemon, manifests: Manifests) -> None:
+    vm_id = daemon.submit(manifests.shell("exec sleep 1000"))["vm_id"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    held = daemon.json("show", vm_id)["containment"]
+    assert held["user"] != "root"
+    assert held["limits"]["RLIMIT_CORE"] == "0"
+    assert ("memory.max" in held["limits"]) is (held["cgroup"] is not None)
+    assert f"QEMU runs as  {held['user']}\n" in daemon.run("show", vm_id)
+
+
+def test_a_guest_that_floods_its_console_while_no_daemon_runs_fills_no_disk(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    small = '[limits]\nresult_size = "4K"\nlog_size = "4K"\n'
+    vm_id = daemon.submit(manifests.shell(FLOOD, small))["vm_id"]
+    daemon.wait_for(vm_id, "vm.agent-ready.v1")
+    daemon.end(signal.SIGKILL)
+    launch = daemon.state_dir / "vms" / vm_id / "launch-1"
+    while not (launch / "results.img").read_bytes().startswith(b"CHRONOVISOR-RESULT"):
+        os.sched_yield()
+    assert (launch / "console.log").stat().st_size == SMALLEST_FILE_LIMIT
+    daemon.start()
+    daemon.wait_for(vm_id, "vm.stopped.v1")
+    assert daemon.json("show", vm_id)["outcome"] == "completed"
+
+
+def test_a_daemon_without_descriptors_fails_the_launch_and_lives_on(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    before = manifests.shell("echo before")
+    assert daemon.submit(before, "--wait")["outcome"] == "completed"
+    with few_descriptors(daemon.pid):
+        vm = daemon.submit(before, "--wait", codes=(1,))
+    assert vm["outcome"] == "qemu-failed-to-start"
+    assert "Too many open files" in vm["detail"]
+    assert daemon.submit(before, "--wait")["outcome"] == "completed"
+    assert "intact" in daemon.run("log", "verify")
+
+
+@contextmanager
+def few_descriptors(pid: int) -> Iterator[None]:
+    """Leave a process room for a client or two, and for no launch."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    greatest = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (greatest + 4, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(not OVMF_CODE.exists(), reason="OVMF is not installed: apt-get install ovmf")
+def test_a_vm_keeps_its_own_firmware_variables_over_its_launches(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    firmware = f'firmware = {{path = "{OVMF_CODE}"}}\nfirmware_vars = {{path = "{OVMF_VARS}"}}\n'
+    vm = daemon.submit(manifests.shell("echo done", firmware), "--wait")
+    assert vm["outcome"] == "completed"
+    own = daemon.state_dir / "vms" / vm["vm_id"] / "firmware-vars.fd"
+    template, after_first = digest(OVMF_VARS), digest(own)
+    assert after_first != template, "the firmware wrote its variables"
+    daemon.run("start", vm["vm_id"])
+    daemon.wait_for(vm["vm_id"], "vm.stopped.v1", count=2)
+    intents = [e for e in daemon.events() if e["type"] == "vm.launch-intended.v1"]
+    pinned = [intent["data"]["images"]["firmware_vars"]["sha256"] for intent in intents]
+    assert pinned == [template, after_first]
+    daemon.run("delete", vm["vm_id"])
+    daemon.wait_for(vm["vm_id"], "vm.deleted.v1")
+    assert not own.exists()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can choose")
+def test_a_qemu_user_that_is_missing_keeps_the_daemon_from_starting(
+    stopped_daemon: Daemon,
+) -> None:
+    code, said = stopped_daemon.serve_and_fail("--qemu-user", "no-such-user")
+    assert code == 7
+    assert "run: useradd --system" in said
+    assert len(said.splitlines()) == 1

@@ -1,0 +1,59 @@
+"""Guests that hang, and guests that sleep."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Manifests
+from tests.e2e.daemon_process import Daemon
+
+pytestmark = pytest.mark.guest
+
+ARM_WATCHDOG = r"""
+# This kernel has no driver for the i6300esb, so its registers are written one by one
+# (Intel 6300ESB I/O Controller Hub, chapter 16): two stages of half a second, then on.
+device=$(dirname $(grep -l 0x25ab /sys/bus/pci/devices/*/device))
+echo 1 >$device/enable
+base=$(head -n 1 $device/resource | cut -d " " -f 1)
+stage() {
+    devmem $((base + 12)) 16 0x80
+    devmem $((base + 12)) 16 0x86
+    devmem $((base + $1)) 32 500
+}
+stage 0
+stage 4
+printf '\002' | dd of=$device/config bs=1 seek=104 conv=notrunc
+exec sleep 1000
+"""
+
+
+def wake(monitor: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as human:
+        human.settimeout(60)
+        human.connect(str(monitor))
+        while b"(qemu)" not in human.recv(4096):
+            pass
+        human.sendall(b"system_wakeup\n")
+        while b"(qemu)" not in human.recv(4096):
+            pass
+
+
+def test_a_guest_that_does_not_feed_its_watchdog_is_hung(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    vm = daemon.submit(manifests.shell(ARM_WATCHDOG, "watchdog = true\n"), "--wait", codes=(1,))
+    assert (vm["phase"], vm["outcome"]) == ("failed", "guest-hung")
+    assert vm["detail"] == "the guest did not feed its watchdog"
+
+
+def test_a_guest_that_sleeps_is_running_and_says_so(daemon: Daemon, manifests: Manifests) -> None:
+    vm_id = daemon.submit(manifests.shell("echo mem >/sys/power/state"))["vm_id"]
+    daemon.wait_for(vm_id, "vm.guest-suspended.v1")
+    asleep = daemon.json("show", vm_id)
+    assert (asleep["phase"], asleep["suspended_since"] is None) == ("running", False)
+    wake(daemon.state_dir / "vms" / vm_id / "launch-1" / "monitor.sock")
+    daemon.wait_for(vm_id, "vm.guest-woke.v1")
+    daemon.wait_for(vm_id, "vm.stopped.v1")
+    vm = daemon.json("show", vm_id)
+    assert (vm["outcome"], vm["suspended_since"]) == ("completed", None)
