@@ -83,6 +83,11 @@ class Daemon:
         """Signal the daemon and wait for it; return its exit code."""
         assert self._process is not None
         self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for a daemon that ends by itself; return its exit code."""
+        assert self._process is not None
         code = self._process.wait(COMMAND_S)
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -95,6 +100,16 @@ class Daemon:
             self.end(signal.SIGKILL)
         for pidfile in self.state_dir.glob("vms/*/*/qemu.pid"):
             kill_holder(pidfile)
+
+    def begin(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        """Start a client command that is to outlive the daemon."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "supervisor", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self.environment,
+            text=True,
+        )
 
     def run(self, *arguments: str | Path, codes: tuple[int, ...] = (0,)) -> str:
         """Run a client command; return its standard output."""

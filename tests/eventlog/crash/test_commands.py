@@ -104,5 +104,5 @@ def test_a_wrong_argument_is_refused(argument: list[str]) -> None:
 
 def test_every_layer_has_a_command() -> None:
     commands = {path.name for path in COMMANDS.iterdir() if path.is_file()}
-    assert commands == {"all", *KINDS}
+    assert commands == {"all", "boundaries", *KINDS}
     assert all(shutil.which(COMMANDS / name) for name in commands)
