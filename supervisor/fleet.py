@@ -30,7 +30,7 @@ from supervisor.vm.commands import CommandDenied, Stop
 from supervisor.vm.effects import Effect, Reattach, Reserve
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.spec import Manifest
-from supervisor.vm.state import ENDED, VmState
+from supervisor.vm.state import ALIVE, ENDED, VmState
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Fleet:
     async def leave(self) -> None:
         """Take no more work, and record the end; VMs live on."""
         self.admission.intake = Intake.CLOSED
-        left = sum(1 for state in self.registry.states() if state.phase not in ENDED)
+        left = sum(1 for state in self.registry.states() if state.phase in ALIVE)
         await self.record(DaemonStopped(StopReason.SIGNAL, left))
 
     async def stop_vms(self) -> None:

@@ -104,3 +104,14 @@ def test_a_key_whose_vm_was_deleted_is_answered_for_what_it_is(
     refusal = daemon.run("submit", manifest, "--idempotency-key", "nightly", "--json", codes=(4,))
     assert f"was taken before, and its VM {vm['vm_id']!r} was deleted" in refusal
     assert "submit with a new key" in refusal
+
+
+def test_who_waits_is_not_counted_among_the_vms_that_are_left_running(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    with running(stopped_daemon, *ONE) as daemon:
+        submit_sleepers(daemon, manifests, "first", "second")
+        daemon.end()
+        daemon.start(*ONE)
+        (stopped,) = daemon.events("--type", "host.daemon-stopped.v1")
+        assert stopped["data"]["vms_left_running"] == 1
