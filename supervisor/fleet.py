@@ -112,8 +112,10 @@ class Fleet:
         self._life = Cause(record.event_id, record.event_id)
         for note in notes:
             await self.record(note)
-        self.reservations.rebuild(world.vms.values())
         attended = [state for vm_id, state in world.vms.items() if vm_id not in set_aside]
+        aside = [state for vm_id, state in world.vms.items() if vm_id in set_aside]
+        # Who is set aside keeps the slot and ports of a QEMU, and has no use for a turn.
+        self.reservations.rebuild([*attended, *(each for each in aside if each.phase in ALIVE)])
         self._recovery = Recovery(self._sought(attended))
         for state in attended:
             self._start_actor(self.registry.add(state), self._life)

@@ -115,3 +115,18 @@ def test_who_waits_is_not_counted_among_the_vms_that_are_left_running(
         daemon.start(*ONE)
         (stopped,) = daemon.events("--type", "host.daemon-stopped.v1")
         assert stopped["data"]["vms_left_running"] == 1
+
+
+def test_who_is_set_aside_keeps_its_slot_and_takes_no_turn(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    with running(stopped_daemon, *ONE) as daemon:
+        submit_sleepers(daemon, manifests, "first", "second", "third")
+        daemon.end()
+        daemon.start(*ONE, "--set-aside", "first", "--set-aside", "second")
+        assert shown(daemon, "third") == ("queued", 1)
+        assert len(qemu_pids(daemon.state_dir)) == 1
+        daemon.end()
+        daemon.start(*ONE, "--set-aside", "second")
+        daemon.run("kill", "first")
+        daemon.wait_for("third", "vm.guest-started.v1")
