@@ -4,7 +4,6 @@ from supervisor.config import Capacity, Networking
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.spec import Manifest, NetworkMode
 
-
 NOT_GIVEN = (
     'network.mode: this host gives no guest an unrestricted network; take mode "restricted", '
     "or ask its operator for serve --allow-unrestricted-network"
