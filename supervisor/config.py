@@ -55,8 +55,15 @@ FORWARD_PORTS = PortRange(20_000, 20_999)
 """Below the ports that Linux hands out by itself (32768-60999), above those of known services."""
 
 
+class Networking(Enum):
+    """What manifests may ask for: guests that are only reached, or that reach the host too."""
+
+    RESTRICTED = "restricted"
+    UNRESTRICTED = "unrestricted"
+
+
 class Capacity(msgspec.Struct, frozen=True):
-    """What all VMs may have together.
+    """What VMs may have, all together and of the network.
 
     ``max_vms`` counts every VM that was not deleted, ``max_vms_per_principal`` those that one
     principal submitted; None for no such limit.
@@ -66,13 +73,7 @@ class Capacity(msgspec.Struct, frozen=True):
     max_vms: int = MAX_VMS
     max_vms_per_principal: int | None = None
     forward_ports: PortRange = FORWARD_PORTS
-
-
-class Networking(Enum):
-    """What manifests may ask for: guests that are only reached, or that reach the host too."""
-
-    RESTRICTED = "restricted"
-    UNRESTRICTED = "unrestricted"
+    networking: Networking = Networking.RESTRICTED
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -92,7 +93,6 @@ class Config(msgspec.Struct, frozen=True):
     set_aside: frozenset[str] = frozenset()
     qemu_user: str | None = None
     capacity: Capacity = Capacity()
-    networking: Networking = Networking.RESTRICTED
     fault_plan: Path | None = None
 
 

@@ -178,7 +178,7 @@ class Daemon:
         )
 
     def _check(self, manifest: Manifest) -> None:
-        check_network(manifest, self._config)
+        check_network(manifest, self._config.capacity)
         check_inputs(manifest, self._store, self._catalogue)
 
     def _host(self, vm_id: str) -> Host:

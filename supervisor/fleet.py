@@ -30,7 +30,7 @@ from supervisor.vm.commands import CommandDenied, Stop
 from supervisor.vm.effects import Effect, Reattach, Reserve
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.spec import Manifest
-from supervisor.vm.state import ENDED, VmState
+from supervisor.vm.state import ALIVE, ENDED, VmState
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +112,10 @@ class Fleet:
         self._life = Cause(record.event_id, record.event_id)
         for note in notes:
             await self.record(note)
-        self.reservations.rebuild(world.vms.values())
         attended = [state for vm_id, state in world.vms.items() if vm_id not in set_aside]
+        aside = [state for vm_id, state in world.vms.items() if vm_id in set_aside]
+        # Who is set aside keeps the slot and ports of a QEMU, and has no use for a turn.
+        self.reservations.rebuild([*attended, *(each for each in aside if each.phase in ALIVE)])
         self._recovery = Recovery(self._sought(attended))
         for state in attended:
             self._start_actor(self.registry.add(state), self._life)
@@ -148,7 +150,7 @@ class Fleet:
     async def leave(self) -> None:
         """Take no more work, and record the end; VMs live on."""
         self.admission.intake = Intake.CLOSED
-        left = sum(1 for state in self.registry.states() if state.phase not in ENDED)
+        left = sum(1 for state in self.registry.states() if state.phase in ALIVE)
         await self.record(DaemonStopped(StopReason.SIGNAL, left))
 
     async def stop_vms(self) -> None:

@@ -12,8 +12,8 @@ from supervisor.vm.qemu_argv import FORWARD_ADDRESS
 from supervisor.vm.spec import Forward
 
 
-class PortUnavailable(Exception):
-    """A forward cannot have its port; the message names the port and says why."""
+class NetworkUnavailable(Exception):
+    """A launch cannot have the network that it needs; the message says why, and names a port."""
 
 
 class HostPorts:
@@ -25,7 +25,7 @@ class HostPorts:
         self._next = ports.low
 
     def choose(self, forwards: Sequence[Forward], held: Collection[int]) -> tuple[int, ...]:
-        """Return a port for each forward, none of them ``held``. Raises PortUnavailable."""
+        """Return a port for each forward, none of them ``held``. Raises NetworkUnavailable."""
         chosen = {
             index: self._asked_for(forward.host_port, held)
             for index, forward in enumerate(forwards)
@@ -38,11 +38,11 @@ class HostPorts:
 
     def _asked_for(self, port: int, held: Collection[int]) -> int:
         if port not in self._ports:
-            raise PortUnavailable(f"host port {port} is not one of {self._ports}")
+            raise NetworkUnavailable(f"host port {port} is not one of {self._ports}")
         if port in held:
-            raise PortUnavailable(f"host port {port} is held by another VM")
+            raise NetworkUnavailable(f"host port {port} is held by another VM")
         if not self._can_listen(port):
-            raise PortUnavailable(f"another program listens on host port {port}")
+            raise NetworkUnavailable(f"another program listens on host port {port}")
         return port
 
     def _any(self, held: Collection[int]) -> int:
@@ -53,7 +53,7 @@ class HostPorts:
             if port not in held and self._can_listen(port):
                 self._next = port + 1
                 return port
-        raise PortUnavailable(f"none of the host ports {self._ports} is free")
+        raise NetworkUnavailable(f"none of the host ports {self._ports} is free")
 
 
 def can_listen(port: int) -> bool:

@@ -1,22 +1,26 @@
 """Whether a network is given that a manifest asks for: the operator's word, not the client's."""
 
-from supervisor.config import Config, Networking
+from supervisor.config import Capacity, Networking
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.spec import Manifest, NetworkMode
 
+NOT_GIVEN = (
+    'network.mode: this host gives no guest an unrestricted network; take mode "restricted", '
+    "or ask its operator for serve --allow-unrestricted-network"
+)
 
-def check_network(manifest: Manifest, config: Config) -> None:
+
+def is_given(mode: NetworkMode, capacity: Capacity) -> bool:
+    """Whether a guest may have this network; an unrestricted one reaches the host's loopback."""
+    return mode is not NetworkMode.USER or capacity.networking is Networking.UNRESTRICTED
+
+
+def check_network(manifest: Manifest, capacity: Capacity) -> None:
     """Raise CommandDenied for a network that this host does not give."""
     network = manifest.network
-    unrestricted = config.networking is Networking.UNRESTRICTED
-    if network.mode is NetworkMode.USER and not unrestricted:
-        # An unrestricted guest reaches every service on the host's loopback.
-        detail = (
-            "network.mode: this host gives no guest an unrestricted network; take mode "
-            '"restricted", or ask its operator for serve --allow-unrestricted-network'
-        )
-        raise CommandDenied(DenyReason.PERMISSION_DENIED, detail)
-    ports = config.capacity.forward_ports
+    if not is_given(network.mode, capacity):
+        raise CommandDenied(DenyReason.PERMISSION_DENIED, NOT_GIVEN)
+    ports = capacity.forward_ports
     outside = tuple(
         FieldViolation(
             f"network.forwards[{index}].host_port", f"got {forward.host_port}; it takes {ports}"

@@ -6,11 +6,13 @@ import msgspec
 import trio
 
 from supervisor.actor import Report
-from supervisor.admission.forwarding import HostPorts, PortUnavailable
+from supervisor.admission.forwarding import HostPorts, NetworkUnavailable
+from supervisor.admission.network import NOT_GIVEN, is_given
 from supervisor.admission.slots import Slots
 from supervisor.config import Capacity
 from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
+from supervisor.vm.spec import Network
 from supervisor.vm.state import VmState
 
 
@@ -19,6 +21,7 @@ class Reservations:
 
     def __init__(self, capacity: Capacity, can_listen: Callable[[int], bool]) -> None:
         self._slots = Slots(capacity.max_running)
+        self._capacity = capacity
         self._ports = HostPorts(capacity.forward_ports, can_listen)
         self._moves: dict[str, trio.Event] = {}
 
@@ -52,15 +55,18 @@ class Reservations:
         claim = self._slots.claims.get(vm_id)
         if claim is None:
             return None
-        if len(claim.host_ports) == len(order.forwards):
-            return ob.Reserved(order.launch, claim.host_ports)
         try:
-            ports = self._ports.choose(order.forwards, self._held_ports())
-        except PortUnavailable as why:
+            ports = claim.host_ports or self._choose_ports(order.network)
+        except NetworkUnavailable as why:
             self._wake(self._slots.release(vm_id))
             return ob.ReservationRefused(order.launch, str(why))
         self._slots.claims[vm_id] = msgspec.structs.replace(claim, host_ports=ports)
         return ob.Reserved(order.launch, ports)
+
+    def _choose_ports(self, network: Network) -> tuple[int, ...]:
+        if not is_given(network.mode, self._capacity):
+            raise NetworkUnavailable(NOT_GIVEN)  # it was, when the computation was taken
+        return self._ports.choose(network.forwards, self._held_ports())
 
     def _held_ports(self) -> set[int]:
         return {port for claim in self._slots.claims.values() for port in claim.host_ports}

@@ -65,7 +65,7 @@ _OPTIONS = (
 
 
 def capacity_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command be told its ``capacity`` and ``networking``."""
+    """Let a command be told its ``capacity``."""
 
     @wraps(command)
     def told(
@@ -77,10 +77,15 @@ def capacity_options(command: Callable[..., Any]) -> Callable[..., Any]:
         allow_unrestricted_network: bool,
         **options: object,
     ) -> object:
-        capacity = Capacity(max_running, max_vms, max_vms_per_principal, forward_ports)
         unrestricted = allow_unrestricted_network
-        networking = Networking.UNRESTRICTED if unrestricted else Networking.RESTRICTED
-        return command(*arguments, capacity=capacity, networking=networking, **options)
+        capacity = Capacity(
+            max_running,
+            max_vms,
+            max_vms_per_principal,
+            forward_ports,
+            Networking.UNRESTRICTED if unrestricted else Networking.RESTRICTED,
+        )
+        return command(*arguments, capacity=capacity, **options)
 
     with_options: Callable[..., Any] = told
     for option in reversed(_OPTIONS):

@@ -28,7 +28,6 @@ from supervisor.config import (
     Address,
     Capacity,
     Config,
-    Networking,
     default_catalogue,
 )
 
@@ -89,7 +88,6 @@ def serve(
     qemu_user: str | None,
     set_aside: tuple[str, ...],
     capacity: Capacity,
-    networking: Networking,
     stop_vms: bool,
     fault_plan: Path | None,
     as_json: bool,
@@ -112,7 +110,6 @@ def serve(
         set_aside=frozenset(set_aside),
         qemu_user=qemu_user,
         capacity=capacity,
-        networking=networking,
         fault_plan=fault_plan,
     )
     _run(config, as_json=as_json)

@@ -228,6 +228,8 @@ def _forward(forward: v1.HostForward) -> str:
 
 
 def _progress_or_end(vm: v1.Vm) -> str:
+    if vm.phase is v1.Phase.BACKOFF and vm.previous_launch is not None:
+        return f"after {word(vm.previous_launch.outcome)}"
     if vm.queue_position:
         return f"queue position {vm.queue_position}"
     return word(vm.outcome) or _progress(vm)[:PROGRESS_WIDTH]

@@ -1,8 +1,9 @@
 """The last program before QEMU: gives up what QEMU must not have, then becomes QEMU.
 
-A script for the bare interpreter, so that it is gone again within milliseconds. Its PID, its start
-time and its descriptors stay QEMU's, and so does the record lock that it takes on the pidfile
-(fcntl(2): kept by execve(2)), so that QEMU needs no path to a pidfile of its own:
+A script for the bare interpreter that imports only what is built in or small, so that it is gone
+again within milliseconds: every launch waits for it. Its PID, its start time and its descriptors
+stay QEMU's, and so does the record lock that it takes on the pidfile (fcntl(2): kept by execve(2)),
+so that QEMU needs no path to a pidfile of its own:
 
     launcher.py ORDER... -- QEMU ARGUMENT...
 
@@ -15,14 +16,9 @@ Orders are carried out one after another, and QEMU runs only after all of them.
 """
 
 import fcntl
-import os
+import posix
 import resource
-import signal
 import sys
-from collections.abc import Callable
-
-FAILED = 1
-"""The exit code; one sentence on stderr says why."""
 
 
 def main(words: list[str]) -> None:
@@ -33,11 +29,9 @@ def main(words: list[str]) -> None:
         for order in words[:end]:
             name, _, value = order.partition("=")
             ORDERS[name](value)
-        # The interpreter ignores both. QEMU deals with the first itself; a write beyond the limit
-        # on files must fail, not kill.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        os.execv(program[0], program)
+        # The interpreter ignores SIGPIPE, as QEMU does itself, and SIGXFSZ, so that a write beyond
+        # the limit on files fails and does not kill.
+        posix.execv(program[0], program)
     except OSError as error:
         sys.exit(f"QEMU ({program[0]}) cannot be started: {error}")
 
@@ -49,8 +43,8 @@ def _enter(procs: str) -> None:
 
 def _lock(descriptor: str) -> None:
     fcntl.lockf(int(descriptor), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.ftruncate(int(descriptor), 0)
-    os.pwrite(int(descriptor), b"%d\n" % os.getpid(), 0)
+    posix.ftruncate(int(descriptor), 0)
+    posix.pwrite(int(descriptor), b"%d\n" % posix.getpid(), 0)
 
 
 def _limit(order: str) -> None:
@@ -64,12 +58,12 @@ def _limit(order: str) -> None:
 def _become(order: str) -> None:
     user, group, groups = order.split(":")
     # Root once and never again: with the last root user ID the capabilities go as well.
-    os.setgroups([int(number) for number in groups.split(",") if number])
-    os.setresgid(int(group), int(group), int(group))
-    os.setresuid(int(user), int(user), int(user))
+    posix.setgroups([int(number) for number in groups.split(",") if number])
+    posix.setresgid(int(group), int(group), int(group))
+    posix.setresuid(int(user), int(user), int(user))
 
 
-ORDERS: dict[str, Callable[[str], None]] = {
+ORDERS = {
     "cgroup": _enter,
     "pidfile": _lock,
     "limit": _limit,

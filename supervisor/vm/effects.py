@@ -6,7 +6,7 @@ import msgspec
 
 from supervisor.vm.bounds import QemuBounds
 from supervisor.vm.observations import LaunchImages, ProcessIdentity, TimerKind
-from supervisor.vm.spec import Forward, Manifest
+from supervisor.vm.spec import Manifest, Network
 
 
 class QmpCommand(Enum):
@@ -28,14 +28,14 @@ class ProcessSignal(Enum):
 
 
 class Reserve(msgspec.Struct, frozen=True):
-    """Wait for the VM's turn to launch, and have host ports chosen for its forwards.
+    """Wait for the VM's turn to launch, and have host ports chosen for its network.
 
     -> Reserved | ReservationRefused; before it Queued, where others have their turn first and the
     log says no ``ticket``.
     """
 
     launch: int
-    forwards: tuple[Forward, ...]
+    network: Network
     ticket: int | None = None
 
 

@@ -3,7 +3,7 @@
 from supervisor.vm import events as ev
 from supervisor.vm.changed import changed, with_launch
 from supervisor.vm.observations import TimerKind
-from supervisor.vm.relaunching import is_followed
+from supervisor.vm.relaunching import may_be_followed
 from supervisor.vm.state import (
     ALIVE,
     Desired,
@@ -61,7 +61,7 @@ def evolve_end(state: VmState, event: EndEvent) -> VmState:
 
 def _ending(state: VmState, event: ev.StopOrdered | ev.StopEscalated) -> VmState:
     if isinstance(event, ev.StopOrdered):
-        followed = is_followed(state.manifest.restart, event.outcome)
+        followed = may_be_followed(state.manifest.restart, event.outcome)
         return changed(
             state,
             phase=Phase.STOPPING,

@@ -21,7 +21,7 @@ BeforeLaunch = (
 def begin_launch(state: VmState) -> tuple[fx.Effect, ...]:
     """Return what begins the next launch: the one before is let go of, and a turn is waited for."""
     ticket = state.ticket if state.phase is Phase.QUEUED else None
-    turn = fx.Reserve(state.next_launch, state.manifest.network.forwards, ticket)
+    turn = fx.Reserve(state.next_launch, state.manifest.network, ticket)
     return (*release(state), turn)
 
 

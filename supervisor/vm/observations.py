@@ -116,7 +116,7 @@ class Reserved(msgspec.Struct, frozen=True):
 
 
 class ReservationRefused(msgspec.Struct, frozen=True):
-    """A host port that the launch needs cannot be had."""
+    """The network that the launch needs cannot be had."""
 
     launch: int
     detail: str

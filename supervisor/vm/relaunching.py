@@ -7,17 +7,27 @@ from supervisor.vm.events import Outcome
 from supervisor.vm.outcomes import IN_GOOD_ORDER
 from supervisor.vm.spec import RestartOn, RestartPolicy
 
+ORDERED = frozenset({Outcome.STOPPED_BY_CLIENT, Outcome.KILLED_BY_CLIENT, Outcome.TTL_EXPIRED})
+"""Ends that are the last word whatever the policy says."""
+
+
+def may_be_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
+    """Return whether another launch may follow on one that is to end like this.
+
+    What the results disk holds may still make a failure of a success, or the reverse.
+    """
+    return policy.policy is not RestartOn.NEVER and outcome not in ORDERED
+
 
 def is_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
     """Return whether the policy has another launch follow on one that ended like this."""
-    failed = outcome not in IN_GOOD_ORDER
     match policy.policy:
         case RestartOn.NEVER:
             return False
         case RestartOn.FAILURE:
-            return failed
+            return outcome not in IN_GOOD_ORDER
         case RestartOn.ALWAYS:
-            return failed or outcome is Outcome.COMPLETED
+            return outcome not in ORDERED
 
 
 def backoff_ms(policy: RestartPolicy, restart: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.admission.forwarding import HostPorts, PortUnavailable, can_listen
+from supervisor.admission.forwarding import HostPorts, NetworkUnavailable, can_listen
 from supervisor.config import PortRange
 from supervisor.vm.spec import Forward
 
@@ -37,7 +37,7 @@ def test_ports_are_as_asked_for_or_free_ones_of_the_range(
     desk = HostPorts(RANGE, lambda port: port not in strangers)
     try:
         chosen = desk.choose(forwards(*asked), held)
-    except PortUnavailable:
+    except NetworkUnavailable:
         assert not possible
     else:
         assert len(chosen) == len(asked)
@@ -56,12 +56,12 @@ def test_ports_are_as_asked_for_or_free_ones_of_the_range(
 )
 def test_a_port_that_cannot_be_had_is_named_with_the_reason(port: int, why: str) -> None:
     desk = HostPorts(RANGE, lambda port: port != 102)
-    with pytest.raises(PortUnavailable, match=why):
+    with pytest.raises(NetworkUnavailable, match=why):
         desk.choose(forwards(port), {101})
 
 
 def test_a_range_without_a_free_port_is_named() -> None:
-    with pytest.raises(PortUnavailable, match="none of the host ports 100-109 is free"):
+    with pytest.raises(NetworkUnavailable, match="none of the host ports 100-109 is free"):
         HostPorts(RANGE, nobody_listens).choose(forwards(None), set(range(100, 110)))
 
 
@@ -80,7 +80,7 @@ def stranger() -> Iterator[int]:
 def test_a_port_that_a_stranger_listens_on_is_passed_over(stranger: int) -> None:
     assert can_listen(stranger) is False
     desk = HostPorts(PortRange(stranger, stranger), can_listen)
-    with pytest.raises(PortUnavailable):
+    with pytest.raises(NetworkUnavailable):
         desk.choose(forwards(None), ())
 
 

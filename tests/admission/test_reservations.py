@@ -65,7 +65,7 @@ class Vm:
     async def _reserve(self) -> None:
         state = self.state
         ticket = state.ticket if state.phase is Phase.QUEUED else None
-        order = fx.Reserve(state.next_launch, state.manifest.network.forwards, ticket)
+        order = fx.Reserve(state.next_launch, state.manifest.network, ticket)
         with self._asking:
             await self._desk.reservations.reserve(state.vm_id, order, self._hear)
 
@@ -246,3 +246,13 @@ async def test_a_vm_that_waits_for_its_restart_holds_nothing() -> None:
         vm.ask()
         await wait_all_tasks_blocked()
         assert vm.heard[1:] == [ob.Queued(2, 2)]
+
+
+async def test_a_network_that_is_not_given_any_more_is_refused_at_the_launch() -> None:
+    unrestricted = msgspec.structs.replace(MANIFEST, network=Network(NetworkMode.USER))
+    async with desk() as open_desk:
+        vm = open_desk.take("a", unrestricted)
+        await wait_all_tasks_blocked()
+        (refused,) = vm.heard
+        assert isinstance(refused, ob.ReservationRefused)
+        assert "serve --allow-unrestricted-network" in refused.detail

@@ -21,7 +21,7 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from eventlog.checkpoint import open_checkpoint
 from eventlog.note import parse_verifier
 from supervisor.api.asyncio_bridge import CallBounds
-from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Stop
+from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.state import Phase
 from tests.api.conftest import TOKEN, Served, ask, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
@@ -190,6 +190,7 @@ async def test_a_list_that_cannot_be_made_names_the_field(
         (lambda stub: stub.stop_vm(v1.StopVmRequest(vm_id="a")), Stop()),
         (lambda stub: stub.stop_vm(v1.StopVmRequest(vm_id="a", grace_ms=0)), Stop(0)),
         (lambda stub: stub.stop_vm(v1.StopVmRequest(vm_id="a", grace_ms=600_000)), Stop(600_000)),
+        (lambda stub: stub.start_vm(v1.StartVmRequest(vm_id="a")), Start()),
         (lambda stub: stub.kill_vm(v1.KillVmRequest(vm_id="a")), Kill()),
         (lambda stub: stub.pause_vm(v1.PauseVmRequest(vm_id="a")), Pause()),
         (lambda stub: stub.resume_vm(v1.ResumeVmRequest(vm_id="a")), Resume()),

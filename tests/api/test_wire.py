@@ -191,6 +191,32 @@ def test_a_vm_that_ran_shows_all_that_is_known_of_it() -> None:
     assert vm.result == v1.Result(sha256="e" * 64, size=7)
 
 
+def test_a_vm_that_is_to_be_launched_again_says_when_and_after_what() -> None:
+    vm = wire.from_state(
+        a_state(
+            phase=state.Phase.BACKOFF,
+            launch=a_launch(),
+            deadlines={TimerKind.BACKOFF: 1_700_000_004_000},
+            restarts_ms=(1_700_000_002_000,),
+            previous=state.PreviousLaunch(
+                2, events.Outcome.LOST_BY_REBOOT, "oh", 1_700_000_002_000
+            ),
+        )
+    )
+    assert vm.restart_at is not None
+    assert (vm.restart_at.timestamp(), vm.restarts, vm.pid) == (1_700_000_004, 1, None)
+    assert vm.previous_launch is not None
+    assert vm.previous_launch.outcome is v1.Outcome.LOST_BY_REBOOT
+    assert (vm.previous_launch.launch, vm.previous_launch.detail) == (2, "oh")
+
+
+def test_a_guest_that_sleeps_says_since_when() -> None:
+    launch = a_launch(suspended_since_ms=1_700_000_002_000)
+    vm = wire.from_state(a_state(phase=state.Phase.RUNNING, launch=launch))
+    assert vm.suspended_since is not None
+    assert vm.suspended_since.timestamp() == 1_700_000_002
+
+
 def test_a_running_vm_has_a_pid_and_a_deadline_and_may_be_silent() -> None:
     vm = wire.from_state(
         a_state(

@@ -187,6 +187,7 @@ def test_a_follower_outlives_its_daemon_and_misses_nothing(state_dir: Path) -> N
 @pytest.mark.parametrize(
     ("order", "told"),
     [
+        ("start", "vm-1 is stopped\n"),
         ("kill", "vm-1 is stopped\n"),
         ("stop", "vm-1 is stopped\n"),
         ("pause", "a pause of vm-1 is ordered\n"),

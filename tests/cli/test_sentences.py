@@ -50,6 +50,11 @@ def test_every_type_of_event_has_a_sentence() -> None:
             "the result is stored, 2.0 KiB, sha256 abababababab",
         ),
         ("vm.failed.v1", {"outcome": "qemu-crashed", "detail": "oh"}, "failed, qemu-crashed: oh"),
+        (
+            "vm.launch-ended.v1",
+            {"launch": 1, "outcome": "qemu-crashed", "detail": "signal 11"},
+            "launch 1 ended, qemu-crashed: signal 11; the next begins at ?",
+        ),
         ("vm.gone-fishing.v9", {"a": 1}, '{"a": 1}'),
     ],
 )

@@ -96,6 +96,16 @@ def test_following_with_json_ends_with_the_vm(peer: Peer, run: Run, iris: Path) 
     assert json.loads(lines[-1])["outcome"] == "completed"
 
 
+def test_a_vm_that_was_started_again_is_followed_to_its_last_end(
+    peer: Peer, run: Run, iris: Path
+) -> None:
+    iris.write_text(iris.read_text().replace('"iris"', '"twice"'))
+    lines = run("submit", str(iris), "--follow", "--json").stdout.splitlines()
+
+    types = [json.loads(line)["type"] for line in lines[:-1]]
+    assert types[-3:] == ["vm.stopped.v1", "vm.start-ordered.v1", "vm.stopped.v1"]
+
+
 def test_a_key_makes_two_submissions_one(peer: Peer, run: Run, iris: Path) -> None:
     first, second = (
         json.loads(run("submit", str(iris), "--idempotency-key", "k", "--json").stdout)

@@ -104,3 +104,29 @@ def test_a_key_whose_vm_was_deleted_is_answered_for_what_it_is(
     refusal = daemon.run("submit", manifest, "--idempotency-key", "nightly", "--json", codes=(4,))
     assert f"was taken before, and its VM {vm['vm_id']!r} was deleted" in refusal
     assert "submit with a new key" in refusal
+
+
+def test_who_waits_is_not_counted_among_the_vms_that_are_left_running(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    with running(stopped_daemon, *ONE) as daemon:
+        submit_sleepers(daemon, manifests, "first", "second")
+        daemon.end()
+        daemon.start(*ONE)
+        (stopped,) = daemon.events("--type", "host.daemon-stopped.v1")
+        assert stopped["data"]["vms_left_running"] == 1
+
+
+def test_who_is_set_aside_keeps_its_slot_and_takes_no_turn(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    with running(stopped_daemon, *ONE) as daemon:
+        submit_sleepers(daemon, manifests, "first", "second", "third")
+        daemon.end()
+        daemon.start(*ONE, "--set-aside", "first", "--set-aside", "second")
+        assert shown(daemon, "third") == ("queued", 1)
+        assert len(qemu_pids(daemon.state_dir)) == 1
+        daemon.end()
+        daemon.start(*ONE, "--set-aside", "second")
+        daemon.run("kill", "first")
+        daemon.wait_for("third", "vm.guest-started.v1")

@@ -126,8 +126,8 @@ class FakeHost:
                 self._release_timers(launch)
             case fx.RemoveFiles(launch=launch):
                 await report(ob.FilesRemoved(launch))
-            case fx.Reserve(launch=launch, forwards=forwards):
-                ports = range(FIRST_PORT, FIRST_PORT + len(forwards))
+            case fx.Reserve(launch=launch, network=network):
+                ports = range(FIRST_PORT, FIRST_PORT + len(network.forwards))
                 await report(ob.Reserved(launch, tuple(ports)))  # it shares the host with nobody
             case _:
                 assert_never(effect)

@@ -186,7 +186,7 @@ async def test_a_process_of_another_user_is_alive_and_not_ours() -> None:
         directory = Path(name)
         stand_in = StandIn(directory)
         stand_in.awake(directory)
-        for path in (directory, directory / layout.LOCK):
+        for path in (directory, directory / layout.LOCK, directory / layout.PIDFILE):
             os.chown(path, NOBODY, NOBODY)
         seen = await trio.to_thread.run_sync(_as_another_user, order(directory, stand_in.identity))
         await stand_in.end()

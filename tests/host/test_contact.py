@@ -21,7 +21,8 @@ from tests.qmp.test_connection import EVENT, GREETING
 
 LAUNCH = 5
 UUID = "11111111-2222-5333-8444-555555555555"
-PROCESS = ProcessIdentity(42, 4242, "boot")
+PROCESS = ProcessIdentity(2**22 + 42, 4242, "boot")
+"""One that no host has (proc(5), pid_max), so that nothing is told of what holds it."""
 ANSWERS: dict[str, object] = {
     "qmp_capabilities": {},
     "query-uuid": {"UUID": UUID},

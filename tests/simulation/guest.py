@@ -15,6 +15,9 @@ REPEAT_MAX_S = 64.0
 
 SHA256 = "5e" * 32
 
+EARLY = 0.2
+"""How often a mishap comes at boot, before anything else is heard of the guest."""
+
 
 class Temper(Enum):
     """What sort of guest it is."""
@@ -88,6 +91,8 @@ class Guest:
 
     async def live(self) -> None:
         """Boot, and do what this temper does."""
+        if self._chance.random() < EARLY:
+            await self._stumble()
         await self._pass(self._chance.uniform(0.5, 4))
         match self._temper:
             case Temper.MUTE:
@@ -109,48 +114,47 @@ class Guest:
     async def _compute(self) -> None:
         await self._report_progress(self._chance.randint(0, 2))
         match self._temper:
-            case Temper.PANICKING | Temper.HANGING | Temper.STARVED:
-                await self._perish()
             case Temper.LEAVING:
                 if self._chance.random() < 0.5:
                     self._write_result(0)
                 await self._go_down(RunState.SHUTDOWN, ShutdownCause.GUEST_SHUTDOWN)
             case Temper.REBOOTING:
                 await self._go_down(RunState.SHUTDOWN, ShutdownCause.GUEST_RESET)
-            case Temper.BABBLING:
-                await self._computer.say(ob.AgentBrokeProtocol(self._launch, "no JSON"))
             case Temper.STUBBORN:
                 await trio.sleep_forever()
             case Temper.FAILING:
                 await self._finish(3)
             case _:
                 await self._stumble()
-                await self._finish(143 if self._stop.is_set() else 0)
+                await self._computer.runs()
+                await self._finish(143 if self._stop.is_set() else self._exit_code())
 
-    async def _perish(self) -> None:
-        """End in a way that QEMU sees before anybody else."""
-        match self._temper:
-            case Temper.PANICKING:
-                self._computer.run_state = RunState.PANICKED
-                await self._computer.say(ob.GuestPanicked(self._launch))
-            case Temper.HANGING:
-                self._computer.run_state = RunState.HUNG
-                await self._computer.say(ob.GuestHung(self._launch), ob.GuestStopped(self._launch))
-            case _:
-                self._computer.run_state = RunState.DISK_FAILED
-                failed = ob.GuestDiskFailed(self._launch, "results", "write: ENOSPC")
-                await self._computer.say(failed, ob.GuestStopped(self._launch))
+    def _exit_code(self) -> int:
+        stumbled = self._temper not in (Temper.DILIGENT, Temper.LYING)
+        return self._chance.randrange(2) if stumbled else 0
 
     async def _stumble(self) -> None:
-        """Let something happen that a computation survives."""
+        """Let something happen, which the computation survives or not."""
         say = self._computer.say
         match self._temper:
+            case Temper.PANICKING:
+                await say(ob.GuestPanicked(self._launch))
+                self._computer.run_state = RunState.PANICKED
+            case Temper.HANGING:
+                self._computer.run_state = RunState.HUNG
+                await say(ob.GuestHung(self._launch), ob.GuestStopped(self._launch))
+            case Temper.STARVED:
+                self._computer.run_state = RunState.DISK_FAILED
+                failed = ob.GuestDiskFailed(self._launch, "results", "write: ENOSPC")
+                await say(failed, ob.GuestStopped(self._launch))
+            case Temper.BABBLING:
+                await say(ob.AgentBrokeProtocol(self._launch, "no JSON"))
             case Temper.UNLUCKY:
                 await say(ob.GuestDiskFailed(self._launch, "results", "write: EIO"))
             case Temper.SLEEPY:
                 self._computer.run_state = RunState.SUSPENDED
                 await say(ob.GuestSuspended(self._launch))
-                await trio.sleep(self._chance.uniform(1, 20))
+                await trio.sleep(self._chance.uniform(0.1, 9))
                 if self._computer.run_state is RunState.SUSPENDED:
                     self._computer.run_state = RunState.RUNNING
                     await say(ob.GuestWoke(self._launch))

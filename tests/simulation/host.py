@@ -12,7 +12,7 @@ from supervisor.host.timers import Timers
 from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
 from supervisor.vm.effects import Effect, ProcessSignal, QmpCommand
-from supervisor.vm.observations import ExitEvidence, Observation, ShutdownCause
+from supervisor.vm.observations import ExitEvidence, Observation, RunState, ShutdownCause
 from tests.host.fake_host import Attention, FakeHost
 from tests.simulation.machine import SimulatedMachine, SimulatedQemu
 from tests.simulation.violation import Violation
@@ -122,6 +122,8 @@ class SimulatedHost(FakeHost):
             case QmpCommand.RESET:
                 qemu.reset()
                 await qemu.say(ob.GuestWasReset(order.launch, by_guest=False))
+            case QmpCommand.STOP if qemu.run_state is not RunState.RUNNING:
+                pass  # nothing runs that could be stopped
             case QmpCommand.CONT if not qemu.can_run:
                 await report(
                     ob.QmpCommandFailed(order.launch, "cont", "resetting the VM is required")

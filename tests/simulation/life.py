@@ -126,7 +126,7 @@ class Life:
 
     async def _run(self, use: Use) -> None:
         universe = self.universe
-        universe.crashing.clear()
+        universe.begin_life()
         snapshot = self._snapshot()
         options = LogOptions("simulated", SEGMENT_BYTES, self._clock.ns)
         journal, recovered = open_journal(

@@ -19,8 +19,8 @@ from tests.host.fake_host import Attention, FakeMachine, FakeQemu
 from tests.simulation.guest import Guest, Temper
 from tests.simulation.violation import Killed, Violation
 
-PAST_MAX = 64
-"""Words of a VM that are kept to be said again, late."""
+Start = Callable[..., object]
+"""Begins a task that outlives every daemon: ``start_soon`` of the nursery of a whole simulation."""
 
 
 class SimulatedQemu(FakeQemu):
@@ -109,10 +109,10 @@ class SimulatedQemu(FakeQemu):
 
 
 class Hardware:
-    """What all VMs of a host share: its boot, its process ids, and the tasks of its processes."""
+    """What all VMs of a host share: its boot, its process ids, and how its processes begin."""
 
-    def __init__(self, nursery: trio.Nursery, chance: Random, most_running: int) -> None:
-        self.nursery = nursery
+    def __init__(self, start: Start, chance: Random, most_running: int) -> None:
+        self.start = start
         self.chance = chance
         self.boot = 1
         self.machines: dict[str, SimulatedMachine] = {}
@@ -149,7 +149,8 @@ class SimulatedMachine(FakeMachine):
         super().__init__()
         self.vm_id = vm_id
         self.boot_id = f"boot-{hardware.boot}"
-        self.past: list[Observation] = []
+        self.past: dict[tuple[int, type], Observation] = {}
+        """The last word of each kind, of each launch."""
         self.ports: tuple[int, ...] = ()
         """Of the launch that was intended last."""
         self.report: Report | None = None
@@ -176,13 +177,13 @@ class SimulatedMachine(FakeMachine):
         identity = ProcessIdentity(self._hardware.new_pid(), 5000 + launch, self.boot_id)
         temper, chance = self._temper(), self._hardware.chance
         qemu = self.qemus[launch] = SimulatedQemu(launch, uuid, identity, temper, chance)
-        self._hardware.nursery.start_soon(qemu.run)
+        self._hardware.start(qemu.run)
         return qemu
 
     def leave(self, qemu: FakeQemu, cause: ShutdownCause) -> None:
         """Let a process exit in good order; it does so even if the daemon dies meanwhile."""
         assert isinstance(qemu, SimulatedQemu)
-        self._hardware.nursery.start_soon(qemu.leave, cause)
+        self._hardware.start(qemu.leave, cause)
 
     def lose_power(self) -> None:
         """Lose every process; called when the hardware has booted again."""
@@ -196,7 +197,12 @@ class SimulatedMachine(FakeMachine):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError, Killed):
                 await self.report(observation)
 
+    def forget_timers(self) -> None:
+        """Lose what a dead daemon's timers would have said."""
+        self.past = {
+            key: said for key, said in self.past.items() if not isinstance(said, ob.TimerFired)
+        }
+
     def remember(self, observation: Observation) -> None:
         """Keep what was said: the same words may be met again, late."""
-        if len(self.past) < PAST_MAX:
-            self.past.append(observation)
+        self.past[observation.launch, type(observation)] = observation

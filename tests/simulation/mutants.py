@@ -4,7 +4,7 @@ A mutant is made anew for each seed, at one of three seams: the core that the ac
 committer below the log, and the reservations above the hosts.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -162,8 +162,8 @@ class _PortsTwice(Reservations):
         one = _changed(capacity.forward_ports, high=capacity.forward_ports.low + 1)
         super().__init__(_changed(capacity, forward_ports=one), lambda port: True)
 
-    def _held_ports(self) -> Collection[int]:
-        return ()
+    def _held_ports(self) -> set[int]:
+        return set()
 
 
 class _LastComeFirst(Line):

@@ -45,6 +45,7 @@ class Finding(msgspec.Struct, frozen=True):
     invariant: str
     what: str
     met: Counter[Met]
+    ignored: Counter[Met]
 
 
 def try_seed(
@@ -69,6 +70,7 @@ def try_seed(
             invariant=broken.invariant if broken else "",
             what=broken.what if broken else "",
             met=universe.met,
+            ignored=universe.ignored,
         )
 
     return run_seeded(seed, main)

@@ -47,7 +47,7 @@ class Universe:
         self.clock = WallClock()
         self.platter = Platter(SimulatedDisk())
         self.ledger = Ledger()
-        self.hardware = Hardware(nursery, self.chance, CAPACITY.max_running)
+        self.hardware = Hardware(nursery.start_soon, self.chance, CAPACITY.max_running)
         self.machines = self.hardware.machines
         self.fleet: Fleet | None = None
         """Of the present life."""
@@ -58,6 +58,8 @@ class Universe:
         """1 while things go wrong, 0 afterwards: it weighs every chance of a misfortune."""
         self.steps = self.crashes = self.lives = 0
         self.met: Counter[Met] = Counter()
+        """Messages that were judged, by the phase that they met; ``ignored``: of old launches."""
+        self.ignored: Counter[Met] = Counter()
         self.power_lost = False
         self.artifacts: set[str] = set()
         self._requests = 0
@@ -67,11 +69,6 @@ class Universe:
     def boot_id(self) -> str:
         """The kernel's id of this boot."""
         return f"boot-{self.hardware.boot}"
-
-    def meet(self, phase: Phase, kind: type) -> None:
-        """Count a message that was delivered."""
-        self.steps += 1
-        self.met[phase, kind] += 1
 
     def new_command_id(self) -> str:
         """Return an id for a request."""
@@ -99,6 +96,12 @@ class Universe:
     def reboot(self) -> None:
         """Lose all processes."""
         self.hardware.reboot()
+
+    def begin_life(self) -> None:
+        """Know that another daemon begins: nothing is left of what the one before held."""
+        self.crashing.clear()
+        for machine in self.machines.values():
+            machine.forget_timers()
 
     def misfortune(self, vm_id: str, effect: Effect) -> str:
         """Return why an effect fails, if it does; or crash the actor."""

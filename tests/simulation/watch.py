@@ -31,18 +31,21 @@ class Watch:
 
     def _decide(self, state: VmState, message: Message, now_ms: int) -> Decision:
         universe = self._universe
-        universe.meet(state.phase, type(message))
+        universe.steps += 1
         if isinstance(message, ob.Reserved):
             self._check_turn(state)
         try:
             decision = self._inner.decide(state, message, now_ms)
         except CommandDenied as denied:
             universe.note(f"{_place(state)} <- {message} denied: {denied}")
+            universe.met[state.phase, type(message)] += 1
             raise
         except Exception as error:
             raise Violation("the core never fails", f"{_place(state)} <- {message}") from error
         if universe.traced:
             universe.note(f"{_place(state)} <- {message} -> {_told(decision)}")
+        met = universe.ignored if _is_ignored(decision) else universe.met
+        met[state.phase, type(message)] += 1
         if decision.events:
             if isinstance(message, ob.TimerFired):
                 _check_time(state, message, decision, now_ms)
@@ -51,7 +54,8 @@ class Watch:
 
     def _recover(self, state: VmState) -> tuple[Effect, ...]:
         universe = self._universe
-        universe.meet(state.phase, Recover)
+        universe.steps += 1
+        universe.met[state.phase, Recover] += 1
         effects = self._inner.recover(state)
         if universe.traced:
             universe.note(f"{_place(state)} recovers: {_names(effects)}")
@@ -88,12 +92,16 @@ def _place(state: VmState) -> str:
 
 def _check_time(state: VmState, fired: ob.TimerFired, decision: Decision, now_ms: int) -> None:
     """What a timer leads to does not come before the deadline that is in the log."""
-    if isinstance(decision.events[0], ev.ObservationIgnored):
+    if _is_ignored(decision):
         return
     deadline = state.deadlines.get(fired.kind)
     if deadline is None or now_ms < deadline:
         what = f"{_place(state)}: {fired} at {now_ms}, and the deadline is {deadline}"
         raise Violation("a deadline is what the log says", what)
+
+
+def _is_ignored(decision: Decision) -> bool:
+    return bool(decision.events) and isinstance(decision.events[0], ev.ObservationIgnored)
 
 
 def _ticket(state: VmState) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
+from typing import get_args
 
 import trio
 
@@ -9,8 +10,12 @@ from eventlog import EventLog
 from supervisor.fleet import Fleet
 from supervisor.service import Service
 from supervisor.vm import observations as ob
+from supervisor.vm.decide_agent import AgentObservation
+from supervisor.vm.decide_guest import GuestObservation
+from supervisor.vm.launching import BeforeLaunch
 from supervisor.vm.observations import ExitEvidence, Observation, RunState, ShutdownCause
 from supervisor.vm.spec import SECOND_MS
+from supervisor.vm.state import Phase
 from tests.host.fake_host import Attention
 from tests.simulation.clients import MANIFESTS, Clients, Submission, random_command
 from tests.simulation.life import Life
@@ -20,6 +25,11 @@ from tests.simulation.universe import Universe
 ACTIONS = 64
 """Of one seed; each leads to two messages or so."""
 VMS_MAX = 7
+WORDS = 3
+"""Late ones at a time."""
+
+GUEST_WORDS = (*get_args(GuestObservation), *get_args(AgentObservation), ob.TimerFired)
+"""What may come late while the process lives; as the streams of QMP and of the agent are two."""
 
 Action = Callable[["Weather", Random], None]
 
@@ -70,6 +80,12 @@ class Weather:
         """The present life."""
         assert self._life is not None
         return self._life
+
+    @property
+    def fleet(self) -> Fleet:
+        """That of the present life."""
+        assert self._universe.fleet is not None
+        return self._universe.fleet
 
     # Clients
 
@@ -160,7 +176,7 @@ class Weather:
                 qemu.run_state = RunState.RUNNING
                 self._say(qemu, ob.GuestResumed(qemu.launch))
             case _:
-                self._universe.hardware.nursery.start_soon(qemu.leave, ShutdownCause.HOST_SIGNAL)
+                self._universe.hardware.start(qemu.leave, ShutdownCause.HOST_SIGNAL)
 
     def drop(self, chance: Random) -> None:
         """Lose events of a QEMU, or its QMP connection."""
@@ -170,17 +186,24 @@ class Weather:
             self._say(qemu, chance.choice((lost, dropped)))
 
     def repeat(self, chance: Random) -> None:
-        """Let an old word be heard again: of a timer, of an agent, or of a launch that is over."""
-        machine = self._some_machine(chance)
-        if machine is None or machine.report is None:
+        """Let old words be heard late, or again."""
+        phases = chance.choice(_LISTENERS)
+        listening = [
+            self._universe.machines[state.vm_id]
+            for state in self.fleet.registry.states()
+            if state.phase in phases and state.vm_id in self._universe.machines
+        ]
+        machine = chance.choice(listening) if listening else self._some_machine(chance)
+        if machine is None:
             return
-        latest = max(machine.qemus, default=0)
-        old = [said for said in machine.past if said.launch < latest or _may_come_twice(said)]
-        if old:
-            self._universe.hardware.nursery.start_soon(machine.tell_again, chance.choice(old))
+        latest = max(machine.qemus, default=0) if chance.random() < 0.7 else 0
+        words = [said for said in machine.past.values() if said.launch >= latest]
+        old = [said for said in words if _may_be_late(said, machine)]
+        for said in chance.sample(old, min(len(old), WORDS)):
+            self._universe.hardware.start(machine.tell_again, said)
 
     def _say(self, qemu: SimulatedQemu, said: Observation) -> None:
-        self._universe.hardware.nursery.start_soon(qemu.say, said)
+        self._universe.hardware.start(qemu.say, said)
 
     def _some_machine(self, chance: Random) -> SimulatedMachine | None:
         machines = list(self._universe.machines.values())
@@ -191,9 +214,23 @@ class Weather:
         return machine.current if machine else None
 
 
-def _may_come_twice(said: Observation) -> bool:
-    # A timer that fired while it was replaced; an agent that did not hear its acknowledgement.
-    return isinstance(said, ob.TimerFired | ob.AgentReady | ob.AgentStarted | ob.AgentFinished)
+_LISTENERS = (
+    (Phase.DEFINED, Phase.QUEUED, Phase.BACKOFF),
+    (Phase.DEFINED,),
+    (Phase.QUEUED,),
+    (Phase.PAUSED,),
+    (Phase.RUNNING, Phase.LAUNCHING),
+    tuple(Phase),
+)
+"""Phases that late words are aimed at; some last too short to be met by chance."""
+
+
+def _may_be_late(said: Observation, machine: SimulatedMachine) -> bool:
+    """Of a process that is gone anything may be; of one that lives, nothing that says it is not."""
+    if isinstance(said, BeforeLaunch | ob.FilesRemoved):
+        return False
+    living = machine.current.launch if machine.current else None
+    return said.launch != living or isinstance(said, GUEST_WORDS)
 
 
 async def _pause(chance: Random) -> None:
@@ -222,4 +259,4 @@ _ACTIONS: tuple[Action, ...] = (
     Weather.drop,
     Weather.repeat,
 )
-_WEIGHTS = (22, 8, 34, 6, 2, 1, 3, 3, 4, 6, 4, 4, 8)
+_WEIGHTS = (20, 6, 28, 5, 2, 1, 3, 3, 4, 6, 4, 4, 14)

@@ -88,7 +88,7 @@ async def test_a_real_qemu_starts_frozen_and_is_that_launch(
 ) -> None:
     directory = tmp_path / name
     directory.mkdir()
-    process = started(directory, VmShape(machine=machine))
+    process = started(directory, VmShape(machine=machine, watchdog=True))
     try:
         with trio.fail_after(PATIENCE_S):
             uuid, status = await first_words(directory)

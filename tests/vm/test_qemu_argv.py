@@ -129,6 +129,16 @@ def blockdevs(argv: tuple[str, ...]) -> list[Any]:
     return [json.loads(value) for name, value in pairwise(argv) if name == "-blockdev"]
 
 
+def test_a_watchdog_freezes_a_guest_that_hangs_so_that_it_is_told_from_a_reboot() -> None:
+    argv = argv_of(VmShape(watchdog=True))
+    assert ("-device", "i6300esb", "-action", "watchdog=pause") in windows(argv, 4)
+    assert "i6300esb" not in argv_of(VmShape())
+
+
+def windows(argv: tuple[str, ...], size: int) -> list[tuple[str, ...]]:
+    return [argv[at : at + size] for at in range(len(argv))]
+
+
 def test_a_comma_in_a_path_starts_no_option() -> None:
     argv = argv_of(VmShape(), directory="/a,server=off/b c")
     assert "fd=9,set=9,opaque=/a,,server=off/b c/console.log" in argv

@@ -136,8 +136,6 @@ class World:
         match effect:
             case fx.Reserve():
                 self._report(ob.Reserved(effect.launch, ()))
-            case fx.Reserve():
-                self._report(ob.Reserved(effect.launch, ()))
             case fx.PrepareLaunch():
                 prepared = ob.LaunchPrepared(effect.launch, DIRECTORY, IMAGES, "tcg")
                 self._report(prepared)

@@ -40,12 +40,14 @@ SOCKETS = {
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """A launch as the daemon recorded it; ``inputs`` is a copy of its disk."""
+    """A launch as the daemon recorded it, with its images; ``inputs`` is a copy of its disk."""
 
     argv: tuple[str, ...]
     uuid: str
     launch: int
     directory: str
+    kernel: Path
+    initrd: Path
     inputs: Path
     results_bytes: int
 
@@ -54,7 +56,11 @@ def boot(recipe: Recipe, directory: Path) -> Timeline:
     """Run the launch once more, in the empty ``directory``. Raises LaunchFailed or OSError."""
     argv = _lay_out(recipe, directory)
     timeline: dict[Moment, float] = {}
-    with _qemu(argv, directory, timeline) as pidfd, _Lines(directory / layout.QMP_SOCKET) as qmp:
+    files = _files(recipe, directory)
+    with (
+        _qemu(argv, files, directory, timeline) as pidfd,
+        _Lines(directory / layout.QMP_SOCKET) as qmp,
+    ):
         _power_on(qmp, recipe.uuid, timeline)
         with _Lines(directory / layout.AGENT_SOCKET) as agent:
             _compute(agent, recipe.launch, timeline)
@@ -62,6 +68,17 @@ def boot(recipe: Recipe, directory: Path) -> Timeline:
         _await_exit(pidfd)
         timeline[Moment.EXITED] = time.perf_counter()
     return timeline
+
+
+def _files(recipe: Recipe, directory: Path) -> list[tuple[InheritedFd, Path, int]]:
+    """Return what QEMU inherits at which number beside its sockets, and how it is opened."""
+    return [
+        (InheritedFd.KERNEL, recipe.kernel, os.O_RDONLY),
+        (InheritedFd.INITRD, recipe.initrd, os.O_RDONLY),
+        (InheritedFd.INPUTS, directory / layout.INPUTS_DISK, os.O_RDONLY),
+        (InheritedFd.RESULTS, directory / layout.RESULTS_DISK, os.O_RDWR),
+        (InheritedFd.CONSOLE_LOG, directory / layout.CONSOLE_LOG, os.O_WRONLY | os.O_CREAT),
+    ]
 
 
 def _lay_out(recipe: Recipe, directory: Path) -> tuple[str, ...]:
@@ -76,12 +93,19 @@ def _lay_out(recipe: Recipe, directory: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _qemu(argv: tuple[str, ...], directory: Path, timeline: dict[Moment, float]) -> Iterator[int]:
+def _qemu(
+    argv: tuple[str, ...],
+    files: list[tuple[InheritedFd, Path, int]],
+    directory: Path,
+    timeline: dict[Moment, float],
+) -> Iterator[int]:
     """Start QEMU and yield its pidfd; what still runs at the end is killed."""
     with ExitStack() as ours:
         actions = _standard_streams(directory)
         for number, name in SOCKETS.items():
             actions.append((os.POSIX_SPAWN_DUP2, _listen(directory / name, ours), number))
+        for number, path, flags in files:
+            actions.append((os.POSIX_SPAWN_OPEN, number, os.fspath(path), flags, 0o600))  # type: ignore[arg-type]
         timeline[Moment.SPAWNING] = time.perf_counter()
         pid = os.posix_spawn(argv[0], argv, ENVIRONMENT, file_actions=actions, setsid=True)
     pidfd = os.pidfd_open(pid)

@@ -179,6 +179,8 @@ def _recipe(event: v1.Event, inputs: Path) -> Recipe:
         uuid=facts["uuid"],
         launch=facts["launch"],
         directory=facts["directory"],
+        kernel=Path(facts["images"]["kernel"]["path"]),
+        initrd=Path(facts["images"]["initrd"]["path"]),
         inputs=inputs,
         results_bytes=(directory / layout.RESULTS_DISK).stat().st_size,
     )

@@ -1936,8 +1936,9 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
     ) -> "SubmitComputationResponse":
         """
         Accept a computation and start its VM. Acceptance is durable when the call returns. The same
-        idempotency key with the same request gives the same VM again; with another request it is
-        refused with ALREADY_EXISTS.
+        idempotency key with the same request gives the same VM again; with another request, or once
+        that VM was deleted, it is refused with ALREADY_EXISTS. A VM that finds as many running as may
+        waits for its turn in PHASE_QUEUED.
         """
 
         return await self._unary_unary(
@@ -2279,8 +2280,9 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
     ) -> "SubmitComputationResponse":
         """
         Accept a computation and start its VM. Acceptance is durable when the call returns. The same
-        idempotency key with the same request gives the same VM again; with another request it is
-        refused with ALREADY_EXISTS.
+        idempotency key with the same request gives the same VM again; with another request, or once
+        that VM was deleted, it is refused with ALREADY_EXISTS. A VM that finds as many running as may
+        waits for its turn in PHASE_QUEUED.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
