@@ -117,7 +117,11 @@ class MemorySupervisor:
 
     async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
         wanted = launch or self.get(vm_id).launch_number
-        return Transcript(wanted, (self._directory / f"{vm_id}.transcript").read_bytes())
+        return Transcript(wanted, self.transcript_of(vm_id).read_bytes())
+
+    def transcript_of(self, vm_id: str) -> Path:
+        """Return where the transcript of a VM lies."""
+        return self._directory / f"{vm_id}.transcript"
 
     def stored(self) -> Sequence[Path]:
         """Return the artifacts that are there."""

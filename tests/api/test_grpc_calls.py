@@ -435,6 +435,24 @@ async def test_both_texts_of_a_vm_can_be_read(served: Served, supervisor: Memory
     assert await served.ask(text) == [console, console, b"hello\n"]
 
 
+async def test_a_transcript_comes_in_pieces_behind_the_number_of_its_launch(
+    served: Served, supervisor: MemorySupervisor
+) -> None:
+    await submitted(served, "a")
+    lines = b'{"at": "2026-01-02T03:04:05.000000Z"}\n' * 5000
+    supervisor.transcript_of("a").write_bytes(lines)
+
+    async def fetch(stub: v1.SupervisorStub) -> list[v1.FetchTranscriptResponse]:
+        return await everything(
+            stub.fetch_transcript(v1.FetchTranscriptRequest(vm_id="a", launch=2))
+        )
+
+    first, *pieces = await served.ask(fetch)
+    assert (first.launch, first.chunk) == (2, b"")
+    assert b"".join(piece.chunk for piece in pieces) == lines
+    assert max(len(piece.chunk) for piece in pieces) == 65536
+
+
 async def test_a_console_is_followed_until_the_vm_has_ended(
     served: Served, supervisor: MemorySupervisor
 ) -> None:

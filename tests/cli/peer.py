@@ -23,6 +23,13 @@ from eventlog.note import Signer
 START = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 RESULT = b"the archive" * 9000
 CONSOLE = b"Linux version 6.1\r\n\x1b[31mred\x1b[0m\n"
+TRANSCRIPT = b"""\
+{"at":"2026-01-02T03:04:05.500000Z","channel":"qmp","direction":"opened"}
+{"at":"2026-01-02T03:04:05.600000Z","channel":"qmp","direction":"sent","message":{"execute":"cont"}}
+{"at":"2026-01-02T03:04:07.700000Z","channel":"qmp","direction":"received","message":{"event":"\\u001b"}}
+{"at":"2026-01-02T03:04:07.800000Z","channel":"agent","direction":"received","omitted":70000}
+{"at":"2026-01-02T03:04:0"""
+"""The last line was cut off by a power cut."""
 CHUNK_BYTES = 65536
 SIGNER = Signer("chronovisor/of-the-peer", b"\x07" * 32)
 
@@ -140,6 +147,15 @@ class MemorySupervisor(v1.SupervisorBase):
         self._vm(message.vm_id)
         guest = message.log is v1.ConsoleLog.GUEST
         yield v1.FetchConsoleResponse(chunk=b"printed by the guest\n" if guest else CONSOLE)
+
+    async def fetch_transcript(
+        self, message: v1.FetchTranscriptRequest
+    ) -> AsyncIterator[v1.FetchTranscriptResponse]:
+        self._vm(message.vm_id)
+        yield v1.FetchTranscriptResponse(launch=message.launch or 1)
+        if message.launch in (None, 1):
+            yield v1.FetchTranscriptResponse(chunk=TRANSCRIPT[:40])
+            yield v1.FetchTranscriptResponse(chunk=TRANSCRIPT[40:])
 
     def add(self, manifest: v1.Manifest, vm_id: str | None = None) -> v1.Vm:
         """Take a computation and let it end."""
