@@ -1,4 +1,4 @@
-"""Deaths before and after an effect: of the daemon, or of the VM's QEMU."""
+"""Deaths before and after an effect, of the daemon or of the VM's QEMU; bugs in its place."""
 
 import os
 import signal
@@ -7,11 +7,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from supervisor.actor import Host, Report
-from supervisor.faults.plan import EffectFault, EffectMoment, KillDaemonAtEffect
+from supervisor.faults.plan import (
+    CrashActorAtEffect,
+    EffectFault,
+    EffectMoment,
+    KillDaemonAtEffect,
+    KillQemuAtEffect,
+)
 from supervisor.faults.trigger import Trigger, kill_the_daemon
 from supervisor.host.process import start_ticks
 from supervisor.vm.effects import Effect
 from supervisor.vm.observations import Observation, ProcessIdentity, QemuSpawned, Reattached
+
+Death = KillDaemonAtEffect | KillQemuAtEffect
+
+
+class InjectedBug(Exception):
+    """What no part of the daemon expects."""
 
 
 class FaultyHost:
@@ -32,7 +44,7 @@ class FaultyHost:
         """Do ``effect`` as the host does."""
         name = type(effect).__name__
         self._performed[name] += 1
-        after = [each for each in self._due(name) if each.at is EffectMoment.AFTER]
+        after = self._due(name)
 
         async def hear(observation: Observation) -> None:
             if isinstance(observation, QemuSpawned | Reattached):
@@ -43,14 +55,17 @@ class FaultyHost:
         await self._inner.perform(effect, hear)
         self._strike(after)
 
-    def _due(self, name: str) -> list[EffectFault]:
+    def _due(self, name: str) -> list[Death]:
         """Let happen what comes before the effect; return what comes after it."""
         of_name = [trigger for trigger in self._faults if trigger.fault.effect == name]
         due = [trigger.fault for trigger in of_name if trigger.meet()]
-        self._strike([fault for fault in due if fault.at is EffectMoment.BEFORE])
-        return due
+        if any(isinstance(fault, CrashActorAtEffect) for fault in due):
+            raise InjectedBug(f"the fault plan puts a bug in place of {name}")
+        deaths = [fault for fault in due if not isinstance(fault, CrashActorAtEffect)]
+        self._strike([fault for fault in deaths if fault.at is EffectMoment.BEFORE])
+        return [fault for fault in deaths if fault.at is EffectMoment.AFTER]
 
-    def _strike(self, faults: list[EffectFault]) -> None:
+    def _strike(self, faults: list[Death]) -> None:
         while faults:
             if isinstance(faults.pop(), KillDaemonAtEffect):
                 kill_the_daemon()

@@ -116,8 +116,16 @@ class KillQemuAtEffect(msgspec.Struct, frozen=True):
     vm: VmId = ""
 
 
+class CrashActorAtEffect(msgspec.Struct, frozen=True):
+    """A bug in place of an effect: the VM's actor crashes, and is restarted from its log."""
+
+    effect: Word
+    nth: Nth = 1
+    vm: VmId = ""
+
+
 QmpFault = DelayQmp | DropQmp | CorruptQmp | RefuseQmp
-EffectFault = KillDaemonAtEffect | KillQemuAtEffect
+EffectFault = KillDaemonAtEffect | KillQemuAtEffect | CrashActorAtEffect
 Fault = QmpFault | StallAgent | FailAppend | KillDaemonAtAppend | EffectFault
 
 
@@ -133,6 +141,7 @@ class Plan(msgspec.Struct, frozen=True):
     kill_daemon_at_append: tuple[KillDaemonAtAppend, ...] = ()
     kill_daemon_at_effect: tuple[KillDaemonAtEffect, ...] = ()
     kill_qemu_at_effect: tuple[KillQemuAtEffect, ...] = ()
+    crash_actor_at_effect: tuple[CrashActorAtEffect, ...] = ()
 
     def faults(self) -> Iterator[Fault]:
         """Yield every fault."""
@@ -161,5 +170,7 @@ def describe(fault: Fault) -> str:
             told = f"the daemon is killed {moment.value} {effect}"
         case KillQemuAtEffect(at=moment, effect=effect):
             told = f"QEMU is killed {moment.value} {effect}"
+        case CrashActorAtEffect(effect=effect):
+            told = f"the VM's actor crashes in place of {effect}"
     of_vm = getattr(fault, "vm", "")
     return f"{told} (number {fault.nth}{f' of VM {of_vm}' if of_vm else ''})"

@@ -62,7 +62,11 @@ class Faults:
             *plan.corrupt_qmp,
             *plan.refuse_qmp,
         )
-        effects: tuple[EffectFault, ...] = (*plan.kill_daemon_at_effect, *plan.kill_qemu_at_effect)
+        effects: tuple[EffectFault, ...] = (
+            *plan.kill_daemon_at_effect,
+            *plan.kill_qemu_at_effect,
+            *plan.crash_actor_at_effect,
+        )
         self._qmp = [Trigger(fault) for fault in qmp]
         self._effects = [Trigger(fault) for fault in effects]
         self._stalls = [Trigger(fault) for fault in plan.stall_agent]

@@ -19,6 +19,8 @@ from supervisor.vm.launching import BeforeLaunch, before_launch, begin_launch
 from supervisor.vm.run_state import fold_run_state, repeat_reset
 from supervisor.vm.state import Desired, Phase, VmState
 
+ANOTHER_BOOT = "QEMU ran under another boot: the host rebooted, or this is another host"
+
 ProcessObservation = (
     BeforeLaunch
     | ob.QemuSpawned
@@ -97,7 +99,7 @@ def _spawn_failed(state: VmState, seen: ob.SpawnFailed, now_ms: int) -> Decision
 def _host_rebooted(state: VmState, now_ms: int) -> Decision:
     if state.ending:  # it was to end, it has ended, and its result may lie on the disk
         return after_exit(state, ob.ExitEvidence(), now_ms)
-    return finish(state, ev.Outcome.LOST_BY_REBOOT, "the host rebooted meanwhile", now_ms)
+    return finish(state, ev.Outcome.LOST_BY_REBOOT, ANOTHER_BOOT, now_ms)
 
 
 def _never_spawned(state: VmState, now_ms: int) -> Decision:

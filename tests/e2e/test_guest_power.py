@@ -1,12 +1,13 @@
 """Guests that hang, and guests that sleep."""
 
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Manifests
-from tests.e2e.daemon_process import Daemon
+from tests.e2e.daemon_process import Daemon, running
 
 pytestmark = pytest.mark.guest
 
@@ -57,3 +58,20 @@ def test_a_guest_that_sleeps_is_running_and_says_so(daemon: Daemon, manifests: M
     daemon.wait_for(vm_id, "vm.stopped.v1")
     vm = daemon.json("show", vm_id)
     assert (vm["outcome"], vm["suspended_since"]) == ("completed", None)
+
+
+def test_a_reset_that_was_accepted_is_carried_out_although_the_daemon_dies(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    plan = stopped_daemon.state_dir.parent / "plan.toml"
+    # The first command lets the CPUs run; the second is the reset.
+    plan.write_text('[[kill_daemon_at_effect]]\nat = "before"\neffect = "ExecuteQmp"\nnth = 2\n')
+    with running(stopped_daemon, "--fault-plan", str(plan)) as daemon:
+        vm_id = daemon.submit(manifests.shell("exec sleep 1000"))["vm_id"]
+        daemon.wait_for(vm_id, "vm.computation-started.v1")
+        daemon.run("reset", vm_id, codes=(0, 3))  # the daemon may die before its answer is sent
+        daemon.end(signal.SIGKILL)
+        daemon.start()
+        daemon.wait_for(vm_id, "vm.reset-ordered.v1")
+        daemon.wait_for(vm_id, "vm.guest-reset.v1")
+        daemon.wait_for(vm_id, "vm.computation-started.v1", count=2)

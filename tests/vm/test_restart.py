@@ -15,6 +15,12 @@ def test_the_restart_after_the_last_allowed_one_is_too_many() -> None:
     assert add_restart(restarts, PERIOD_MS - 1) is None
 
 
+def test_each_may_have_an_intensity_and_a_period_of_its_own() -> None:
+    assert add_restart((0,), 9, intensity=2, period_ms=10) == (0, 9)
+    assert add_restart((0,), 9, intensity=1, period_ms=10) is None
+    assert add_restart((0,), 10, intensity=1, period_ms=10) == (10,)
+
+
 def test_a_restart_stops_counting_after_the_period() -> None:
     assert add_restart((0,) * INTENSITY, PERIOD_MS) == (PERIOD_MS,)
 

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.vm import qemu_argv, rules
+from supervisor.vm.ranges import DAY_MS
 from supervisor.vm.spec import (
     GIB,
+    HOUR_MS,
     KIB,
     MIB,
     Algorithm,
@@ -16,6 +18,8 @@ from supervisor.vm.spec import (
     Dataset,
     Limits,
     Manifest,
+    RestartOn,
+    RestartPolicy,
     VmShape,
 )
 
@@ -51,6 +55,8 @@ def test_the_defaults_are_allowed() -> None:
         {"vm": VmShape(command_line="x" * 2000)},
         {"limits": Limits(1000, 1000, 0, KIB, 4 * KIB)},
         {"limits": Limits(30 * 86_400_000, 3_600_000, 600_000, 64 * GIB, GIB)},
+        {"restart": RestartPolicy(RestartOn.ALWAYS, 1, 10_000, 100, 100)},
+        {"restart": RestartPolicy(RestartOn.FAILURE, 100, 30 * DAY_MS, HOUR_MS, DAY_MS)},
     ],
 )
 def test_what_lies_within_the_limits_is_allowed(changes: dict[str, object]) -> None:
@@ -68,6 +74,14 @@ def test_what_lies_within_the_limits_is_allowed(changes: dict[str, object]) -> N
         ({"name": "a\u202eb"}, "name"),
         ({"name": "a\ud800"}, "name"),
         ({"description": "x" * 4097}, "description"),
+        ({"restart": RestartPolicy(max_restarts=0)}, "restart.max_restarts"),
+        ({"restart": RestartPolicy(max_restarts=101)}, "restart.max_restarts"),
+        ({"restart": RestartPolicy(period_ms=9_999)}, "restart.period_ms"),
+        ({"restart": RestartPolicy(period_ms=30 * DAY_MS + 1)}, "restart.period_ms"),
+        ({"restart": RestartPolicy(backoff_ms=99)}, "restart.backoff_ms"),
+        ({"restart": RestartPolicy(backoff_ms=HOUR_MS + 1)}, "restart.backoff_ms"),
+        ({"restart": RestartPolicy(backoff_max_ms=99)}, "restart.backoff_max_ms"),
+        ({"restart": RestartPolicy(backoff_max_ms=DAY_MS + 1)}, "restart.backoff_max_ms"),
         ({"description": "\0"}, "description"),
         ({"description": "\udfff"}, "description"),
         ({"labels": {f"k{number}": "v" for number in range(65)}}, "labels"),

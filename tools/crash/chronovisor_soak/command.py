@@ -148,7 +148,7 @@ class Soak:
 
 
 def _settled(daemon: Daemon) -> list[str]:
-    """Resume what is paused, and wait until every VM has ended; return those that do not."""
+    """Wait until every VM has ended, as its time to live sees to; return those that do not."""
     give_up = time.monotonic() + SETTLE_S
     living: list[v1.Vm] = []
     while time.monotonic() < give_up:

@@ -24,7 +24,8 @@ path = "{name}.sh"
 accel = "tcg"
 memory = "128M"
 [limits]
-ttl = "2m"
+ttl = "40s"
+launch_deadline = "40s"
 stop_grace = "3s"
 """
 RESTART = """\

@@ -1,6 +1,5 @@
 """The daemon under test: a process that is started, killed, and started again on the same state."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
+ANY_PORTS = ("--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 START_S = 60.0
 """A daemon that recovers some VMs on a busy host serves within seconds."""
 LEAVE_S = 60.0
@@ -38,8 +38,7 @@ class DaemonUnderTest:
         """Begin a life; return when it serves. Raises DidNotStart."""
         with self._output.open("a") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor", "serve", "--json"]
-                + ["--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0"],
+                [sys.executable, "-m", "supervisor", "serve", "--json", *ANY_PORTS],
                 stdout=subprocess.PIPE,
                 stderr=output,
                 env=self._environment(),

@@ -1,0 +1,240 @@
+"""What happens to a VM, its files and its host while no daemon is there, and what is made of it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervisor.host.process import start_ticks
+from tests.e2e.conftest import Manifests
+from tests.e2e.daemon_process import Daemon, Json, qemu_pids
+
+pytestmark = pytest.mark.guest
+
+WAITS = "exec sleep 1000"
+SERVES = """
+import os, socket, sys, time
+os.chdir(sys.argv[1])
+os.unlink("qmp.sock")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("qmp.sock")
+listener.listen()
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def started(daemon: Daemon, manifest: Path) -> tuple[str, int]:
+    """Submit a computation that runs; return its VM and its process."""
+    vm_id: str = daemon.submit(manifest)["vm_id"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    (pid,) = qemu_pids(daemon.state_dir)
+    return vm_id, pid
+
+
+def launch_directory(daemon: Daemon, vm_id: str) -> Path:
+    return daemon.state_dir / "vms" / vm_id / "launch-1"
+
+
+def killed(daemon: Daemon, vm_id: str) -> Json:
+    """Kill a VM; return how it ended."""
+    daemon.run("kill", vm_id)
+    daemon.wait_for(vm_id, "vm.stopped.v1")
+    vm: Json = daemon.json("show", vm_id)
+    assert qemu_pids(daemon.state_dir) == []
+    return vm
+
+
+def away(daemon: Daemon, meanwhile: Callable[[], object]) -> None:
+    """Kill the daemon, let something happen, and start it again."""
+    daemon.end(signal.SIGKILL)
+    meanwhile()
+    daemon.start()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        os.sched_yield()
+
+
+def test_every_proof_is_in_the_log(stopped_daemon: Daemon, manifests: Manifests) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    ticks = start_ticks(pid)
+    away(daemon, lambda: None)
+    evidence = daemon.wait_for(vm_id, "vm.adopted.v1")["data"]["evidence"]
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert evidence[:3] == [
+        f"start time {ticks} of boot {boot_id}",
+        f"launch lock held by process {pid}",
+        f"pidfile locked by process {pid}",
+    ]
+    assert f"QMP socket served by process {pid}" in evidence
+    named = [word.split()[-1] for word in evidence if "uuid" in word or "names" in word]
+    assert len(named) == 2
+    assert len(set(named)) == 1
+    recovered = [e for e in daemon.events() if e["type"] == "host.vms-recovered.v1"]
+    assert [(e["data"]["adopted"], e["data"]["silent"]) for e in recovered] == [(1, 0)]
+    assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [("poweroff -f", "guest-powered-off"), ("echo c >/proc/sysrq-trigger", "guest-panicked")],
+    ids=["powered off", "panicked"],
+)
+def test_a_guest_that_ended_while_nobody_watched_gives_its_cause(
+    stopped_daemon: Daemon, manifests: Manifests, script: str, outcome: str
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, _ = started(daemon, manifests.shell(f"sleep 3; {script}"))
+    monitor = launch_directory(daemon, vm_id) / "monitor.sock"
+    away(daemon, lambda: until(lambda: b"paused" in asked(monitor, b"info status\n")))
+    ended = daemon.wait_for(vm_id, "vm.failed.v1")
+    assert ended["data"]["outcome"] == outcome
+    assert qemu_pids(daemon.state_dir) == []
+
+
+def asked(monitor: Path, command: bytes) -> bytes:
+    """Return what QEMU's monitor for people answers."""
+    heard = b""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(monitor))
+        connection.sendall(command)
+        while heard.count(b"(qemu)") < 2:
+            heard += connection.recv(4096)
+    return heard
+
+
+def test_a_directory_deleted_under_a_living_qemu_leaves_a_vm_that_can_be_killed(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    away(daemon, lambda: shutil.rmtree(daemon.state_dir / "vms" / vm_id))
+    daemon.wait_for(vm_id, "vm.contact-lost.v1")
+    shown = daemon.json("show", vm_id)
+    assert (shown["phase"], shown["pid"]) == ("running", pid)
+    assert shown["silent_since"]
+    assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+    daemon.run("delete", vm_id)
+
+
+def test_a_directory_deleted_under_the_daemons_eyes_harms_nobody(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    vm_id, _ = started(daemon, manifests.shell(WAITS))
+    shutil.rmtree(daemon.state_dir / "vms" / vm_id)
+    assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+    other = daemon.submit(manifests.shell("true"), "--wait")
+    shutil.rmtree(daemon.state_dir / "vms" / other["vm_id"])
+    assert daemon.json("show", other["vm_id"])["outcome"] == "completed"
+    daemon.run("console", other["vm_id"], codes=(0, 5))
+    daemon.run("delete", other["vm_id"])
+
+
+def test_a_pidfile_with_a_strangers_pid_names_nobody(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    pidfile = launch_directory(daemon, vm_id) / "qemu.pid"
+
+    def replace() -> None:
+        pidfile.unlink()
+        pidfile.write_text(f"{os.getpid()}\n")
+
+    away(daemon, replace)
+    assert daemon.wait_for(vm_id, "vm.adopted.v1")["data"]["process"]["pid"] == pid
+    assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+
+
+def test_a_socket_that_another_process_took_over_is_not_believed(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    daemon.end(signal.SIGKILL)
+    directory = launch_directory(daemon, vm_id)
+    command = [sys.executable, "-c", SERVES, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout is not None
+            stranger.stdout.readline()
+            daemon.start()
+            lost = daemon.wait_for(vm_id, "vm.contact-lost.v1")
+            assert f"process {stranger.pid} serves the socket, not {pid}" in lost["data"]["detail"]
+            assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_a_stopped_qemu_is_noticed_and_delays_nobody_and_comes_back(
+    daemon: Daemon, manifests: Manifests
+) -> None:
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        lost = daemon.wait_for(vm_id, "vm.contact-lost.v1")
+        assert "did not answer" in lost["data"]["detail"]
+        other = daemon.submit(manifests.shell("true"), "--wait")
+        assert other["outcome"] == "completed"
+        daemon.run("pause", vm_id)  # durable at once, carried out when it is back
+        shown = daemon.json("show", vm_id)
+        assert shown["phase"] == "running"
+        assert shown["silent_since"][:23] == lost["time"][:23]
+        assert "running, silent" in daemon.run("list")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    daemon.wait_for(vm_id, "vm.adopted.v1")
+    daemon.wait_for(vm_id, "vm.guest-paused.v1")
+    assert daemon.json("show", vm_id)["silent_since"] is None
+
+
+def test_a_daemon_that_ends_over_a_bug_leaves_its_vms_to_the_next(
+    stopped_daemon: Daemon, manifests: Manifests, tmp_path: Path
+) -> None:
+    daemon = stopped_daemon
+    plan = tmp_path / "plan.toml"
+    crash = '[[crash_actor_at_effect]]\neffect = "ExecuteQmp"\nnth = 2\n'
+    plan.write_text(crash)
+    daemon.start("--fault-plan", str(plan))
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    daemon.run("pause", vm_id)  # the second command to QEMU: the actor crashes, and comes back
+    daemon.wait_for(vm_id, "vm.adopted.v1")
+    daemon.wait_for(vm_id, "vm.guest-paused.v1")
+    assert "is restarted from its log" in daemon.stderr()
+    daemon.end()
+
+    bugs = "".join(
+        f'[[crash_actor_at_effect]]\neffect = "Reattach"\nnth = {n}\n' for n in (1, 2, 3, 4)
+    )
+    plan.write_text(bugs)
+    code, said = daemon.serve_and_fail("--fault-plan", str(plan))
+    assert code == 7
+    assert f"the actor of VM {vm_id} crashed" in said.splitlines()[-1]
+    assert qemu_pids(daemon.state_dir) == [pid]
+
+    daemon.start()
+    daemon.wait_for(vm_id, "vm.adopted.v1", count=2)
+    assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+
+
+def test_a_stopped_qemu_can_be_killed(stopped_daemon: Daemon, manifests: Manifests) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    away(daemon, lambda: os.kill(pid, signal.SIGSTOP))
+    assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
