@@ -39,7 +39,7 @@ def ended(daemon: Daemon, manifest: Path) -> Json:
 
 
 def test_the_page_has_no_example_that_is_not_tried_here() -> None:
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10
 
 
 def test_a_plan_is_shouted_at_the_start_and_stands_in_the_log(stopped_daemon: Daemon) -> None:
@@ -102,6 +102,13 @@ def test_a_qemu_that_talks_nonsense_once_is_proven_again(
     stopped_daemon.wait_for(vm_id, "vm.contact-lost.v1")
     ended_as = stopped_daemon.wait_for(vm_id, "vm.stopped.v1")
     assert ended_as["data"]["outcome"] == "completed"
+
+
+def test_a_bug_that_is_met_once_is_survived(stopped_daemon: Daemon, manifests: Manifests) -> None:
+    start(stopped_daemon, example("crash_actor_at_effect"))
+    vm = ended(stopped_daemon, manifests.shell("true"))
+    assert (vm["outcome"], vm["launch"]) == ("completed", 1)
+    assert "crashed and is restarted from its log" in stopped_daemon.stderr()
 
 
 def test_a_qemu_that_dies_is_a_crash(stopped_daemon: Daemon, manifests: Manifests) -> None:
