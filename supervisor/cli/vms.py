@@ -191,6 +191,11 @@ def facts(vm: v1.Vm) -> dict[str, str]:
     }
 
 
+def all_vms(daemon: Daemon) -> Iterator[v1.Vm]:
+    """Yield every VM that was not deleted."""
+    return _pages(daemon, v1.ListVmsRequest(page_size=PAGE_SIZE))
+
+
 def _pages(daemon: Daemon, request: v1.ListVmsRequest) -> Iterator[v1.Vm]:
     while True:
         page = daemon.call(daemon.stub.list_vms, request)

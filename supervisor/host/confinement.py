@@ -23,6 +23,7 @@ USER_TASKS = 16_384
 It keeps them from taking every PID of the host, as which other programs would starve."""
 SHOWN_LIMITS = {
     "Max core file size": "RLIMIT_CORE",
+    "Max data size": "RLIMIT_DATA",
     "Max file size": "RLIMIT_FSIZE",
     "Max locked memory": "RLIMIT_MEMLOCK",
     "Max open files": "RLIMIT_NOFILE",
@@ -60,10 +61,12 @@ class Confinement:
 def resource_limits(bounds: QemuBounds) -> dict[str, int]:
     """Return the limits of setrlimit(2) that hold on every host.
 
-    There is none on address space: see docs/containment.md for what QEMU maps without using it.
+    There is none on address space: what QEMU maps without using it depends on the host (see
+    docs/containment.md).
     """
     return {
         "RLIMIT_CORE": 0,  # a dump would hold the guest's memory
+        "RLIMIT_DATA": bounds.data_bytes,
         "RLIMIT_FSIZE": bounds.file_bytes,
         "RLIMIT_MEMLOCK": 0,  # nothing that it does needs locked memory
         "RLIMIT_NOFILE": bounds.open_files,

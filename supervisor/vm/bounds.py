@@ -9,8 +9,8 @@ OVERHEAD_BYTES = 256 * MIB
 """Of QEMU beside the guest's memory: its code, devices, the boot files it keeps, thread stacks."""
 TRANSLATION_BYTES = 1024 * MIB
 """What the translator may keep of translated code (QEMU's default on 64-bit hosts)."""
-VCPU_OVERHEAD_BYTES = 8 * MIB
-"""The stack of a virtual CPU's thread."""
+STACK_BYTES = 8 * MIB
+"""What a thread reserves for its stack, though it uses little of it."""
 TASKS = 128
 """Threads beside the virtual CPUs: up to 64 for files (QEMU's pool), one or two for each device."""
 OPEN_FILES = 1024
@@ -25,10 +25,12 @@ class QemuBounds(msgspec.Struct, frozen=True):
     """The most that one QEMU may have.
 
     ``memory_bytes``, ``tasks`` (threads) and ``cpus`` are kept where the host has cgroups;
-    ``open_files`` and ``file_bytes``, the largest file that it may write, on every host.
+    ``data_bytes`` (memory that is reserved, used or not), ``open_files`` and ``file_bytes``, the
+    largest file that it may write, on every host.
     """
 
     memory_bytes: int
+    data_bytes: int
     tasks: int
     cpus: int
     open_files: int
@@ -44,9 +46,10 @@ def bounds(manifest: Manifest, accel: str) -> QemuBounds:
     translation = TRANSLATION_BYTES if accel == Accelerator.TCG.value else 0
     flash = FIRMWARE_VARS_BYTES if shape.firmware_vars else 0
     results = limits.result_bytes + 2 * RESULT_HEADER_BYTES
-    overhead = OVERHEAD_BYTES + VCPU_OVERHEAD_BYTES * shape.cpus + translation
+    overhead = OVERHEAD_BYTES + STACK_BYTES * shape.cpus + translation
     return QemuBounds(
         memory_bytes=shape.memory_bytes + overhead,
+        data_bytes=shape.memory_bytes + overhead + STACK_BYTES * TASKS,
         tasks=TASKS + shape.cpus,
         cpus=shape.cpus + 1,
         open_files=OPEN_FILES,

@@ -23,7 +23,14 @@ from supervisor.host.confinement import Confinement, containment_of
 from supervisor.host.spawn import LAUNCHER
 from supervisor.vm.bounds import QemuBounds
 
-BOUNDS = QemuBounds(memory_bytes=1 << 30, tasks=130, cpus=3, open_files=1024, file_bytes=1 << 20)
+BOUNDS = QemuBounds(
+    memory_bytes=1 << 30,
+    data_bytes=1 << 31,
+    tasks=130,
+    cpus=3,
+    open_files=1024,
+    file_bytes=1 << 20,
+)
 DAEMON = 4711
 STRANGER = 4712
 

@@ -22,6 +22,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import layout
 from supervisor.vm import observations as ob
 from supervisor.vm.bounds import OPEN_FILES
+from supervisor.vm.spec import MIB
 from tests.host.story import Story, life_of
 from tests.host.worlds import VM_ID, RealWorld
 
@@ -187,6 +188,18 @@ async def test_an_image_that_qemus_user_may_not_read_is_named_with_the_way_out(
         story.do(order)
         failed = await story.until(ob.SpawnFailed)
     assert f"run: chmod a+r {order.images.kernel.path}" in failed.detail
+
+
+async def test_a_qemu_that_wants_more_memory_than_it_may_have_fails_and_says_so(
+    bench: Bench,
+) -> None:
+    async with bench.life() as story:
+        order = await bench.prepared(story)
+        strict = msgspec.structs.replace(order.bounds, data_bytes=64 * MIB)
+        story.do(msgspec.structs.replace(order, bounds=strict))
+        exited = await story.until(ob.ProcessExited)
+    assert exited.evidence.exit_code == 1
+    assert "Cannot allocate memory" in exited.evidence.stderr
 
 
 async def test_a_link_in_the_place_of_the_results_disk_is_not_given_to_qemu(

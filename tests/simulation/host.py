@@ -96,13 +96,10 @@ class SimulatedHost(FakeHost):
         return qemu
 
     def _collect(self, launch: int) -> Observation:
-        qemu = self._own.qemus.get(launch)
-        assert isinstance(qemu, SimulatedQemu | None)
-        if qemu is not None and qemu.alive:
+        if self._own.current is not None and self._own.current.launch == launch:
             raise Violation("a result is read only after the exit", self._own.vm_id)
-        if qemu is not None and qemu.guest.result is not None:
-            return qemu.guest.result
-        return self._own.result or ob.ResultRefused(launch, "the results disk was never written")
+        unwritten = ob.ResultRefused(launch, "the results disk was never written")
+        return self._own.result_of(launch) or unwritten
 
     async def _spawn(self, order: fx.SpawnQemu, report: Report) -> None:
         await self._fate.dawdle()

@@ -33,6 +33,9 @@ from tests.simulation.violation import Killed, Violation
 DAWDLE_MAX = 3
 """Rounds of the event loop that a task may let pass between two things that it does."""
 
+WHOLE = 0.3
+"""How many daemons fold the log from its beginning although there is a snapshot."""
+
 SLOW = 0.06
 SLOW_S = 8.0
 """How often a thing takes long, and at most how long: as long as the rungs of the stop ladder."""
@@ -165,7 +168,8 @@ class Life:
 
     def _snapshot(self) -> tuple[Bookmark, World] | None:
         """Return an earlier fold, where there is one and chance has it used."""
-        if self.universe.snapshot is None or self._chance.random() < 0.5:
+        whole = self._chance.random() < WHOLE or not self.universe.storm
+        if self.universe.snapshot is None or whole:
             return None
         bookmark, encoded = self.universe.snapshot
         world = World.decoded(encoded)

@@ -191,6 +191,11 @@ class SimulatedMachine(FakeMachine):
         for qemu in self.qemus.values():
             qemu.end(ExitEvidence())
 
+    def result_of(self, launch: int) -> ob.ResultCollected | None:
+        """Return what the guest of a launch wrote to its results disk."""
+        qemu = self.qemus.get(launch)
+        return qemu.guest.result if isinstance(qemu, SimulatedQemu) else None
+
     async def tell_again(self, observation: Observation) -> None:
         """Say something once more to the daemon that attends now, if one does."""
         if self.report is not None:

@@ -13,7 +13,8 @@ from eventlog import EventLog, EventLogError
 from supervisor.fleet import Fleet
 from supervisor.service import Service
 from supervisor.vm.commands import Delete
-from supervisor.vm.state import ENDED
+from supervisor.vm.events import Outcome
+from supervisor.vm.state import ENDED, VmState
 from tests.host.fake_host import Attention
 from tests.simulation.clients import MANIFESTS, UNKNOWN, Clients
 from tests.simulation.life import Life, Use
@@ -29,6 +30,9 @@ LIVES_MAX = 40
 
 REST_S = 900.0
 """In the calm: every deadline of a manifest, the whole stop ladder and the longest silence."""
+
+DIES_EARLY = 0.1
+"""How many daemons die while they open the log or recover; of each kind."""
 
 LOOK_S = 7.0
 SURVIVAL = (0.0, 0.3, 0.7, 1.0)
@@ -129,6 +133,8 @@ class Trial:
             raise Violation("the daemon starts", f"{LIVES_MAX} lives ended before it could rest")
         life = Life(universe, Watch(universe, self._core).core(), self._mutant)
         universe.note(f"life {universe.lives} begins")
+        if universe.storm:
+            self._threaten(life)
         try:
             await life.run(use)
         except PowerCut:
@@ -138,6 +144,14 @@ class Trial:
         if life.dead.is_set():
             universe.crashes += 1
         self._clean_up()
+
+    def _threaten(self, life: Life) -> None:
+        """Have some daemons die while they recover."""
+        chance = self._chance.random()
+        if chance < DIES_EARLY:
+            life.die_in(self._chance.randint(1, 150))
+        elif chance < 2 * DIES_EARLY:
+            self._universe.platter.disk.cut_at(self._chance.randint(1, 30))
 
     def _refused(self, life: Life, error: Exception) -> None:
         if not isinstance(error, OSError):
@@ -202,7 +216,15 @@ class Trial:
         for state in fleet.registry.states():
             if state.phase not in ENDED:
                 raise Violation("every VM comes to rest", f"{state.vm_id} is {state.phase.value}")
+            if state.outcome is Outcome.COMPLETED:
+                self._check_result(state)
             self._universe.ledger.state_shown(state)
+
+    def _check_result(self, state: VmState) -> None:
+        result = self._universe.machines[state.vm_id].result_of(state.launch_number)
+        if result is None or state.result is None or (state.exit_code, result.exit_code) != (0, 0):
+            what = f"{state.vm_id}: {state.result}, and on its disk is {result}"
+            raise Violation("what is completed has its result", what)
 
 
 async def _wait_until_none(waiting: Callable[[], list[str]]) -> list[str]:

@@ -1,6 +1,7 @@
 """What happens to a daemon and its host: one action after another, each chosen by the seed."""
 
 from collections.abc import Callable
+from enum import Enum
 from random import Random
 from typing import get_args
 
@@ -31,6 +32,15 @@ WORDS = 3
 GUEST_WORDS = (*get_args(GuestObservation), *get_args(AgentObservation), ob.TimerFired)
 """What may come late while the process lives; as the streams of QMP and of the agent are two."""
 
+
+class Leaving(Enum):
+    """Whether the daemon is told to end."""
+
+    STAYS = "stays"
+    GOES = "goes, and VMs live on"
+    STOPS_VMS = "goes when its VMs have ended"
+
+
 Action = Callable[["Weather", Random], None]
 
 
@@ -43,6 +53,7 @@ class Weather:
         self._skipped = skipped
         self._next = 0
         self._submissions: list[Submission] = []
+        self._leaving = Leaving.STAYS
         self._life: Life | None = None
         self._clients: Clients | None = None
 
@@ -56,8 +67,13 @@ class Weather:
         async with trio.open_nursery() as nursery:
             self._life = life
             self._clients = Clients(life, service, nursery)
-            while not self.is_over:
+            self._leaving = Leaving.STAYS
+            while not self.is_over and self._leaving is Leaving.STAYS:
                 await self._act()
+            if self._leaving is Leaving.STOPS_VMS:
+                await fleet.stop_vms()
+            if self._leaving is not Leaving.STAYS:
+                await fleet.leave()
             nursery.cancel_scope.cancel()
 
     async def _act(self) -> None:
@@ -128,6 +144,10 @@ class Weather:
                 self._universe.platter.disk.cut_at(chance.randint(1, 8))
             case _:
                 self.life.die_in(chance.randint(1, 80))
+
+    def leave(self, chance: Random) -> None:
+        """End the daemon in good order, now and then together with all VMs."""
+        self._leaving = chance.choice((Leaving.GOES, Leaving.GOES, Leaving.STOPS_VMS))
 
     def break_disk(self, chance: Random) -> None:
         """Fail one of the next writes, or fill the disk for a while."""
@@ -249,6 +269,7 @@ _ACTIONS: tuple[Action, ...] = (
     Weather.submit_again,
     Weather.command,
     Weather.kill,
+    Weather.leave,
     Weather.break_disk,
     Weather.reboot,
     Weather.set_clock,
@@ -259,4 +280,4 @@ _ACTIONS: tuple[Action, ...] = (
     Weather.drop,
     Weather.repeat,
 )
-_WEIGHTS = (20, 6, 28, 5, 2, 1, 3, 3, 4, 6, 4, 4, 14)
+_WEIGHTS = (20, 6, 28, 4, 1, 2, 1, 3, 3, 4, 6, 4, 4, 14)
