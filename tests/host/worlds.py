@@ -109,6 +109,8 @@ class FakeWorld:
 
 
 class RealWorld:
+    patience = IMPATIENT
+
     def __init__(self, root: Path) -> None:
         self.directory = root / "vms" / VM_ID
         self.artifacts = ArtifactStore(root / "artifacts")
@@ -140,7 +142,7 @@ class RealWorld:
             catalogue=self._catalogue,
             digests=self._digests,
             machine=self._machine,
-            patience=IMPATIENT,
+            patience=self.patience,
         )
 
     def spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
@@ -184,6 +186,9 @@ class RealWorld:
 
 class SimulatedWorld(RealWorld):
     """The real host on a QEMU without a machine (tools/transcript)."""
+
+    # Python takes a multiple of QEMU's time to start where many tests share a machine.
+    patience = msgspec.structs.replace(IMPATIENT, greeting_s=2.0)
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

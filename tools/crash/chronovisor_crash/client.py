@@ -20,8 +20,8 @@ from supervisor.cli.options import Access
 from supervisor.cli.watching import END_TYPES, follow
 from supervisor.vm import events as ev
 
-PATIENCE_S = 60.0
-"""A computation takes some seconds, and the pause between two daemons one."""
+PATIENCE_S = 150.0
+"""A computation takes some seconds, and the pause between two daemons one, on an idle machine."""
 RETRY_S = 0.1
 AGAIN = "try again"
 """Ends a refusal that is for now only: a VM is found again some time after the daemon serves."""

@@ -24,13 +24,16 @@ class RunState(Enum):
 
 
 class Machine:
-    """One QEMU as its monitor shows it; ``exit_status`` is set once it is to end."""
+    """One QEMU as its monitor shows it; ``exit_status`` is set once it is to end.
+
+    ``commands`` is all that it obeys: a machine with more devices adds to it.
+    """
 
     def __init__(self, uuid: str) -> None:
         self.exit_status: int | None = None
         self._uuid = uuid
         self._state = RunState.PRELAUNCH
-        self._commands: dict[str, Callable[[], list[Message]]] = {
+        self.commands: dict[str, Callable[[], list[Message]]] = {
             "query-uuid": lambda: [{"return": {"UUID": self._uuid}}],
             "query-status": lambda: [{"return": self.status()}],
             "set-action": lambda: [{"return": {}}],
@@ -49,7 +52,7 @@ class Machine:
     def obey(self, request: Message) -> list[Message]:
         """Return what QEMU says to a command, events before the answer that they precede."""
         name = str(request.get("execute"))
-        command = self._commands.get(name)
+        command = self.commands.get(name)
         if command is None:
             return [with_id(refusal(f"The command {name} has not been found"), request)]
         return [with_id(message, request) for message in command()]
