@@ -1,5 +1,6 @@
 """Imports run downwards only, and what must stay pure or apart does."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -126,3 +127,13 @@ def test_only_the_command_line_knows_the_composition_root() -> None:
 def test_only_the_host_layer_speaks_qmp() -> None:
     users = {module.name for module in SOURCES if module.imports_from("supervisor.qmp")}
     assert all(is_within(name, ("supervisor.host", "supervisor.qmp")) for name in users)
+
+
+def test_the_daemon_starts_without_what_only_tests_need() -> None:
+    code = (
+        "import sys, supervisor.daemon; print('pytest' in sys.modules, 'hypothesis' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]

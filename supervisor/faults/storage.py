@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 
 import trio
-import trio.testing
 
 from eventlog import frame
 from eventlog.passthrough import PassingFile, PassingStorage
@@ -72,8 +71,11 @@ class AppendFaults:
 
 async def kill_once_quiet() -> None:
     """Kill the daemon when every task of it waits for something from outside."""
+    # It imports pytest where that is installed, which would double the daemon's start.
+    from trio.testing import wait_all_tasks_blocked
+
     with trio.move_on_after(QUIET_DEADLINE_S):
-        await trio.testing.wait_all_tasks_blocked(QUIET_S)
+        await wait_all_tasks_blocked(QUIET_S)
     kill_the_daemon()
 
 
