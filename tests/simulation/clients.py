@@ -1,5 +1,8 @@
 """The clients of one life: each request is a task, and what is answered goes into the ledger."""
 
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from math import inf
 from random import Random
 
 import msgspec
@@ -31,9 +34,14 @@ from supervisor.vm.spec import (
     RestartOn,
     RestartPolicy,
 )
+from supervisor.vm.state import VmState
+from tests.simulation.capacity import CAPACITY
 from tests.simulation.life import Life
+from tests.simulation.violation import Violation
 
 TENANT = "tenant"
+HASTY = 0.15
+"""How many clients do not wait for their answer."""
 
 COMMANDS: tuple[type[Command], ...] = (
     *(Stop, Kill, Delete, Start, Reset),
@@ -91,19 +99,28 @@ class Clients:
 
     def submit(self, submission: Submission) -> None:
         """Submit a computation, and do not wait."""
-        self._nursery.start_soon(self._submit, submission)
+        self._nursery.start_soon(self._with_patience, self._submit, submission)
 
     def command(self, vm_id: str, command: Command) -> None:
         """Order something of a VM, and do not wait."""
-        self._nursery.start_soon(self._command, vm_id, command)
+        self._nursery.start_soon(self._with_patience, self._command, vm_id, command)
 
     def known(self) -> list[str]:
         """Return the ids of the VMs that are listed."""
         return [state.vm_id for state in self._service.list()]
 
+    async def _with_patience(self, ask: Callable[..., Awaitable[None]], *what: object) -> None:
+        """Ask, and now and then go away before there is an answer."""
+        chance = self._life.universe.chance
+        leaves = chance.random() < HASTY * self._life.universe.storm
+        with trio.move_on_after(chance.uniform(0, 2) if leaves else inf):
+            await ask(*what)
+
     async def _submit(self, asked: Submission) -> None:
         universe = self._life.universe
-        caller = self._caller()
+        # Every third computation is somebody else's.
+        principal = "uid:1001" if int(asked.key[-1]) % 3 == 2 else "uid:1000"
+        caller = self._caller(principal)
         universe.steps += 1
         universe.note(f"{caller.command_id}: submit {asked.key} {asked.vm_id}")
         try:
@@ -117,10 +134,11 @@ class Clients:
         if not self._life.dead.is_set():
             universe.note(f"{caller.command_id}: {asked.key} is {answer.state.vm_id}")
             universe.ledger.key_answered(asked.key, answer.state.vm_id)
+            check_quotas(self._service.list())
             universe.ledger.state_shown(answer.state)
 
     async def _command(self, vm_id: str, command: Command) -> None:
-        caller = self._caller()
+        caller = self._caller("uid:1000")
         ledger = self._life.universe.ledger
         try:
             state = await self._service.command(vm_id, command, caller)
@@ -133,13 +151,22 @@ class Clients:
             if isinstance(command, Stop | Kill):
                 ledger.stop_answered(state)
 
-    def _caller(self) -> Caller:
-        return Caller("uid:1000", TENANT, command_id=self._life.universe.new_command_id())
+    def _caller(self, principal: str) -> Caller:
+        return Caller(principal, TENANT, command_id=self._life.universe.new_command_id())
 
     def _denied(self, caller: Caller, denied: CommandDenied) -> None:
         # A full or closed mailbox does not say whether the request was taken.
         if not self._life.dead.is_set() and denied.reason is not DenyReason.MAILBOX_FULL:
             self._life.universe.ledger.denied(caller.command_id)
+
+
+def check_quotas(states: Iterable[VmState]) -> None:
+    """Raise Violation where more was taken than all, or one principal, may have."""
+    principals = Counter(state.principal for state in states)
+    most = CAPACITY.max_vms_per_principal
+    assert most is not None
+    if principals.total() > CAPACITY.max_vms or max(principals.values(), default=0) > most:
+        raise Violation("never more VMs than the quotas have", str(dict(principals)))
 
 
 def random_command(chance: Random) -> Command:

@@ -28,13 +28,21 @@ class Calm:
         return ""
 
 
+def _mute() -> Temper:
+    return Temper.MUTE
+
+
+def _take_for_granted(vm_id: str, launch: int) -> None:
+    """There is no log that an intent could be in."""
+
+
 class CalmWorld(FakeWorld):
     """A world of the contract suite; its guests say nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         hardware = Hardware(trio.lowlevel.spawn_system_task, Random(1), most_running=1)
-        self.machine = SimulatedMachine(VM_ID, hardware, lambda: Temper.MUTE)
+        self.machine = SimulatedMachine(VM_ID, hardware, _mute, _take_for_granted)
 
     def host(self) -> Host:
         assert isinstance(self.machine, SimulatedMachine)

@@ -27,7 +27,7 @@ from supervisor.vm.state import VmState
 from tests.simulation.disk import SEGMENT_BYTES, SimulatedCommitter
 from tests.simulation.host import SimulatedHost
 from tests.simulation.mutants import Mutant
-from tests.simulation.universe import CAPACITY, Universe
+from tests.simulation.universe import Universe
 from tests.simulation.violation import Killed, Violation
 
 DAWDLE_MAX = 3
@@ -75,6 +75,7 @@ class Life:
         self._clock = Clock(universe.clock.now_ns, universe.clock.steady_ns)
         self._scope = trio.CancelScope()
         self._countdown: Countdown | None = None
+        self._fleet: Fleet | None = None
         self._committer: SimulatedCommitter | None = None
 
     def die(self, why: str) -> None:
@@ -126,6 +127,10 @@ class Life:
         finally:
             if self._countdown is not None:
                 trio.lowlevel.remove_instrument(self._countdown)
+            if self._fleet is not None:
+                # What it held in memory when it died was durable, whoever had seen it.
+                for state in self._fleet.registry.states():
+                    self.universe.ledger.state_shown(state)
 
     async def _run(self, use: Use) -> None:
         universe = self.universe
@@ -159,7 +164,7 @@ class Life:
     async def _serve(self, log: EventLog, replay: Replay, use: Use) -> None:
         async with trio.open_nursery() as nursery:
             fleet = Fleet(log, replay.world, self._surroundings(log, replay), nursery)
-            self.universe.fleet = fleet
+            self.universe.fleet = self._fleet = fleet
             started = DaemonStarted("simulated", 1, self.universe.boot_id, "7.2.0")
             await fleet.recover(started, replay.world)
             nursery.start_soon(self._follow, log)
@@ -203,7 +208,7 @@ class Life:
             load=load,
             clock_ms=self._clock.ms,
             core=self._core,
-            capacity=CAPACITY,
+            capacity=self._mutant.capacity,
             can_listen=self.universe.is_free,
             reservations=self._mutant.reservations,
         )

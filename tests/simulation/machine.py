@@ -145,7 +145,13 @@ class Hardware:
 class SimulatedMachine(FakeMachine):
     """The part of the host that one VM has."""
 
-    def __init__(self, vm_id: str, hardware: Hardware, temper: Callable[[], Temper]) -> None:
+    def __init__(
+        self,
+        vm_id: str,
+        hardware: Hardware,
+        temper: Callable[[], Temper],
+        check_intent: Callable[[str, int], None],
+    ) -> None:
         super().__init__()
         self.vm_id = vm_id
         self.boot_id = f"boot-{hardware.boot}"
@@ -156,6 +162,7 @@ class SimulatedMachine(FakeMachine):
         self.report: Report | None = None
         self._hardware = hardware
         self._temper = temper
+        self._check_intent = check_intent
 
     @property
     def current(self) -> SimulatedQemu | None:
@@ -173,6 +180,7 @@ class SimulatedMachine(FakeMachine):
         if (other := self.current) is not None:
             what = f"{self.vm_id}: launch {launch} beside {other.launch}"
             raise Violation("two launches of one VM alive", what)
+        self._check_intent(self.vm_id, launch)
         self._hardware.check_room(self)
         identity = ProcessIdentity(self._hardware.new_pid(), 5000 + launch, self.boot_id)
         temper, chance = self._temper(), self._hardware.chance

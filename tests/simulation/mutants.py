@@ -15,12 +15,14 @@ from supervisor.admission.line import Line
 from supervisor.admission.reservations import Reservations
 from supervisor.config import Capacity
 from supervisor.vm import effects as fx
+from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.commands import Command, Kill, Stop
 from supervisor.vm.decision import NOTHING, Decision
 from supervisor.vm.effects import Effect
 from supervisor.vm.observations import Observation
 from supervisor.vm.state import Desired, Phase, VmState
+from tests.simulation.capacity import CAPACITY
 from tests.simulation.disk import SimulatedCommitter
 
 Message = Command | Observation
@@ -39,6 +41,7 @@ class Mutant(msgspec.Struct, frozen=True):
     core: Callable[[], Core] = _sound
     committer: type[SimulatedCommitter] = SimulatedCommitter
     reservations: Callable[[Capacity, IsFree], Reservations] = Reservations
+    capacity: Capacity = CAPACITY
 
 
 NONE = Mutant("none")
@@ -81,6 +84,15 @@ def _spawn_twice(decide: Decide, state: VmState, message: Message, now_ms: int) 
     decision = decide(state, message, now_ms)
     spawned = tuple(each for each in decision.effects if isinstance(each, fx.SpawnQemu))
     return Decision(decision.events, (*decision.effects, *spawned))
+
+
+def _spawn_unrecorded(decide: Decide, state: VmState, message: Message, now_ms: int) -> Decision:
+    decision = decide(state, message, now_ms)
+    return Decision(effects=decision.effects) if _intends(decision) else decision
+
+
+def _intends(decision: Decision) -> bool:
+    return any(isinstance(event, ev.LaunchIntended) for event in decision.events)
 
 
 def _lose_stops(decide: Decide, state: VmState, message: Message, now_ms: int) -> Decision:
@@ -188,6 +200,7 @@ def _one_too_many(capacity: Capacity, is_free: IsFree) -> Reservations:
 MUTANTS = (
     Mutant("a stale timer is honoured", _deciding(_honour_stale_timers)),
     Mutant("a launch is spawned twice", _deciding(_spawn_twice)),
+    Mutant("a launch is spawned before its intent", _deciding(_spawn_unrecorded)),
     Mutant("a stop is answered and lost", _deciding(_lose_stops)),
     Mutant("an order is forgotten when QEMU exits", _deciding(_forget_orders)),
     Mutant("an observation of an old launch is believed", _deciding(_believe_old_launches)),
@@ -201,4 +214,5 @@ MUTANTS = (
     Mutant("a port is given twice", reservations=_PortsTwice),
     Mutant("the queue is overtaken", reservations=_QueueOvertaken),
     Mutant("one launch more than there are slots", reservations=_one_too_many),
+    Mutant("one VM more than the quotas have", capacity=_changed(CAPACITY, max_vms=6)),
 )

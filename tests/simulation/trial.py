@@ -9,8 +9,9 @@ import msgspec
 import trio
 from chronovisor_crash.simulated_disk import PowerCut
 
-from eventlog import EventLog, EventLogError
+from eventlog import EventLog, EventLogError, Scan
 from supervisor.fleet import Fleet
+from supervisor.replay import Replay, World
 from supervisor.service import Service
 from supervisor.vm.commands import Delete
 from supervisor.vm.events import Outcome
@@ -207,10 +208,26 @@ class Trial:
     async def _leave(self, life: Life, fleet: Fleet, service: Service, log: EventLog) -> None:
         await trio.sleep(LOOK_S)
         self._look(fleet)
+        self._fold_again()
         for machine in self._universe.machines.values():
             if machine.current is not None:
                 raise Violation("what has ended has no process", machine.vm_id)
         await fleet.leave()
+
+    def _fold_again(self) -> None:
+        """Fold from the snapshot and from the beginning: the state hashes are the same."""
+        universe = self._universe
+        assert universe.snapshot is not None
+        bookmark, encoded = universe.snapshot
+        later = Replay(World.decoded(encoded), bookmark.position)
+        whole = Replay()
+        for start, replay in ((bookmark, later), (None, whole)):
+            for commit in Scan(universe.platter, start).commits():
+                for record in commit:
+                    replay.take(record)
+        if later.world.digest() != whole.world.digest():
+            what = f"from position {bookmark.position} on it is another state"
+            raise Violation("replay equals live", what)
 
     def _look(self, fleet: Fleet) -> None:
         for state in fleet.registry.states():

@@ -8,28 +8,24 @@ import trio
 from chronovisor_crash.simulated_disk import SimulatedDisk
 
 from eventlog import Bookmark
-from supervisor.config import Capacity, PortRange
 from supervisor.fleet import Fleet
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.effects import Effect
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Phase
+from tests.simulation.capacity import CAPACITY
 from tests.simulation.disk import Platter
 from tests.simulation.guest import SOUND, Temper
 from tests.simulation.ledger import Ledger
 from tests.simulation.machine import Hardware, SimulatedMachine
 from tests.simulation.scheduler import WallClock
+from tests.simulation.violation import Violation
 
 MISFORTUNE = 0.04
 """How many effects fail while the storm lasts."""
 
 BUG = 0.003
 """How many crash their actor."""
-
-CAPACITY = Capacity(
-    max_running=2, max_vms=5, max_vms_per_principal=4, forward_ports=PortRange(8000, 8001)
-)
-"""Little enough that VMs wait for each other."""
 
 Met = tuple[Phase, type]
 Trace = Callable[[str], None]
@@ -88,10 +84,18 @@ class Universe:
     def machine(self, vm_id: str) -> SimulatedMachine:
         """Return a VM's part of the host."""
         if vm_id not in self.machines:
-            machine = SimulatedMachine(vm_id, self.hardware, self._temper)
+            machine = SimulatedMachine(vm_id, self.hardware, self._temper, self._check_intent)
             machine.artifacts = self.artifacts
             self.machines[vm_id] = machine
         return self.machines[vm_id]
+
+    def _check_intent(self, vm_id: str, launch: int) -> None:
+        """Raise Violation unless the log says already that this launch is to be."""
+        assert self.fleet is not None
+        state = self.fleet.registry.get(vm_id)
+        if state.launch_number != launch or not state.has_process:
+            what = f"{vm_id}: launch {launch}, and the log has {state.launch_number}"
+            raise Violation("an intent is durable before anything is spawned", what)
 
     def reboot(self) -> None:
         """Lose all processes."""
