@@ -48,6 +48,15 @@ async def test_a_launch_is_prepared_twice_with_the_same_images(world: World) -> 
         assert await story.until(ob.LaunchPrepared) == first
 
 
+async def test_a_preparation_that_was_cut_off_is_made_anew(world: World) -> None:
+    manifest = await world.manifest()
+    async with life_of(world.host()) as story:
+        story.do(fx.PrepareLaunch(1, manifest))
+        await trio.lowlevel.checkpoint()
+    async with life_of(world.host()) as successor:
+        await running(successor, world)
+
+
 async def test_a_launch_of_an_unknown_artifact_is_impossible(world: World) -> None:
     async with life_of(world.host()) as story:
         unknown = msgspec.structs.replace(await world.manifest(), algorithm=Algorithm("f" * 64))
