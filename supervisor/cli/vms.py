@@ -185,8 +185,8 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "next launch": _moment(vm.restart_at),
         "forwards": ", ".join(map(_forward, vm.forwards)),
         "QEMU process": str(vm.pid) if vm.pid else "",
-        "QEMU runs as": vm.containment.user if vm.containment else "",
-        "bounded by": _bounded_by(vm.containment),
+        "QEMU runs as": vm.containment.user if vm.containment and vm.pid else "",
+        "bounded by": _bounded_by(vm.containment) if vm.pid else "",
         "submitted by": vm.principal,
     }
 
