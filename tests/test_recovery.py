@@ -4,35 +4,18 @@ import pytest
 import trio
 import trio.testing
 
-from supervisor.actor import Report
 from supervisor.admission.events import VmsRecovered
 from supervisor.recovery import PARALLEL, TURN_S, Recovery
-from supervisor.vm.effects import Effect, QueryRunState, Reattach
+from supervisor.vm.effects import QueryRunState, Reattach
 from supervisor.vm.observations import (
     NeverSpawned,
     Observation,
     ProcessSilent,
-    Reattached,
-    RunState,
 )
-from tests.vm.states import EVIDENCE, PROCESS
+from tests.slow_host import SlowHost
+from tests.vm.states import PROCESS
 
-ADOPTED = Reattached(1, PROCESS, RunState.RUNNING, EVIDENCE)
 REATTACH = Reattach(1, "/vms/vm/launch-1", "uuid", PROCESS, 4096)
-
-
-class SlowHost:
-    """Finds a VM after ``takes_s``; ``began`` is when it was asked to."""
-
-    def __init__(self, takes_s: float, seen: Observation = ADOPTED) -> None:
-        self.began: list[float] = []
-        self._takes_s = takes_s
-        self._seen = seen
-
-    async def perform(self, effect: Effect, report: Report) -> None:
-        self.began.append(trio.current_time())
-        await trio.sleep(self._takes_s)
-        await report(self._seen)
 
 
 async def ignore(observation: Observation) -> None:
