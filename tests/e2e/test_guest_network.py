@@ -1,0 +1,95 @@
+"""A guest that brings its network up: who reaches whom, and who does not."""
+
+import socket
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Manifests
+from tests.e2e.daemon_process import Daemon, running
+
+pytestmark = pytest.mark.guest
+
+MODULES = ("failover", "net_failover", "virtio_net")
+"""What a guest with a network needs of the reference kernel's package, in the order of loading."""
+
+SCRIPT = """\
+for module in {modules}; do insmod "$CHRONOVISOR_DATASETS/$module.ko"; done
+ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+if nc -w 5 10.0.2.2 {port} -e true 2>/dev/null; then echo reached; else echo unreached; fi
+while true; do echo "hello from the guest" | nc -l -p 8080; done
+"""
+
+ANSWER_S = 5
+TRIES = 100
+
+NETWORK = '[network]\nmode = "{mode}"\n[[network.forwards]]\nguest_port = 8080\n'
+DATASET = '[[datasets]]\nname = "{name}.ko"\npath = "{path}"\n'
+
+
+@pytest.fixture(scope="module")
+def modules(guest_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The datasets of a manifest: the kernel's modules for a network card."""
+    (package,) = (guest_dir / "packages").glob("linux-image-*.deb")
+    unpacked = tmp_path_factory.mktemp("modules")
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    content = subprocess.run(command, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=BytesIO(content)) as tar:
+        for member in tar.getmembers():
+            name = Path(member.name)
+            if name.stem in MODULES and (module := tar.extractfile(member)) is not None:
+                (unpacked / name.name).write_bytes(module.read())
+    return "".join(DATASET.format(name=name, path=unpacked / f"{name}.ko") for name in MODULES)
+
+
+@contextmanager
+def service_of_the_host() -> Iterator[socket.socket]:
+    """Something that listens on the host's loopback and is none of a guest's business."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        yield server
+
+
+def was_reached(server: socket.socket) -> bool:
+    try:
+        server.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def read_through(port: int) -> bytes:
+    """Return what the guest's port says; nothing while nobody listens there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), ANSWER_S) as client:
+            return client.recv(100)
+    except (ConnectionError, TimeoutError):
+        return b""
+
+
+@pytest.mark.parametrize(("mode", "told"), [("restricted", "unreached"), ("user", "reached")])
+def test_a_guest_is_reached_through_its_forward_and_reaches_the_host_only_where_it_may(
+    stopped_daemon: Daemon, manifests: Manifests, modules: str, mode: str, told: str
+) -> None:
+    with (
+        service_of_the_host() as server,
+        running(stopped_daemon, "--allow-unrestricted-network") as daemon,
+    ):
+        script = SCRIPT.format(modules=" ".join(MODULES), port=server.getsockname()[1])
+        manifest = manifests.shell(script, modules + NETWORK.format(mode=mode))
+        vm_id = daemon.submit(manifest)["vm_id"]
+        daemon.wait_for(vm_id, "vm.computation-started.v1")
+        (forward,) = daemon.json("show", vm_id)["forwards"]
+        said = b""
+        tries = iter(range(TRIES))
+        while not said and next(tries, None) is not None:
+            if daemon.run("console", vm_id, "--guest-log"):  # and it listens any moment now
+                said = read_through(forward["host_port"])
+        assert said == b"hello from the guest\n"
+        assert daemon.run("console", vm_id, "--guest-log").splitlines() == [told]
+        assert was_reached(server) is (told == "reached")
