@@ -6,6 +6,8 @@ microseconds, and on a full disk, or a broken one, is silently incomplete. The r
 """
 
 import datetime
+import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ LINE_BYTES = 16 * 1024
 """The answers that the daemon asks for are shorter; of a longer message only its length is kept."""
 PULSE = "query-status"
 """What an idle QEMU is asked every few seconds: kept only when the answer is a new one."""
+MESSAGES_PER_S = 100
+"""More than any conversation has; of a guest that floods, what comes beyond it is only measured."""
 UNTOLD = frozenset({"log"})
 """Messages of the agent that have a file of their own."""
 
@@ -32,7 +36,8 @@ UNTOLD = frozenset({"log"})
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a transcript.
 
-    ``omitted``: a message was not kept, being no JSON or too long; it had so many bytes or more.
+    ``omitted``: messages were not kept, being no JSON, too long or too many at once; they had so
+    many bytes, or more.
     """
 
     at: str
@@ -45,9 +50,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 class FlightRecorder:
     """Writes the transcript of one launch."""
 
-    def __init__(self, directory: Path, clock: Callable[[], str] | None = None) -> None:
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = directory / layout.TRANSCRIPT
-        self._now = clock or _utc_now
+        self._clock = clock
+        self._second = -math.inf
+        self._left = 0
+        self._flood_bytes = 0
         self._asked: Entry | None = None
         self._status: object = None
 
@@ -61,6 +69,8 @@ class FlightRecorder:
 
     def record(self, channel: Channel, direction: str, line: bytes = b"") -> None:
         """Keep one message, or that a connection was opened or closed."""
+        if self._is_flooded(channel, direction, line):
+            return
         entry = self._entry(channel, direction, line)
         if entry is None or self._is_pulse(entry):
             return
@@ -69,18 +79,32 @@ class FlightRecorder:
             self._asked = None
         self._write(entry)
 
+    def _is_flooded(self, channel: Channel, direction: str, line: bytes) -> bool:
+        """Pass over what comes beyond the rate; tell of it when the rate allows again."""
+        now = self._clock()
+        if now >= self._second + 1:
+            self._second, self._left = now, MESSAGES_PER_S
+            if self._flood_bytes:
+                flood, self._flood_bytes = self._flood_bytes, 0
+                self._write(Entry(_utc_now(), channel.value, direction, omitted=flood))
+        if self._left == 0:
+            self._flood_bytes += len(line)
+            return True
+        self._left -= 1
+        return False
+
     def _entry(self, channel: Channel, direction: str, line: bytes) -> Entry | None:
         if not line:
-            return Entry(self._now(), channel.value, direction)
+            return Entry(_utc_now(), channel.value, direction)
         if len(line) >= LINE_BYTES:
-            return Entry(self._now(), channel.value, direction, omitted=len(line))
+            return Entry(_utc_now(), channel.value, direction, omitted=len(line))
         try:
             message = redacted(msgspec.json.decode(line))
         except (msgspec.DecodeError, RecursionError):
-            return Entry(self._now(), channel.value, direction, omitted=len(line))
+            return Entry(_utc_now(), channel.value, direction, omitted=len(line))
         if channel is Channel.AGENT and _field(message, "type") in UNTOLD:
             return None
-        return Entry(self._now(), channel.value, direction, message)
+        return Entry(_utc_now(), channel.value, direction, message)
 
     def _is_pulse(self, entry: Entry) -> bool:
         """Hold a question about the state back until its answer shows whether it is worth it."""

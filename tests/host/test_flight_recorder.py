@@ -1,5 +1,6 @@
 """What is recorded of a conversation, what is never, and what it costs."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from supervisor.host.flight_recorder import (
     LINE_BYTES,
+    MESSAGES_PER_S,
     TRANSCRIPT_BYTES,
     FlightRecorder,
     transcript,
@@ -138,8 +140,8 @@ def test_a_question_that_a_wedged_qemu_owes_is_recorded(directory: Path) -> None
     assert messages(directory) == [{"execute": "query-status", "id": 1}, None]
 
 
-def test_a_flood_is_bounded_and_every_line_that_is_left_is_whole(directory: Path) -> None:
-    recorder = FlightRecorder(directory)
+def test_a_long_talk_is_bounded_and_every_line_that_is_left_is_whole(directory: Path) -> None:
+    recorder = FlightRecorder(directory, clock=itertools.count().__next__)
     for number in range(6000):
         record(recorder, "received", event="NOISE", data={"number": number})
     files = list(directory.iterdir())
@@ -148,6 +150,18 @@ def test_a_flood_is_bounded_and_every_line_that_is_left_is_whole(directory: Path
     numbers = [entry["message"]["data"]["number"] for entry in entries(directory)]
     assert numbers == list(range(numbers[0], 6000))
     assert len(numbers) > 500
+
+
+def test_a_flood_is_measured_and_costs_no_more_than_its_first_messages(directory: Path) -> None:
+    seconds = iter([0.0] * 500 + [1.0])
+    recorder = FlightRecorder(directory, clock=seconds.__next__)
+    for _ in range(500):
+        recorder.record(Channel.AGENT, "received", b'{"type": "progress"}')
+    recorder.record(Channel.AGENT, "received", b'{"type": "finished"}')
+    kept = entries(directory)
+    assert len(kept) == MESSAGES_PER_S + 2
+    assert kept[-2]["omitted"] == (500 - MESSAGES_PER_S) * len(b'{"type": "progress"}')
+    assert kept[-1]["message"] == {"type": "finished"}
 
 
 def test_a_launch_that_says_nothing_holds_no_descriptor(directory: Path) -> None:
