@@ -83,6 +83,7 @@ def submit(
 
 
 def upload(daemon: Daemon, file: Upload) -> None:
+    """Send a file that a manifest names."""
     with byte_progress(f"uploading {file.path.name}", file.size) as report:
         daemon.call(daemon.stub.upload_artifact, _pieces(file, report), seconds=None)
 

@@ -100,3 +100,19 @@ def test_a_stop_ends_the_wait_for_the_next_launch(daemon: Daemon, manifests: Man
     daemon.run("delete", vm_id)
     daemon.wait_for(vm_id, "vm.deleted.v1")
     assert not (daemon.state_dir / "vms" / vm_id).exists()
+
+
+def test_a_start_that_was_accepted_is_carried_out_although_the_daemon_dies(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    plan = stopped_daemon.state_dir.parent / "plan.toml"
+    plan.write_text('[[kill_daemon_at_effect]]\nat = "before"\neffect = "PrepareLaunch"\nnth = 2\n')
+    with running(stopped_daemon, "--fault-plan", str(plan)) as daemon:
+        vm_id = daemon.submit(manifests.shell("exit 3"), "--wait", codes=(1,))["vm_id"]
+        daemon.run("start", vm_id, codes=(0, 3))  # the daemon may die before its answer is sent
+        daemon.end(signal.SIGKILL)
+        daemon.start()
+        daemon.wait_for(vm_id, "vm.failed.v1", count=2)
+        assert daemon.json("show", vm_id)["launch"] == 2
+        spawned = told(daemon, vm_id, "vm.qemu-spawned.v1")
+    assert [each["launch"] for each in spawned] == [1, 2]
