@@ -172,6 +172,8 @@ class _Client(threading.Thread):
     def finish(self) -> Told:
         """Return what it was told, once it is done."""
         self.join(PATIENCE_S)
+        if self.is_alive():
+            raise DaemonHung(f"the computation did not end within {PATIENCE_S:g} s")
         if self._error is not None:
             raise self._error
         return self._client.told
@@ -182,8 +184,10 @@ def _live(scene: Scene, boundary: Boundary) -> tuple[Told, bool]:
     client = _Client(scene)
     with scene.daemon(boundary.plan) as doomed:
         client.start()
+        give_up = time.monotonic() + PATIENCE_S
         while doomed.poll() is None and not client.ended.wait(POLL_S):
-            pass
+            if time.monotonic() > give_up:
+                raise DaemonHung(f"neither a kill nor an end within {PATIENCE_S:g} s")
         status = leave(doomed) if doomed.poll() is None else doomed.returncode
     if status == 0:
         return client.finish(), False
