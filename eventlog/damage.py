@@ -58,7 +58,7 @@ def judge(file: File, header: segment.SegmentHeader, place: Place, frames: int) 
             raise _corrupt(header, place, "the footer contradicts the frames")
         return _sealed(file, header, place, footer)
     if size != header.allocated:
-        raise _corrupt(header, place, f"the file has {size} bytes instead of {header.allocated}")
+        raise _corrupt(header, place, _why_not_whole(file, header, place, size))
     end = _end_of_data(file, place.offset, size)
     if end == place.offset:
         return Tail(Ending.OPEN)
@@ -80,6 +80,20 @@ def _sealed(
     if size not in (end, header.allocated) or _end_of_data(file, end, size) != end:
         raise _corrupt(header, place, "something follows the footer")
     return Tail(Ending.SEALED, unused=size - end)
+
+
+def _why_not_whole(file: File, header: segment.SegmentHeader, place: Place, size: int) -> str:
+    """What is wrong with a file of another length than an open segment has."""
+    left = size - place.offset
+    if left == segment.FOOTER_SIZE:
+        return "the footer does not match its checksum"
+    if left >= frame.HEADER_SIZE:
+        found = frame.decode_header(file.pread(frame.HEADER_SIZE, place.offset))
+        if found is None:
+            return "a frame's header does not match its checksum"
+        if found.size <= left:
+            return "a frame does not match its checksum"
+    return f"the file has {size} bytes instead of {header.allocated}"
 
 
 def _why_not_torn(file: File, place: Place, end: int) -> str:
