@@ -96,7 +96,7 @@ class CorruptLog(EventLogError):
 
 
 class ForeignSegment(EventLogError):
-    """A sound file that does not continue its predecessor."""
+    """A sound file that does not continue its predecessor, or something that is not a file."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"{path} does not belong here: {why}; restore the files of one log")

@@ -41,7 +41,13 @@ def salvage(storage: Storage) -> Iterator[Stretch | EventLogError]:
     """
     end: Place | None = None
     for name in segment_names(storage):
-        with closing(storage.open(name)) as file:
+        try:
+            file = storage.open(name)
+        except ForeignSegment as stranger:
+            end = None
+            yield stranger
+            continue
+        with closing(file):
             reading = _Segment(file, name, end)
             yield from reading.frames()
             end = reading.end

@@ -15,9 +15,13 @@ import msgspec
 
 from eventlog.errors import TreeDamaged
 from eventlog.merkle import HASH_SIZE, complete_root, joined
+from eventlog.regular_file import read_regular
 
 WIDTH = 256
 """Hashes in a full tile."""
+
+TILE_BYTES = WIDTH * HASH_SIZE
+"""The size of a full tile's file; whatever is larger is none."""
 
 TILE_HEIGHT = 8
 """Heights that one tile spans: its hashes are the leaves of a complete subtree of this height."""
@@ -139,7 +143,7 @@ class TileDirectory:
         """The first `width` hashes of a tile, also from a wider one; None where there is none."""
         for path, wide in self._holding(level, index, width):
             with contextlib.suppress(FileNotFoundError):
-                hashes = path.read_bytes()
+                hashes = read_regular(path, TILE_BYTES + 1)
                 if len(hashes) == wide * HASH_SIZE:
                     return hashes[: width * HASH_SIZE]
         return None
@@ -147,7 +151,7 @@ class TileDirectory:
     def exact(self, tile: Tile) -> bytes | None:
         """What is in the file that this very tile belongs into; None where there is none."""
         try:
-            return (self._directory / tile.path).read_bytes()
+            return read_regular(self._directory / tile.path, TILE_BYTES + 1)
         except FileNotFoundError:
             return None
 

@@ -141,21 +141,21 @@ def _verifier(
 
 
 def _own_checkpoint(directory: Path, verifier: "Verifier | None") -> "SignedCheckpoint | None":
-    from eventlog.checkpoint import open_checkpoint
-    from eventlog.errors import MalformedNote, UnknownSigner
-    from eventlog.notary import CHECKPOINT_NAME
+    from eventlog.errors import UnknownSigner
+    from eventlog.notary import CHECKPOINT_NAME, read_checkpoint
+    from eventlog.regular_file import NotRegular
 
     if verifier is None:
         return None
     try:
-        return open_checkpoint((directory / CHECKPOINT_NAME).read_bytes(), verifier)
-    except FileNotFoundError:
-        return None
-    except (MalformedNote, UnknownSigner) as error:
-        # The file is never synced: after a power cut it may hold anything, and it is made anew.
+        return read_checkpoint(directory, verifier)
+    except UnknownSigner as error:
         # Another key is that of a log whose first one was lost.
         note(f"{directory / CHECKPOINT_NAME}: {error}")
         return None
+    except NotRegular as error:
+        detail = f"{directory / CHECKPOINT_NAME} is not a checkpoint: {error.strerror}"
+        raise Failure(ExitCode.LOG_DAMAGED, detail) from None
 
 
 @contextmanager

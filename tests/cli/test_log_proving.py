@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -202,3 +203,45 @@ def test_damage_is_not_repaired(run: Run, state_dir: Path, log: Path) -> None:
     result = run("log", "repair", "--cut")
     assert result.exit_code == 6
     assert {path.name: path.read_bytes() for path in log.iterdir() if path.is_file()} == before
+
+
+def test_without_a_tip_all_but_the_last_commit_is_signed(run: Run, log: Path, key: str) -> None:
+    (log / "tip").unlink()
+    told = run("log", "checkpoint")
+    assert (told.exit_code, told.stdout.split("\n")[1]) == (0, str(EVENTS - 1))
+
+
+def test_a_checkpoint_that_was_tampered_with_is_kept_as_evidence(
+    run: Run, log: Path, key: str
+) -> None:
+    run("log", "checkpoint")
+    checkpoint = log / "checkpoint"
+    forged = checkpoint.read_text().replace(f"\n{EVENTS}\n", f"\n{EVENTS - 1}\n")
+    checkpoint.write_text(forged)
+    assert run("log", "verify").exit_code == 6
+    assert run("log", "checkpoint").exit_code == 0
+    assert (log / "checkpoint.refused-1").read_text() == forged
+    assert run("log", "verify").exit_code == 0
+
+
+def test_a_log_that_is_gone_is_not_called_intact_and_no_new_one_is_begun(
+    run: Run, state_dir: Path, log: Path, key: str
+) -> None:
+    for file in log.glob("*.log"):
+        file.unlink()
+    before = sorted(path.name for path in log.iterdir())
+    for command in (["verify"], ["cat"], ["archive", "--keep", "0", "--drop"]):
+        result = run("log", *command)
+        assert (result.exit_code, "is gone from" in result.stderr) == (6, True)
+    assert sorted(path.name for path in log.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tip"])
+def test_a_fifo_in_the_log_is_refused_and_not_waited_for(
+    run: Run, log: Path, key: str, name: str
+) -> None:
+    run("log", "checkpoint")
+    (log / name).unlink()
+    os.mkfifo(log / name)
+    result = run("log", "verify")
+    assert (result.exit_code, "not a regular file" in result.stderr) == (6, True)

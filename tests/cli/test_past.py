@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -174,6 +175,46 @@ def test_why_tells_who_ordered_what_was_then_seen_and_what_was_decided_together(
     story = answer(run, "log", "why", "22")
     assert [each["position"] for each in story["steps"][-1]["together"]] == [21]
     assert story["order"]["origin"]["principal"] == "uid:7"
+
+
+def test_moments_that_are_reversed_are_refused_also_as_times(run: Run, log: Path) -> None:
+    later = answer(run, "log", "replay", "--upto", "9")["recorded_at"]
+    earlier = answer(run, "log", "replay", "--upto", "3")["recorded_at"]
+    result = run("log", "diff", later, earlier)
+    assert (result.exit_code, "exchange them" in result.stderr) == (2, True)
+
+
+def test_what_has_the_same_cause_was_decided_together_only_if_it_was_written_together(
+    run: Run, state_dir: Path, log: Path
+) -> None:
+    trio.run(tell, state_dir, "aster", *LIFE[:5])
+
+    async def end() -> None:
+        last = list(read_log(log))[-1]
+        cause = Cause(last.event_id, last.correlation_id)
+        async with open_log(log, SMALL) as writer:
+            for event in LIFE[5:]:
+                await writer.append([encode(event, "vm/aster", "local", cause)])
+
+    trio.run(end)
+    story = answer(run, "log", "why", "22")
+    assert [step.get("together", []) for step in story["steps"]][-1] == []
+
+
+def test_causes_that_go_round_in_a_circle_come_to_an_end(
+    run: Run, state_dir: Path, log: Path
+) -> None:
+    """Nobody writes such a log but a forger, who must not keep an auditor for ever."""
+
+    async def forge() -> None:
+        async with open_log(log, SMALL) as writer:
+            for name, cause in (("a", "b"), ("b", "a"), ("c", "b")):
+                event = encode(LIFE[0], "vm/circle", "local", Cause(cause, "b"))
+                await writer.append([msgspec.structs.replace(event, event_id=name)])
+
+    trio.run(forge)
+    positions = [each["event"]["position"] for each in answer(run, "log", "why", "17")["steps"]]
+    assert positions == [15, 16, 17]
 
 
 def test_why_says_when_a_cause_is_gone(run: Run, state_dir: Path, log: Path) -> None:
