@@ -277,5 +277,28 @@ def test_a_state_with_holes_is_not_put_in_the_place_of_its_events(
     assert "iris: has events" in run("log", "diff", "14", "15").stdout
 
 
+@pytest.mark.parametrize("name", [".", "../log", "../link", "tile", "new/inner"])
+def test_an_archive_within_the_log_is_refused_before_anything_is_written(
+    run: Run, log: Path, name: str
+) -> None:
+    (log.parent / "link").symlink_to(log)
+    before = {path: path.stat().st_mtime_ns for path in log.rglob("*")}
+    result = run("log", "archive", "--before", "13", "--to", str(log / name))
+    assert result.exit_code == 7
+    assert "name a directory outside of it" in result.stderr
+    assert {path: path.stat().st_mtime_ns for path in log.rglob("*")} == before
+
+
+def test_an_archive_among_the_files_of_another_log_is_refused(
+    run: Run, state_dir: Path, log: Path
+) -> None:
+    trio.run(tell, state_dir / "other", "iris", *LIFE)
+    before = list(read_log(log))
+    result = run("log", "archive", "--before", "13", "--to", str(state_dir / "other/log"))
+    assert result.exit_code == 7
+    assert "is that of a log" in result.stderr
+    assert list(read_log(log)) == before
+
+
 def test_keeping_everything_archives_nothing(run: Run, log: Path) -> None:
     assert run("log", "archive", "--keep", "14", "--drop").exit_code == 2
