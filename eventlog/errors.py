@@ -61,11 +61,11 @@ class LogLocked(EventLogError):
 
 
 class LogFenced(EventLogError):
-    """The lock file was removed or replaced, so another writer may exist."""
+    """The lock file was removed, renamed or replaced, so another writer may exist."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
-            f"the lock file in {directory} was removed while this writer held it; "
+            f"the lock file in {directory} was removed or renamed while this writer held it; "
             "make sure that only one writer runs, then open the log again"
         )
         self.directory = directory

@@ -138,10 +138,16 @@ class DiskLock:
 
     def __init__(self, directory: Path, descriptor: int) -> None:
         self._directory = directory
+        self._path = directory / LOCK_NAME
         self._fd = descriptor
 
     def verify(self) -> None:
-        if os.fstat(self._fd).st_nlink == 0:
+        # Another writer takes what now has the name, whatever became of this file.
+        try:
+            found = os.stat(self._path, follow_symlinks=False)
+        except FileNotFoundError:
+            raise LogFenced(self._directory) from None
+        if not os.path.samestat(found, os.fstat(self._fd)):
             raise LogFenced(self._directory)
 
     def release(self) -> None:
