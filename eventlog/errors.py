@@ -121,8 +121,8 @@ class PositionArchived(EventLogError):
 
     def __init__(self, after: int, first: int) -> None:
         super().__init__(
-            f"events {after + 1} to {first - 1} were archived; "
-            f"read them in the archive, or begin at position {first}"
+            f"events {after + 1} to {first - 1} were archived; begin at position {first}, "
+            "or put the archived segments back beside the others"
         )
         self.after = after
         self.first = first

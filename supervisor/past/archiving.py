@@ -23,7 +23,7 @@ from eventlog import (
 from eventlog.notary import rebuild_tiles
 from eventlog.retention import prepare_archive
 from eventlog.storage import DiskStorage
-from supervisor.past.moment import AtPosition, AtTime, Moment, events_until
+from supervisor.past.moment import AtPosition, AtTime, Moment, is_beyond
 from supervisor.replay import ReplayError, World, replay
 
 
@@ -106,7 +106,9 @@ def _first_kept(log: Path, retention: Retention, head: int) -> int:
             return head + 1 - events
         case AtTime():
             last = 0
-            for record in events_until(log, retention):
+            for record in read_log(log):
+                if is_beyond(record, retention):
+                    break
                 last = record.position
             return last + 1
 

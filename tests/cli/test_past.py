@@ -258,6 +258,42 @@ def test_what_was_archived_is_not_guessed(run: Run, log: Path) -> None:
     assert [step["event"]["position"] for step in story["steps"]] == [14]
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("list", "--as-of", "5"),
+        ("list", "--as-of", "1d"),
+        ("show", "iris", "--as-of", "5"),
+        ("show", "iris", "--as-of", "12"),
+        ("log", "replay", "--upto", "5"),
+        ("log", "diff", "1", "5"),
+        ("log", "diff", "5", "15"),
+        ("log", "diff", "0", "15"),
+    ],
+)
+def test_a_moment_that_was_archived_is_refused(
+    run: Run, log: Path, question: tuple[str, ...]
+) -> None:
+    answer(run, "log", "archive", "--keep", "1", "--drop")
+    result = run(*question)
+    assert (result.exit_code, result.stdout) == (7, "")
+    assert "events 1 to 12 were archived; begin at position 13" in result.stderr
+
+
+def test_before_the_first_event_there_was_nothing_whatever_was_archived(
+    run: Run, log: Path
+) -> None:
+    answer(run, "log", "archive", "--keep", "1", "--drop")
+    assert answer(run, "list", "--as-of", "0")["vms"] == []
+
+
+def test_what_is_older_than_the_oldest_event_left_was_archived_already(run: Run, log: Path) -> None:
+    answer(run, "log", "archive", "--keep", "1", "--drop")
+    for before in ("1d", "5"):
+        result = run("log", "archive", "--before", before, "--drop")
+        assert (result.exit_code, "no sealed segment" in result.stderr) == (2, True)
+
+
 def test_a_state_with_holes_is_not_put_in_the_place_of_its_events(
     run: Run, state_dir: Path, log: Path
 ) -> None:
