@@ -29,7 +29,7 @@ from eventlog.regular_file import NotRegular, read_regular
 from eventlog.segment import first_position
 from eventlog.storage import DiskStorage, Storage
 from eventlog.tiles import TILES_NAME, TileDirectory, TileNodes, TileTree
-from eventlog.walk import segment_names, walk_log
+from eventlog.walk import oldest_position, segment_names, walk_log
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +149,7 @@ def rebuild_tiles(directory: Path, size: int) -> TileTree:
 def begin_tiles(directory: Path) -> TileTree:
     """The tree before the log's first event, which is not empty where events were archived."""
     tiles = TileDirectory(directory)
-    names = segment_names(DiskStorage(directory))
-    before = int(names[0][:20]) - 1 if names else 0
+    before = oldest_position(DiskStorage(directory)) - 1
     edge = tiles.edge(before)
     if edge is None:
         raise TreeDamaged(TILES_NAME, f"tiles of the archived events 1 to {before} are missing")

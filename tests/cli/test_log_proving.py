@@ -116,6 +116,24 @@ def test_a_proof_to_an_older_checkpoint_and_between_two(
     assert (answer["old"]["events"], answer["new"]["events"]) == (EVENTS, EVENTS + 30)
 
 
+def test_an_event_that_was_archived_is_proved_from_the_archive(
+    run: Run, state_dir: Path, key: str, tmp_path: Path
+) -> None:
+    archive, file = tmp_path / "kept", tmp_path / "a.proof"
+    last = logs.archive(state_dir, EVENTS - 20, archive)
+    for position in (1, 5, last):
+        result = run("log", "prove", str(position))
+        assert (result.exit_code, result.stdout) == (7, "")
+        assert f"event {position} was archived: name the directory" in result.stderr
+        arguments = ("--archive", str(archive), "-o", str(file))
+        assert run("log", "prove", str(position), *arguments).exit_code == 0
+        shown = json.loads(run("log", "check-proof", str(file), "--key", key, "--json").stdout)
+        assert (shown["holds"], shown["event"]["position"]) == (True, position)
+    assert run("log", "prove", str(last + 1), *arguments).exit_code == 0
+    (tmp_path / "none").mkdir()
+    assert run("log", "prove", "5", "--archive", str(tmp_path / "none")).exit_code == 7
+
+
 def test_no_proof_is_made_for_a_history_that_was_rewritten(
     run: Run, state_dir: Path, key: str, tmp_path: Path
 ) -> None:

@@ -269,6 +269,7 @@ def test_what_was_archived_is_not_guessed(run: Run, log: Path) -> None:
         ("log", "diff", "1", "5"),
         ("log", "diff", "5", "15"),
         ("log", "diff", "0", "15"),
+        ("log", "why", "1"),
     ],
 )
 def test_a_moment_that_was_archived_is_refused(
