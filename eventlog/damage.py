@@ -19,6 +19,8 @@ from eventlog.storage import File
 _CHUNK = 1024 * 1024
 """Bytes looked at in one read: memory stays small whatever the segment's size."""
 
+_ZEROS = bytes(_CHUNK)
+
 _MAX_TORN = frame.frame_size(frame.MAX_BODY)
 
 
@@ -158,9 +160,9 @@ def _end_of_data(file: File, offset: int, size: int) -> int:
     """The offset after the last byte that is not zero, or `offset` where there is none."""
     while size > offset:
         start = max(offset, size - _CHUNK)
-        data = file.pread(size - start, start).rstrip(b"\0")
-        if data:
-            return start + len(data)
+        data = file.pread(size - start, start)
+        if data != _ZEROS[: len(data)]:  # many times faster than stripping them
+            return start + len(data.rstrip(b"\0"))
         size = start
     return offset
 

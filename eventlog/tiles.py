@@ -71,22 +71,22 @@ class TileTree:
 
     def __init__(self, emit: Callable[[Tile], None], edge: Sequence[Tile] = ()) -> None:
         self._emit = emit
-        self._rows = [bytearray(tile.hashes) for tile in edge]
+        self._rows = [hashes_of(tile.hashes) for tile in edge]
         self._next = [tile.index for tile in edge]
 
     @property
     def size(self) -> int:
         """The number of leaves."""
-        return self._next[0] * WIDTH + len(self._rows[0]) // HASH_SIZE if self._rows else 0
+        return self._next[0] * WIDTH + len(self._rows[0]) if self._rows else 0
 
     @property
     def root(self) -> bytes:
         """The root over all leaves so far."""
-        return joined(peak for row in self._rows for peak in _peaks(hashes_of(bytes(row))))
+        return joined(peak for row in self._rows for peak in _peaks(row))
 
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Add leaf hashes."""
-        self._append(0, b"".join(leaves))
+        self._append(0, leaves)
 
     def partial(self) -> Iterator[Tile]:
         """The tiles that are not full, without those that are empty."""
@@ -95,23 +95,23 @@ class TileTree:
     def edge(self) -> list[Tile]:
         """The open tile of every level, empty or not: what a tree can be gone on from."""
         rows = zip(self._next, self._rows, strict=True)
-        return [Tile(level, index, bytes(row)) for level, (index, row) in enumerate(rows)]
+        return [Tile(level, index, b"".join(row)) for level, (index, row) in enumerate(rows)]
 
-    def _append(self, level: int, hashes: bytes) -> None:
+    def _append(self, level: int, hashes: Sequence[bytes]) -> None:
         if level == len(self._rows):
-            self._rows.append(bytearray())
+            self._rows.append([])
             self._next.append(0)
         row = self._rows[level]
         row += hashes
-        full, roots = WIDTH * HASH_SIZE, []
-        while len(row) >= full:
-            tile = Tile(level, self._next[level], bytes(row[:full]))
-            del row[:full]
+        roots = []
+        while len(row) >= WIDTH:
+            full = row[:WIDTH]
+            del row[:WIDTH]
+            self._emit(Tile(level, self._next[level], b"".join(full)))
             self._next[level] += 1
-            self._emit(tile)
-            roots.append(complete_root(hashes_of(tile.hashes)))
+            roots.append(complete_root(full))
         if roots:
-            self._append(level + 1, b"".join(roots))
+            self._append(level + 1, roots)
 
 
 def _peaks(hashes: list[bytes]) -> Iterator[bytes]:

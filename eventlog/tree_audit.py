@@ -11,7 +11,7 @@ from eventlog.errors import CheckpointAhead, CorruptLog, HistoryChanged, TreeDam
 from eventlog.leaves import leaves_of
 from eventlog.merkle import TreeHead, subtree_root
 from eventlog.segment import Footer, SegmentHeader
-from eventlog.tiles import TILES_NAME, Tile, TileDirectory, TileNodes, TileTree
+from eventlog.tiles import TILES_NAME, WIDTH, Tile, TileDirectory, TileNodes, TileTree
 
 
 class TreeAudit:
@@ -88,7 +88,7 @@ class TreeAudit:
         if self._tiles is None:
             return
         found = self._tiles.exact(tile)
-        if found is None:  # a partial one goes when it is full
+        if found is None and tile.width < WIDTH:  # a partial one goes when it is full
             found = self._tiles.read(tile.level, tile.index, tile.width)
         if found is None:
             self.tiles_missing += 1
