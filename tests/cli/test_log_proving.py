@@ -4,14 +4,17 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from eventlog.checkpoint import open_checkpoint
+from eventlog.errors import HistoryChanged
 from eventlog.merkle import Frontier, leaf_hash
 from eventlog.note import parse_verifier
+from eventlog.publishing import publish
 from tests.cli import logs
 from tests.cli.conftest import Run
 from tests.cli.peer import Peer
@@ -177,6 +180,33 @@ def test_an_export_goes_into_an_empty_directory_only(run: Run, log: Path, tmp_pa
     result = run("log", "export", str(tmp_path))
     assert result.exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_export_of_a_log_whose_beginning_was_archived_is_refused_first(
+    run: Run, state_dir: Path, log: Path, tmp_path: Path
+) -> None:
+    last = logs.archive(state_dir, 100, tmp_path / "kept")
+    target = tmp_path / "published"
+    result = run("log", "export", str(target))
+    assert result.exit_code == 7
+    assert f"events 1 to {last} were archived" in result.stderr
+    assert not target.exists()
+    for segment in (tmp_path / "kept").iterdir():
+        shutil.copy2(segment, log)
+    assert run("log", "export", str(target)).exit_code == 0
+
+
+def test_events_that_were_not_signed_are_not_published(
+    run: Run, state_dir: Path, key: str, tmp_path: Path
+) -> None:
+    """A daemon that signed another history would be one way to it; a forged log is another."""
+    signed = open_checkpoint(run("log", "checkpoint").stdout.encode(), parse_verifier(key))
+    logs.rewrite(state_dir, "id-7", "forged")
+    target = tmp_path / "published"
+    target.mkdir()
+    with pytest.raises(HistoryChanged):
+        list(publish(state_dir / "log", signed, target))
+    assert not (target / "checkpoint").exists()
 
 
 def tear(state_dir: Path) -> Path:
