@@ -209,11 +209,10 @@ class HistoryChanged(EvidenceRefused):
 class TreeDamaged(EvidenceRefused):
     """A file of the hash tree does not match the log that it was derived from."""
 
+    remedy = "remove this file: it is made anew when it is needed"
+
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            f"{path} does not match the log: {why}; "
-            "remove the directory `tile`, and the next checkpoint makes it anew"
-        )
+        super().__init__(f"{path} does not match the log: {why}; {self.remedy}")
         self.path = path
         self.why = why
 

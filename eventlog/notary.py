@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from eventlog.archived_tiles import ArchivedTiles, begin_tiles
 from eventlog.audit import read_tip
 from eventlog.checkpoint import SignedCheckpoint, open_checkpoint, sign_checkpoint
 from eventlog.errors import (
@@ -18,17 +19,15 @@ from eventlog.errors import (
     ForeignCheckpoint,
     HistoryChanged,
     MalformedNote,
-    TreeDamaged,
     UntrustedNote,
 )
 from eventlog.leaves import leaves_of
-from eventlog.merkle import subtree_root
 from eventlog.note import NOTE_LIMIT, Signer, Verifier
 from eventlog.offline import LOOKS
 from eventlog.regular_file import NotRegular, read_regular
 from eventlog.segment import first_position
 from eventlog.storage import DiskStorage, Storage
-from eventlog.tiles import TILES_NAME, TileDirectory, TileNodes, TileTree
+from eventlog.tiles import TileDirectory, TileTree
 from eventlog.walk import oldest_position, segment_names, walk_log
 
 logger = logging.getLogger(__name__)
@@ -99,10 +98,10 @@ class Notary:
         head = acknowledged(self._storage)
         if signed.size > head:
             raise CheckpointAhead(signed.size, head)
-        begun = begin_tiles(self._directory)
-        if begun.size > signed.size:
-            nodes = TileNodes(self._tiles, begun.size)
-            if subtree_root(0, signed.size, nodes) != signed.root:
+        before = oldest_position(self._storage) - 1
+        if before > signed.size:
+            begun = begin_tiles(self._directory)
+            if not ArchivedTiles(self._tiles, before).begins_with(signed.head, begun.root):
                 raise HistoryChanged(signed.size)
             return begun
         edge = self._tiles.edge(signed.size)
@@ -137,23 +136,13 @@ def set_aside(file: Path) -> str:
 def rebuild_tiles(directory: Path, size: int) -> TileTree:
     """Derive every tile of the first `size` events from the log again, as far as it has them.
 
-    Raises TreeDamaged where the tiles of archived events are missing.
+    Raises TilesLost where the tiles of archived events are missing or unfit.
     """
     tiles, tree = TileDirectory(directory), begin_tiles(directory)
     grow(tree, DiskStorage(directory), size)
     for tile in tree.partial():
         tiles.write(tile)
     return tree
-
-
-def begin_tiles(directory: Path) -> TileTree:
-    """The tree before the log's first event, which is not empty where events were archived."""
-    tiles = TileDirectory(directory)
-    before = oldest_position(DiskStorage(directory)) - 1
-    edge = tiles.edge(before)
-    if edge is None:
-        raise TreeDamaged(TILES_NAME, f"tiles of the archived events 1 to {before} are missing")
-    return TileTree(tiles.write, edge)
 
 
 def acknowledged(storage: Storage) -> int:

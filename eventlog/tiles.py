@@ -31,6 +31,12 @@ _CACHED = 64
 """Tiles kept while paths are computed: a path touches a few per level, of which there are 8."""
 
 
+class TilesLost(TreeDamaged):
+    """A part of the tree that cannot be derived again: the events below it were archived."""
+
+    remedy = "restore it from a copy, or put the archived segments back; nothing else makes it anew"
+
+
 class Tile(msgspec.Struct, frozen=True):
     """Consecutive hashes of one level; with fewer than 256 it is partial."""
 
@@ -47,6 +53,19 @@ class Tile(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """Where it lies below the log's directory."""
         return tile_path(str(self.level), self.index, self.width)
+
+
+class TileFile(msgspec.Struct, frozen=True):
+    """A file that should hold the first `width` hashes of a tile."""
+
+    path: str
+    width: int
+    content: bytes
+
+    def agrees_with(self, hashes: bytes) -> bool:
+        """Whether it is whole, and begins with these hashes or is their beginning."""
+        both = min(len(self.content), len(hashes))
+        return len(self.content) == self.width * HASH_SIZE and self.content[:both] == hashes[:both]
 
 
 def tile_path(level: str, index: int, width: int = WIDTH) -> str:
@@ -148,12 +167,13 @@ class TileDirectory:
                     return hashes[: width * HASH_SIZE]
         return None
 
-    def exact(self, tile: Tile) -> bytes | None:
-        """What is in the file that this very tile belongs into; None where there is none."""
-        try:
-            return read_regular(self._directory / tile.path, TILE_BYTES + 1)
-        except FileNotFoundError:
-            return None
+    def files(self, level: int, index: int) -> Iterator[TileFile]:
+        """Every file that holds hashes of a tile, whatever is in it; the widest is the last."""
+        for width in (*self._partial_widths(level, index), WIDTH):
+            path = tile_path(str(level), index, width)
+            with contextlib.suppress(FileNotFoundError):
+                content = read_regular(self._directory / path, TILE_BYTES + 1)
+                yield TileFile(path, width, content)
 
     def edge(self, size: int) -> list[Tile] | None:
         """The open tiles of a tree of this size, unchecked; None where one is missing."""
@@ -175,9 +195,17 @@ class TileDirectory:
         if width < WIDTH:
             yield partials / str(width), width
         yield full, WIDTH
-        if width < WIDTH and partials.is_dir():
-            widths = (int(path.name) for path in partials.iterdir() if path.name.isdecimal())
-            yield from ((partials / str(wide), wide) for wide in sorted(widths) if wide > width)
+        if width < WIDTH:
+            wider = (wide for wide in self._partial_widths(level, index) if wide > width)
+            yield from ((partials / str(wide), wide) for wide in wider)
+
+    def _partial_widths(self, level: int, index: int) -> list[int]:
+        full = self._directory / tile_path(str(level), index)
+        partials = full.with_name(f"{full.name}.p")
+        if not partials.is_dir():
+            return []
+        widths = (int(path.name) for path in partials.iterdir() if path.name.isdecimal())
+        return sorted(width for width in widths if 0 < width < WIDTH)
 
 
 class TileNodes:
@@ -189,7 +217,7 @@ class TileNodes:
         self._cache: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
 
     def __call__(self, height: int, index: int) -> bytes:
-        """The root of one subtree. Raises TreeDamaged where its tile is missing."""
+        """The root of one subtree. Raises TilesLost where its tile is missing."""
         level, inner = divmod(height, TILE_HEIGHT)
         tile, offset = divmod(index << inner, WIDTH)
         return complete_root(self._tile(level, tile)[offset : offset + (1 << inner)])
@@ -202,7 +230,7 @@ class TileNodes:
         width = min(WIDTH, row - index * WIDTH)
         hashes = self._tiles.read(level, index, width)
         if hashes is None:
-            raise TreeDamaged(tile_path(str(level), index, width), "it is missing")
+            raise TilesLost(tile_path(str(level), index, width), "it is missing")
         self._cache[level, index] = tile = hashes_of(hashes)
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)

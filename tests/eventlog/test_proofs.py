@@ -312,12 +312,12 @@ def test_a_checkpoint_file_that_a_power_cut_spoilt_is_made_anew(log: Path, conte
     assert Notary(log, signer()).checkpoint() == before
 
 
-def archive(directory: Path, below: int) -> None:
+def archive(directory: Path, below: int, to: Path | None = None) -> None:
     async def run() -> None:
         async with open_log(directory, LogOptions(segment_bytes=4096)) as log:
             await log.append_base(b"state", below)
             rebuild_tiles(directory, log.head)
-            drop_segments(DiskStorage(directory), below)
+            drop_segments(DiskStorage(directory), below, DiskStorage(to) if to else None)
 
     trio.run(run)
 
