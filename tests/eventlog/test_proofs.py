@@ -39,7 +39,13 @@ from eventlog.offline import read_log, verify_storage
 from eventlog.proofs import Consistent, Included, check_proof, encode_proof
 from eventlog.prover import prove_consistency, prove_inclusion
 from eventlog.salvage import Stretch, salvage
-from eventlog.segment import FOOTER_SIZE, decode_footer, encode_footer
+from eventlog.segment import (
+    FOOTER_SIZE,
+    HEADER_SIZE,
+    decode_footer,
+    encode_footer,
+    first_position,
+)
 from eventlog.storage import DiskStorage
 from eventlog.tree_audit import tree_audit
 from tests.eventlog.memory_storage import MemoryStorage
@@ -429,6 +435,21 @@ def test_any_byte_of_a_sealed_segment_that_is_changed_is_named(
             assert caught.value.path == name
             assert 1 <= caught.value.position <= len(written)
             check_salvaged(storage, written)
+
+
+@pytest.mark.parametrize("others", ["segments", "tip"])
+def test_a_damaged_header_of_the_first_segment_costs_no_event(
+    sealed: tuple[dict[str, bytes], list[Record]], others: str
+) -> None:
+    """What the first frame continues follows from the log's id, which others know, too."""
+    files, written = sealed
+    first, second, third = sorted(name for name in files if name.endswith(".log"))
+    gone = ["tip"] if others == "segments" else [second, third]
+    left = written if others == "segments" else written[: first_position(second) - 1]
+    files = {name: data for name, data in files.items() if name not in gone}
+    for at in range(HEADER_SIZE):
+        found = list(salvage(damaged(files, first, at)))
+        assert [r for item in found if isinstance(item, Stretch) for r in item.records] == left
 
 
 def damaged(files: dict[str, bytes], name: str, at: int) -> MemoryStorage:
