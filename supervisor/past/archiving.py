@@ -84,7 +84,7 @@ async def _archive(
             prepare_archive(target)
         base = writer.head + 1
         await writer.append_base(world.encoded(), below)
-        _check_base(log, base, world)
+        check_base(log, base, world)
         rebuild_tiles(log, writer.head)  # they are all that is left to prove what was archived
         gone = drop_segments(storage, below, target)
     return Archived(
@@ -121,7 +121,7 @@ def _understood(world: World) -> World:
     return world
 
 
-def _check_base(log: Path, base: int, world: World) -> None:
-    """Fold the log from the base on, as it will be, and compare."""
+def check_base(log: Path, base: int, world: World) -> None:
+    """Fold the log from the base on, as it will be, and compare. Raises ReplayError."""
     if replay(read_log(log, base - 1)).digest() != world.digest():
         raise ReplayError("the base that was written does not give the state; nothing was removed")

@@ -9,10 +9,14 @@ import pytest
 import trio
 
 from eventlog import LogOptions, NewEvent, open_log, read_log
+from eventlog.offline import log_id_of
 from supervisor.admission import events as admission
 from supervisor.cause import Cause
 from supervisor.cli.stories import COMMANDS, HOW
 from supervisor.journal import HOST_STREAM, encode, vm_stream
+from supervisor.log_key import load_signer
+from supervisor.past.archiving import check_base
+from supervisor.replay import ReplayError, World, replay
 from supervisor.schema import TAGS
 from supervisor.snapshots import Snapshots
 from supervisor.vm import events as vm
@@ -244,6 +248,28 @@ def test_one_state_hash_from_the_beginning_from_a_snapshot_and_from_a_base(
     assert answer(run, "log", "replay", "--snapshot")["state_hash"] == whole["state_hash"]
     assert run("log", "verify").exit_code == 0
     assert [record.position for record in read_log(tmp_path / "kept")] == [*range(1, 13)]
+
+
+def test_what_was_archived_can_be_proved_although_nothing_was_signed_before(
+    run: Run, state_dir: Path, log: Path, tmp_path: Path
+) -> None:
+    assert not (log / "tile").exists()
+    load_signer(state_dir / "log.key", log_id_of(log))
+    answer(run, "log", "archive", "--before", "13", "--to", str(tmp_path / "kept"))
+    assert answer(run, "log", "verify")["root"] is not None
+    assert run("log", "prove", "5", "--archive", str(tmp_path / "kept")).exit_code == 0
+
+
+def test_nothing_is_removed_where_the_base_does_not_give_the_state(log: Path) -> None:
+    async def with_the_base_of_an_empty_state() -> int:
+        async with open_log(log, SMALL) as writer:
+            await writer.append_base(World().encoded(), 13)
+            return writer.head
+
+    base = trio.run(with_the_base_of_an_empty_state)
+    check_base(log, base, World())
+    with pytest.raises(ReplayError, match="nothing was removed"):
+        check_base(log, base, replay(read_log(log)))
 
 
 def test_what_was_archived_is_not_guessed(run: Run, log: Path) -> None:
