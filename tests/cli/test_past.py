@@ -1,71 +1,24 @@
-"""`--as-of`, `log diff`, `log why`, `log replay` and `log archive` on real logs."""
+"""`--as-of`, `log diff`, `log why` and `log replay` on real logs."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 import trio
 
-from eventlog import LogOptions, NewEvent, open_log, read_log
-from eventlog.offline import log_id_of
-from supervisor.admission import events as admission
+from eventlog import open_log, read_log
 from supervisor.cause import Cause
 from supervisor.cli.stories import COMMANDS, HOW
-from supervisor.journal import HOST_STREAM, encode, vm_stream
-from supervisor.log_key import load_signer
-from supervisor.past.archiving import check_base
-from supervisor.replay import ReplayError, World, replay
+from supervisor.journal import encode
 from supervisor.schema import TAGS
-from supervisor.snapshots import Snapshots
-from supervisor.vm import events as vm
-from supervisor.vm.observations import ExitEvidence, ProcessIdentity
-from tests.cli.conftest import Run
-from tests.vm.states import DIRECTORY, IMAGES, MANIFEST, NOW, SHA256
-
-SMALL = LogOptions(segment_bytes=64 * 1024)
-REQUEST = Cause("request-1", "request-1", "uid:1000")
-
-
-async def tell(state_dir: Path, vm_id: str, *events: vm.Event, cause: Cause = REQUEST) -> None:
-    """Append events in a life of their own, each the cause of the next."""
-    async with open_log(state_dir / "log", SMALL) as log:
-        for event in events:
-            new = [encode(event, vm_stream(vm_id), "local", cause)]
-            if isinstance(event, vm.ComputationSubmitted):
-                admitted = admission.ComputationAdmitted(vm_id, f"key-{vm_id}", SHA256)
-                new.insert(0, encode(admitted, HOST_STREAM, "local", cause))
-            records = await log.append(new)
-            cause = cause.followed_by(records[-1].event_id)
-
-
-LAUNCH = vm.LaunchIntended(1, DIRECTORY, "uuid", ("qemu",), SHA256, IMAGES, "tcg", NOW)
-LIFE: tuple[vm.Event, ...] = (
-    vm.ComputationSubmitted(MANIFEST, SHA256),
-    LAUNCH,
-    vm.QemuSpawned(1, ProcessIdentity(4711, 99, "boot")),
-    vm.GuestStarted(1, NOW),
-    vm.StopOrdered(1, vm.Outcome.STOPPED_BY_CLIENT, vm.StopStep.QUIT, NOW),
-    vm.ProcessExited(1, ExitEvidence(exit_code=0)),
-    vm.VmStopped(1, vm.Outcome.STOPPED_BY_CLIENT, "stopped as ordered"),
-)
+from tests.cli import lives
+from tests.cli.conftest import Run, answer
+from tests.cli.lives import LIFE, SMALL, tell
 
 
 @pytest.fixture
 def log(state_dir: Path) -> Path:
-    """Positions 1 to 8: iris, stopped. 9 to 12: rose, deleted. 13, 14: lily, submitted."""
-    trio.run(tell, state_dir, "iris", *LIFE)
-    gone = (vm.VmFailed(0, vm.Outcome.QEMU_FAILED_TO_START, "no"), vm.VmDeleted(0))
-    trio.run(tell, state_dir, "rose", LIFE[0], *gone)
-    trio.run(tell, state_dir, "lily", LIFE[0])
-    return state_dir / "log"
-
-
-def answer(run: Run, *arguments: str) -> Any:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
+    return lives.three(state_dir)
 
 
 @pytest.mark.parametrize(
@@ -231,137 +184,3 @@ def test_why_says_when_a_cause_is_gone(run: Run, state_dir: Path, log: Path) -> 
 def test_every_event_has_its_way_of_coming_about() -> None:
     assert set(HOW) == set(TAGS)
     assert set(COMMANDS) <= set(TAGS.values())
-
-
-def test_one_state_hash_from_the_beginning_from_a_snapshot_and_from_a_base(
-    run: Run, state_dir: Path, log: Path, tmp_path: Path
-) -> None:
-    whole = answer(run, "log", "replay")
-    assert (whole["position"], whole["vms"], whole["unavailable"]) == (14, 2, {})
-    snapshots = Snapshots(log, state_dir / "snapshot")
-    snapshots.fold()
-    snapshots.write()
-    assert answer(run, "log", "replay", "--snapshot") == whole
-    done = answer(run, "log", "archive", "--before", "13", "--to", str(tmp_path / "kept"))
-    assert (done["first"], done["last"], done["state_hash"]) == (1, 12, whole["state_hash"])
-    assert answer(run, "log", "replay")["state_hash"] == whole["state_hash"]
-    assert answer(run, "log", "replay", "--snapshot")["state_hash"] == whole["state_hash"]
-    assert run("log", "verify").exit_code == 0
-    assert [record.position for record in read_log(tmp_path / "kept")] == [*range(1, 13)]
-
-
-def test_what_was_archived_can_be_proved_although_nothing_was_signed_before(
-    run: Run, state_dir: Path, log: Path, tmp_path: Path
-) -> None:
-    assert not (log / "tile").exists()
-    load_signer(state_dir / "log.key", log_id_of(log))
-    answer(run, "log", "archive", "--before", "13", "--to", str(tmp_path / "kept"))
-    assert answer(run, "log", "verify")["root"] is not None
-    assert run("log", "prove", "5", "--archive", str(tmp_path / "kept")).exit_code == 0
-
-
-def test_nothing_is_removed_where_the_base_does_not_give_the_state(log: Path) -> None:
-    async def with_the_base_of_an_empty_state() -> int:
-        async with open_log(log, SMALL) as writer:
-            await writer.append_base(World().encoded(), 13)
-            return writer.head
-
-    base = trio.run(with_the_base_of_an_empty_state)
-    check_base(log, base, World())
-    with pytest.raises(ReplayError, match="nothing was removed"):
-        check_base(log, base, replay(read_log(log)))
-
-
-def test_what_was_archived_is_not_guessed(run: Run, log: Path) -> None:
-    done = answer(run, "log", "archive", "--keep", "1", "--drop")
-    assert done["last"] == 12
-    result = run("show", "lily", "--as-of", "14")
-    assert result.exit_code == 7
-    assert "archived" in result.stderr
-    assert answer(run, "show", "lily", "--as-of", str(done["base"]))["phase"] == "defined"
-    assert answer(run, "show", "iris", "--as-of", "0s")["phase"] == "stopped"
-    story = answer(run, "log", "why", "14")
-    assert [step["event"]["position"] for step in story["steps"]] == [14]
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        ("list", "--as-of", "5"),
-        ("list", "--as-of", "1d"),
-        ("show", "iris", "--as-of", "5"),
-        ("show", "iris", "--as-of", "12"),
-        ("log", "replay", "--upto", "5"),
-        ("log", "diff", "1", "5"),
-        ("log", "diff", "5", "15"),
-        ("log", "diff", "0", "15"),
-        ("log", "why", "1"),
-    ],
-)
-def test_a_moment_that_was_archived_is_refused(
-    run: Run, log: Path, question: tuple[str, ...]
-) -> None:
-    answer(run, "log", "archive", "--keep", "1", "--drop")
-    result = run(*question)
-    assert (result.exit_code, result.stdout) == (7, "")
-    assert "events 1 to 12 were archived; begin at position 13" in result.stderr
-
-
-def test_before_the_first_event_there_was_nothing_whatever_was_archived(
-    run: Run, log: Path
-) -> None:
-    answer(run, "log", "archive", "--keep", "1", "--drop")
-    assert answer(run, "list", "--as-of", "0")["vms"] == []
-
-
-def test_what_is_older_than_the_oldest_event_left_was_archived_already(run: Run, log: Path) -> None:
-    answer(run, "log", "archive", "--keep", "1", "--drop")
-    for before in ("1d", "5"):
-        result = run("log", "archive", "--before", before, "--drop")
-        assert (result.exit_code, "no sealed segment" in result.stderr) == (2, True)
-
-
-def test_a_state_with_holes_is_not_put_in_the_place_of_its_events(
-    run: Run, state_dir: Path, log: Path
-) -> None:
-    async def strange() -> None:
-        async with open_log(log, SMALL) as writer:
-            await writer.append([NewEvent("vm/iris", "vm.teleported.v1", b"\x80", "id")])
-
-    trio.run(strange)
-    before = sorted(path.name for path in log.glob("*.log"))[:3]
-    result = run("log", "archive", "--before", "13", "--drop")
-    assert result.exit_code == 7
-    assert "'vm.teleported.v1' at position 15" in result.stderr
-    assert sorted(path.name for path in log.glob("*.log"))[:3] == before
-    assert run("show", "iris", "--as-of", "15").exit_code == 7
-    assert "vm.teleported.v1" in run("list", "--as-of", "15").stderr
-    assert list(answer(run, "log", "replay")["unavailable"]) == ["iris"]
-    assert "iris: has events" in run("log", "diff", "14", "15").stdout
-
-
-@pytest.mark.parametrize("name", [".", "../log", "../link", "tile", "new/inner"])
-def test_an_archive_within_the_log_is_refused_before_anything_is_written(
-    run: Run, log: Path, name: str
-) -> None:
-    (log.parent / "link").symlink_to(log)
-    before = {path: path.stat().st_mtime_ns for path in log.rglob("*")}
-    result = run("log", "archive", "--before", "13", "--to", str(log / name))
-    assert result.exit_code == 7
-    assert "name a directory outside of it" in result.stderr
-    assert {path: path.stat().st_mtime_ns for path in log.rglob("*")} == before
-
-
-def test_an_archive_among_the_files_of_another_log_is_refused(
-    run: Run, state_dir: Path, log: Path
-) -> None:
-    trio.run(tell, state_dir / "other", "iris", *LIFE)
-    before = list(read_log(log))
-    result = run("log", "archive", "--before", "13", "--to", str(state_dir / "other/log"))
-    assert result.exit_code == 7
-    assert "is that of a log" in result.stderr
-    assert list(read_log(log)) == before
-
-
-def test_keeping_everything_archives_nothing(run: Run, log: Path) -> None:
-    assert run("log", "archive", "--keep", "14", "--drop").exit_code == 2

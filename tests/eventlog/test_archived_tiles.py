@@ -12,7 +12,7 @@ from eventlog.merkle import HASH_SIZE, TreeHead, leaf_hash
 from eventlog.notary import CHECKPOINT_NAME, Notary
 from eventlog.prover import prove_consistency, prove_inclusion
 from eventlog.tiles import TileDirectory, TilesLost, TileTree
-from tests.eventlog.test_proofs import (
+from tests.eventlog.histories import (
     archive,
     first_of,
     rewritten,

@@ -3,24 +3,18 @@
 import base64
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-import trio
 
 from eventlog import (
     CorruptLog,
     EventLogError,
-    LogOptions,
-    NewEvent,
     Record,
-    drop_segments,
-    open_log,
     verify_log,
 )
-from eventlog.checkpoint import SignedCheckpoint, open_checkpoint, sign_checkpoint
+from eventlog.checkpoint import open_checkpoint, sign_checkpoint
 from eventlog.errors import (
     CheckpointAhead,
     EvidenceRefused,
@@ -46,28 +40,21 @@ from eventlog.segment import (
     encode_footer,
     first_position,
 )
-from eventlog.storage import DiskStorage
-from eventlog.tree_audit import tree_audit
+from tests.eventlog.histories import (
+    ORIGIN,
+    archive,
+    as_before,
+    first_of,
+    rewritten,
+    signer,
+    verify,
+    with_another,
+    write,
+)
 from tests.eventlog.memory_storage import MemoryStorage
-from tests.eventlog.samples import event, write_life
+from tests.eventlog.samples import write_life
 
-ORIGIN = "example.com/log"
 FEW, MANY = 5, 300
-
-
-def signer(name: str = ORIGIN) -> Signer:
-    """One key for all tests: made from a fixed seed."""
-    return Signer(name, b"\x07" * 32)
-
-
-def write(directory: Path, names: list[str], *, segment_bytes: int = 4096) -> None:
-    async def run() -> None:
-        async with open_log(directory, LogOptions(segment_bytes=segment_bytes)) as log:
-            for name in names:
-                payload = msgspec.msgpack.encode({"name": name, "bytes": b"\x00\xff"})
-                await log.append([event(name, payload=payload)])
-
-    trio.run(run)
 
 
 @pytest.fixture
@@ -75,11 +62,6 @@ def log(tmp_path: Path) -> Path:
     directory = tmp_path / "log"
     write(directory, [f"first-{number}" for number in range(FEW)])
     return directory
-
-
-def verify(directory: Path, *checkpoints: SignedCheckpoint) -> int:
-    heads = [signed.checkpoint.head for signed in checkpoints]
-    return list(verify_log(directory, tree_audit(directory, heads)))[-1].last
 
 
 def test_a_checkpoint_covers_what_is_acknowledged_and_goes_on(log: Path) -> None:
@@ -217,39 +199,6 @@ def test_an_event_that_the_checkpoint_does_not_cover_cannot_be_proved(log: Path)
             prove_inclusion(log, position, signed)
 
 
-def rewritten(log: Path, to: Path, change: Callable[[Record], NewEvent]) -> Path:
-    """The same log with other events: same ids, whole chain, footers, tiles and signatures."""
-
-    records = list(read_log(log))
-    now = records[0].recorded_at
-
-    def clock() -> int:
-        return now
-
-    async def run() -> None:
-        nonlocal now
-        async with open_log(to, LogOptions(segment_bytes=4096, clock=clock)) as log:
-            for record in records:
-                now = record.recorded_at
-                await log.append([change(record)])
-
-    trio.run(run)
-    return to
-
-
-def as_before(record: Record) -> NewEvent:
-    return NewEvent(record.stream, record.type, record.payload, record.event_id)
-
-
-def with_another(name: str) -> Callable[[Record], NewEvent]:
-    def change(record: Record) -> NewEvent:
-        if record.event_id != name:
-            return as_before(record)
-        return msgspec.structs.replace(as_before(record), event_id="forged")
-
-    return change
-
-
 def test_a_log_that_was_rewritten_with_the_same_key_is_refused(log: Path, tmp_path: Path) -> None:
     early = Notary(log, signer()).checkpoint()
     write(log, ["more"] * 10)
@@ -316,20 +265,6 @@ def test_a_checkpoint_file_that_a_power_cut_spoilt_is_made_anew(log: Path, conte
     before = Notary(log, signer()).checkpoint()
     (log / CHECKPOINT_NAME).write_bytes(content)
     assert Notary(log, signer()).checkpoint() == before
-
-
-def archive(directory: Path, below: int, to: Path | None = None) -> None:
-    async def run() -> None:
-        async with open_log(directory, LogOptions(segment_bytes=4096)) as log:
-            await log.append_base(b"state", below)
-            rebuild_tiles(directory, log.head)
-            drop_segments(DiskStorage(directory), below, DiskStorage(to) if to else None)
-
-    trio.run(run)
-
-
-def first_of(directory: Path) -> int:
-    return int(min(directory.glob("*.log")).stem)
 
 
 def test_proofs_go_on_when_segments_are_archived(log: Path) -> None:
