@@ -71,13 +71,15 @@ class Audit:
             self.head = self._first = walk.header.first - 1
             self._based = BaseReader()
             self._leaves.begin_before_edge(self.head)
-        for event in records:
-            if event.position != self.head + 1 or event.version != self._next_version(event):
+        for position, event in enumerate(records, self.head + 1):
+            known = self.versions[event.stream]
+            follows = event.version == known + 1 or self._may_begin_anywhere(known)
+            if event.position != position or not follows:
                 raise _corrupt(walk, sound, f"event {event.position} is out of order")
             self.versions[event.stream] = event.version
-            self.head += 1
             if self._based is not None and not self._meets_base(self._based, event):
                 raise _corrupt(walk, sound, f"the base at {event.position} contradicts the events")
+        self.head += len(records)
         if self.head != sound.header.last:
             raise _corrupt(walk, sound, "the frame's header miscounts its events")
         if _is_at(self._tip, self.head):
@@ -93,9 +95,8 @@ class Audit:
         except EdgeUnfit as error:
             raise BookmarkUnfit(f"its tree does not fit: {error}") from None
 
-    def _next_version(self, event: Record) -> int:
-        known = self.versions[event.stream]
-        return event.version if self._based is not None and known == 0 else known + 1
+    def _may_begin_anywhere(self, known: int) -> bool:
+        return self._based is not None and known == 0
 
     def _meets_base(self, reader: BaseReader, event: Record) -> bool:
         found = reader.take(event)

@@ -19,6 +19,8 @@ from eventlog.storage import File
 _CHUNK = 1024 * 1024
 """Bytes looked at in one read: memory stays small whatever the segment's size."""
 
+_ZEROS = bytes(_CHUNK)
+
 _MAX_TORN = frame.frame_size(frame.MAX_BODY)
 
 
@@ -58,7 +60,7 @@ def judge(file: File, header: segment.SegmentHeader, place: Place, frames: int) 
             raise _corrupt(header, place, "the footer contradicts the frames")
         return _sealed(file, header, place, footer)
     if size != header.allocated:
-        raise _corrupt(header, place, f"the file has {size} bytes instead of {header.allocated}")
+        raise _corrupt(header, place, _why_not_whole(file, header, place, size))
     end = _end_of_data(file, place.offset, size)
     if end == place.offset:
         return Tail(Ending.OPEN)
@@ -80,6 +82,20 @@ def _sealed(
     if size not in (end, header.allocated) or _end_of_data(file, end, size) != end:
         raise _corrupt(header, place, "something follows the footer")
     return Tail(Ending.SEALED, unused=size - end)
+
+
+def _why_not_whole(file: File, header: segment.SegmentHeader, place: Place, size: int) -> str:
+    """What is wrong with a file of another length than an open segment has."""
+    left = size - place.offset
+    if left == segment.FOOTER_SIZE:
+        return "the footer does not match its checksum"
+    if left >= frame.HEADER_SIZE:
+        found = frame.decode_header(file.pread(frame.HEADER_SIZE, place.offset))
+        if found is None:
+            return "a frame's header does not match its checksum"
+        if found.size <= left:
+            return "a frame does not match its checksum"
+    return f"the file has {size} bytes instead of {header.allocated}"
 
 
 def _why_not_torn(file: File, place: Place, end: int) -> str:
@@ -144,9 +160,9 @@ def _end_of_data(file: File, offset: int, size: int) -> int:
     """The offset after the last byte that is not zero, or `offset` where there is none."""
     while size > offset:
         start = max(offset, size - _CHUNK)
-        data = file.pread(size - start, start).rstrip(b"\0")
-        if data:
-            return start + len(data)
+        data = file.pread(size - start, start)
+        if data != _ZEROS[: len(data)]:  # many times faster than stripping them
+            return start + len(data.rstrip(b"\0"))
         size = start
     return offset
 

@@ -61,11 +61,11 @@ class LogLocked(EventLogError):
 
 
 class LogFenced(EventLogError):
-    """The lock file was removed or replaced, so another writer may exist."""
+    """The lock file was removed, renamed or replaced, so another writer may exist."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
-            f"the lock file in {directory} was removed while this writer held it; "
+            f"the lock file in {directory} was removed or renamed while this writer held it; "
             "make sure that only one writer runs, then open the log again"
         )
         self.directory = directory
@@ -96,7 +96,7 @@ class CorruptLog(EventLogError):
 
 
 class ForeignSegment(EventLogError):
-    """A sound file that does not continue its predecessor."""
+    """A sound file that does not continue its predecessor, or something that is not a file."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"{path} does not belong here: {why}; restore the files of one log")
@@ -121,8 +121,8 @@ class PositionArchived(EventLogError):
 
     def __init__(self, after: int, first: int) -> None:
         super().__init__(
-            f"events {after + 1} to {first - 1} were archived; "
-            f"read them in the archive, or begin at position {first}"
+            f"events {after + 1} to {first - 1} were archived; begin at position {first}, "
+            "or put the archived segments back beside the others"
         )
         self.after = after
         self.first = first
@@ -209,11 +209,10 @@ class HistoryChanged(EvidenceRefused):
 class TreeDamaged(EvidenceRefused):
     """A file of the hash tree does not match the log that it was derived from."""
 
+    remedy = "remove this file: it is made anew when it is needed"
+
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            f"{path} does not match the log: {why}; "
-            "remove the directory `tile`, and the next checkpoint makes it anew"
-        )
+        super().__init__(f"{path} does not match the log: {why}; {self.remedy}")
         self.path = path
         self.why = why
 

@@ -26,7 +26,7 @@ class _Commit:
 
     __slots__ = ("first", "records", "size")
 
-    def __init__(self, records: Sequence[Record], size: int) -> None:
+    def __init__(self, records: tuple[Record, ...], size: int) -> None:
         self.first = records[0].position
         self.records = records
         self.size = size
@@ -40,22 +40,22 @@ class Feed:
         self._journal = journal
         self._tail: deque[_Commit] = deque()
         self._tail_bytes = 0
-        self._waiting = trio.lowlevel.ParkingLot()
+        self._change = trio.Event()
         self._ended: Callable[[], LogEnded] | None = None
 
     def publish(self, records: Sequence[Record], size: int) -> None:
         """Show the events of one commit; `size` is their encoded size."""
-        self._tail.append(_Commit(records, size))
+        self._tail.append(_Commit(tuple(records), size))
         self._tail_bytes += size
         self.head = records[-1].position
         while len(self._tail) > 1 and self._over_full():
             self._tail_bytes -= self._tail.popleft().size
-        self._waiting.unpark_all()
+        self._wake()
 
     def end(self, error: Callable[[], LogEnded]) -> None:
         """Nothing more will come: every reader that reaches the end gets an error of its own."""
         self._ended = error
-        self._waiting.unpark_all()
+        self._wake()
 
     def check(self, after: int) -> None:
         """Raises PositionInFuture for a cursor beyond the end, ValueError for a negative one."""
@@ -87,7 +87,7 @@ class Feed:
         while self.head <= after:
             if self._ended is not None:
                 raise self._ended()
-            await self._waiting.park()
+            await self._change.wait()
         # Waiting was a checkpoint: another one would be a second round of the loop for everyone.
         if after + 1 >= self.oldest:
             return self._from_tail(after)
@@ -97,6 +97,10 @@ class Feed:
         return await trio.to_thread.run_sync(
             self._journal.read, after, upto, abandon_on_cancel=True
         )
+
+    def _wake(self) -> None:
+        waited_for, self._change = self._change, trio.Event()
+        waited_for.set()
 
     def _over_full(self) -> bool:
         return self._tail_bytes > TAIL_BYTES or len(self._tail) > TAIL_COMMITS

@@ -83,7 +83,9 @@ def frame_size(length: int) -> int:
 
 def next_chain(previous: bytes, body: bytes) -> bytes:
     """The chain after a frame."""
-    return hashlib.sha256(previous + body).digest()
+    chain = hashlib.sha256(previous)
+    chain.update(body)
+    return chain.digest()
 
 
 def encode_frame(
@@ -97,7 +99,7 @@ def encode_frame(
         stored = _masked(stored, mask)
     trailer = _TRAILER.pack(chain, len(body), MAGIC)
     fields = _FIELDS.pack(len(body), count, mask, first, recorded_at)
-    body_crc = google_crc32c.value(fields + previous + stored)
+    body_crc = _body_crc(fields, previous, stored)
     header_crc = google_crc32c.value(fields + body_crc.to_bytes(4, "little"))
     return b"".join((fields, _CHECKSUMS.pack(body_crc, header_crc), stored, trailer)), chain
 
@@ -118,8 +120,8 @@ def decode_frame(offset: int, header: FrameHeader, rest: bytes, previous: bytes)
     plain = _unmasked(header, stored, previous)
     body = plain[: header.length]
     chain = next_chain(previous, body)
-    sound = body + _padding(header.length), _TRAILER.pack(chain, header.length, MAGIC)
-    if (plain, rest[len(stored) :]) != sound:
+    sound = _padding(header.length), _TRAILER.pack(chain, header.length, MAGIC)
+    if (plain[header.length :], rest[len(stored) :]) != sound:
         raise BadFrame("padding or trailer does not match")
     return Frame(offset, header, body, chain)
 
@@ -140,8 +142,13 @@ def trailer_chain(trailer: bytes, length: int | None) -> bytes | None:
     return chain if magic == MAGIC and length in (stored_length, None) else None
 
 
+def _body_crc(fields: bytes, previous: bytes, stored: bytes) -> int:
+    checksum: int = google_crc32c.extend(google_crc32c.value(fields + previous), stored)
+    return checksum
+
+
 def _unmasked(header: FrameHeader, stored: bytes, previous: bytes) -> bytes:
-    if google_crc32c.value(header.fields + previous + stored) != header.body_crc:
+    if _body_crc(header.fields, previous, stored) != header.body_crc:
         raise BadFrame("the checksum does not match")
     return _masked(stored, header.mask) if header.mask else stored
 

@@ -60,16 +60,13 @@ class LogOptions(msgspec.Struct, frozen=True):
             raise ValueError(f"node_id must have 1 to {NODE_ID_LIMIT} bytes")
 
 
-class _Append:
+class _Append(msgspec.Struct):
     """An append on its way: what will be shown, and who waits for it."""
 
-    __slots__ = ("error", "records", "size", "task")
-
-    def __init__(self, records: tuple[Record, ...], size: int) -> None:
-        self.records = records
-        self.size = size
-        self.task = trio.lowlevel.current_task()
-        self.error: LogEnded | None = None
+    records: tuple[Record, ...]
+    size: int
+    task: trio.lowlevel.Task
+    error: LogEnded | None = None
 
 
 class EventLog:
@@ -97,7 +94,7 @@ class EventLog:
         self._repairs = recovered.repairs
         self._edge = recovered.tree.encode() if recovered.tree else b""
         self._next = self._began = recovered.head + 1
-        self._recorded_at = recovered.recorded_at
+        self._recorded_at = max(1, recovered.recorded_at)
         self._queued: deque[_Append] = deque()
         self._queued_bytes = 0
         self._room = trio.lowlevel.ParkingLot()
@@ -195,7 +192,7 @@ class EventLog:
 
     def _enqueue(self, events: Sequence[NewEvent]) -> _Append:
         """Give the events their places and queue them, or refuse them and change nothing."""
-        recorded_at = max(self._clock(), self._recorded_at, 1)
+        recorded_at = max(self._clock(), self._recorded_at)
         versions: dict[str, int] = {}
         records: list[Record] = []
         encoded: list[bytes] = []
@@ -209,7 +206,7 @@ class EventLog:
             encoded.append(raw)
         part = Part(self._next, len(encoded), recorded_at, b"".join(encoded))
         self._check_fits(part)
-        append = _Append(tuple(records), len(part.events))
+        append = _Append(tuple(records), len(part.events), trio.lowlevel.current_task())
         self._versions.update(versions)
         self._next += part.count
         self._recorded_at = recorded_at

@@ -4,27 +4,33 @@ It reads the log as any reader does, beside its writer or without one, and signs
 last acknowledged event. An append never waits for it.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
+from eventlog.archived_tiles import ArchivedTiles, begin_tiles
 from eventlog.audit import read_tip
 from eventlog.checkpoint import SignedCheckpoint, open_checkpoint, sign_checkpoint
 from eventlog.errors import (
     CheckpointAhead,
+    ForeignCheckpoint,
     HistoryChanged,
     MalformedNote,
-    TreeDamaged,
     UntrustedNote,
 )
 from eventlog.leaves import leaves_of
-from eventlog.merkle import subtree_root
 from eventlog.note import NOTE_LIMIT, Signer, Verifier
 from eventlog.offline import LOOKS
+from eventlog.regular_file import NotRegular, read_regular
+from eventlog.segment import first_position
 from eventlog.storage import DiskStorage, Storage
-from eventlog.tiles import TILES_NAME, TileDirectory, TileNodes, TileTree
-from eventlog.walk import segment_names, walk_log
+from eventlog.tiles import TileDirectory, TileTree
+from eventlog.walk import oldest_position, segment_names, walk_log
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint"
 
@@ -75,19 +81,27 @@ class Notary:
         draft.rename(path)
         return signed
 
+    def _last_signed(self) -> SignedCheckpoint | None:
+        try:
+            return read_checkpoint(self._directory, self.verifier)
+        except (UntrustedNote, ForeignCheckpoint, NotRegular) as error:
+            kept = set_aside(self._directory / CHECKPOINT_NAME)
+            logger.warning("%s: %s; it is kept as %s", CHECKPOINT_NAME, error, kept)
+            return None
+
     def _resume(self) -> TileTree:
         """The tree at the last checkpoint, from its tiles, or from the log where they are unfit."""
-        self._latest = read_checkpoint(self._directory, self.verifier)
+        self._latest = self._last_signed()
         if self._latest is None:
             return begin_tiles(self._directory)
         signed = self._latest.checkpoint
         head = acknowledged(self._storage)
         if signed.size > head:
             raise CheckpointAhead(signed.size, head)
-        begun = begin_tiles(self._directory)
-        if begun.size > signed.size:
-            nodes = TileNodes(self._tiles, begun.size)
-            if subtree_root(0, signed.size, nodes) != signed.root:
+        before = oldest_position(self._storage) - 1
+        if before > signed.size:
+            begun = begin_tiles(self._directory)
+            if not ArchivedTiles(self._tiles, before).begins_with(signed.head, begun.root):
                 raise HistoryChanged(signed.size)
             return begun
         edge = self._tiles.edge(signed.size)
@@ -100,21 +114,29 @@ class Notary:
 
 
 def read_checkpoint(directory: Path, verifier: Verifier) -> SignedCheckpoint | None:
-    """The log's last checkpoint; None where there is none that this key has signed.
+    """The log's last checkpoint; None where there is none, or only half of one.
 
-    The file is never synced, so after a power cut it may hold anything. Raises ForeignCheckpoint.
+    The file is never synced, so after a power cut it may hold anything. Raises UntrustedNote,
+    ForeignCheckpoint or NotRegular for what a power cut does not leave.
     """
     try:
-        with (directory / CHECKPOINT_NAME).open("rb") as file:
-            return open_checkpoint(file.read(NOTE_LIMIT + 1), verifier)
-    except (FileNotFoundError, MalformedNote, UntrustedNote):
+        return open_checkpoint(read_regular(directory / CHECKPOINT_NAME, NOTE_LIMIT + 1), verifier)
+    except (FileNotFoundError, MalformedNote):
         return None
+
+
+def set_aside(file: Path) -> str:
+    """Give a file that may be evidence another name, and return it."""
+    taken = {entry.name for entry in file.parent.iterdir()}
+    name = next(kept for n in count(1) if (kept := f"{file.name}.refused-{n}") not in taken)
+    file.rename(file.with_name(name))
+    return name
 
 
 def rebuild_tiles(directory: Path, size: int) -> TileTree:
     """Derive every tile of the first `size` events from the log again, as far as it has them.
 
-    Raises TreeDamaged where the tiles of archived events are missing.
+    Raises TilesLost where the tiles of archived events are missing or unfit.
     """
     tiles, tree = TileDirectory(directory), begin_tiles(directory)
     grow(tree, DiskStorage(directory), size)
@@ -123,21 +145,25 @@ def rebuild_tiles(directory: Path, size: int) -> TileTree:
     return tree
 
 
-def begin_tiles(directory: Path) -> TileTree:
-    """The tree before the log's first event, which is not empty where events were archived."""
-    tiles = TileDirectory(directory)
-    names = segment_names(DiskStorage(directory))
-    before = int(names[0][:20]) - 1 if names else 0
-    edge = tiles.edge(before)
-    if edge is None:
-        raise TreeDamaged(TILES_NAME, f"tiles of the archived events 1 to {before} are missing")
-    return TileTree(tiles.write, edge)
-
-
 def acknowledged(storage: Storage) -> int:
-    """The last event that is known to be durable: what the tip says, 0 without one."""
+    """The last event that is known to be durable.
+
+    The tip says so; without one, all but the last commit, as no more than one is in flight.
+    """
     tip = read_tip(storage)
-    return tip.position if tip else 0
+    if tip is not None:
+        return tip.position
+    last = 0
+    for walk in walk_log(storage, _before_last_segment(storage), LOOKS):
+        last = walk.header.first - 1
+        for sound in walk:
+            last = sound.header.first - 1
+    return last
+
+
+def _before_last_segment(storage: Storage) -> int:
+    names = segment_names(storage)
+    return first_position(names[-1]) - 1 if names else 0
 
 
 def grow(tree: TileTree, storage: Storage, upto: int) -> None:

@@ -6,7 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from eventlog.checkpoint import Checkpoint, SignedCheckpoint
-from eventlog.errors import CheckpointAhead, HistoryChanged, PositionInFuture, TreeDamaged
+from eventlog.errors import (
+    CheckpointAhead,
+    HistoryChanged,
+    PositionArchived,
+    PositionInFuture,
+    TreeDamaged,
+)
 from eventlog.merkle import (
     Node,
     consistency_path,
@@ -18,21 +24,26 @@ from eventlog.merkle import (
 from eventlog.notary import acknowledged, rebuild_tiles
 from eventlog.offline import read_log
 from eventlog.proofs import ConsistencyProof, InclusionProof, view
+from eventlog.record import Record
 from eventlog.storage import DiskStorage
 from eventlog.tiles import TileDirectory, TileNodes
+from eventlog.walk import oldest_position
 
 
-def prove_inclusion(directory: Path, position: int, signed: SignedCheckpoint) -> InclusionProof:
+def prove_inclusion(
+    directory: Path, position: int, signed: SignedCheckpoint, archive: Path | None = None
+) -> InclusionProof:
     """Prove to whoever has this checkpoint that event `position` is in the log.
 
-    Raises PositionInFuture for an event that the checkpoint does not cover, HistoryChanged, and
-    what reading a log raises.
+    The bytes of an event that was archived come from the archive's directory, their path from the
+    tiles that stayed. Raises PositionInFuture for an event that the checkpoint does not cover,
+    PositionArchived, HistoryChanged, and what reading a log raises.
     """
     checkpoint = signed.checkpoint
     _check_covers(directory, checkpoint)
     if not 1 <= position <= checkpoint.size:
         raise PositionInFuture(position, checkpoint.size)
-    event = next(read_log(directory, after=position - 1))
+    event = _event(directory, position, archive)
     index, leaf = position - 1, leaf_hash(event.raw)
     path = _sound_path(
         directory,
@@ -61,6 +72,16 @@ def prove_consistency(
         lambda path: is_consistent(before.size, before.root, after.size, after.root, path),
     )
     return ConsistencyProof(path, old.note, new.note)
+
+
+def _event(directory: Path, position: int, archive: Path | None) -> Record:
+    oldest = oldest_position(DiskStorage(directory))
+    if position >= oldest:
+        return next(read_log(directory, position - 1))
+    event = next(read_log(archive, position - 1), None) if archive else None
+    if event is None or event.position != position:
+        raise PositionArchived(position - 1, oldest)
+    return event
 
 
 def _sound_path(

@@ -8,20 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eventlog.checkpoint import SignedCheckpoint
-from eventlog.errors import HistoryChanged
+from eventlog.errors import HistoryChanged, PositionArchived
 from eventlog.merkle import leaf_hash
 from eventlog.notary import CHECKPOINT_NAME
 from eventlog.offline import read_log
 from eventlog.record import Record
+from eventlog.storage import DiskStorage
 from eventlog.tiles import WIDTH, TileDirectory, TileTree, tile_path
+from eventlog.walk import oldest_position
 
 
 def publish(directory: Path, signed: SignedCheckpoint, to: Path) -> Iterator[Record]:
     """Write what a checkpoint covers into another directory, yielding each event on the way.
 
-    Everything is made from the events. Raises HistoryChanged, before the checkpoint is written,
-    where their root is not the one that was signed.
+    Everything is made from the events, so all of them must be here: raises PositionArchived, with
+    nothing written. Raises HistoryChanged, before the checkpoint is written, where their root is
+    not the one that was signed.
     """
+    oldest = oldest_position(DiskStorage(directory))
+    if oldest > 1:
+        raise PositionArchived(0, oldest)
+    return _published(directory, signed, to)
+
+
+def _published(directory: Path, signed: SignedCheckpoint, to: Path) -> Iterator[Record]:
     size = signed.checkpoint.size
     tiles = TileDirectory(to)
     tree = TileTree(tiles.write)

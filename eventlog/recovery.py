@@ -15,10 +15,10 @@ from eventlog.bookmark import Bookmark, check_bookmark
 from eventlog.damage import Ending, Tail
 from eventlog.merkle import Frontier
 from eventlog.record import LOG_STREAM, Record
-from eventlog.segment import first_position, is_segment_name
+from eventlog.segment import is_segment_name
 from eventlog.storage import Storage
 from eventlog.versions import StreamVersions
-from eventlog.walk import SegmentWalk, segment_names, walk_log
+from eventlog.walk import SegmentWalk, oldest_position, segment_names, walk_log
 from eventlog.writer import SegmentWriter
 
 REPAIRED = "log.repaired.v1"
@@ -77,7 +77,7 @@ def recover(storage: Storage, sealed_at: int, start: Bookmark | None = None) -> 
         versions=audit.versions,
         repairs=tuple(sorted(logged)),
         unlogged=tuple(_describe(storage, name) for name in _torn_names(storage) - logged),
-        first=next(map(first_position, segment_names(storage)), 1),
+        first=oldest_position(storage),
         tree=audit.tree,
     )
 

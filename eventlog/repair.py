@@ -50,7 +50,8 @@ def repair_end(storage: Storage, sealed_at: int) -> tuple[Repair, ...]:
     """Cut an unfinished write, keep its bytes in a file, and seal the segment.
 
     The next writer notes it in the log. Returns what is kept and not noted yet. Raises LogLocked,
-    and what reading a log raises; then nothing was changed.
+    LogNotWritable for a directory of another user, and what reading a log raises; then nothing
+    was changed.
     """
     lock = storage.lock()
     try:

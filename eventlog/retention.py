@@ -13,7 +13,7 @@ import msgspec
 from eventlog import segment
 from eventlog.damage import Ending
 from eventlog.errors import EventLogError
-from eventlog.storage import File, Storage
+from eventlog.storage import LOCK_NAME, File, Storage
 from eventlog.walk import SegmentWalk, find_base, read_header, segment_names
 
 _PIECE = 1024 * 1024
@@ -53,7 +53,7 @@ def drop_segments(storage: Storage, below: int, to: Storage | None = None) -> li
             f"no base lets the log begin at {found[-1].last + 1}; append one, then archive again"
         )
     if to is not None:
-        to.prepare()
+        prepare_archive(to)
         for each in found:
             _copy(storage, to, each.name)
         to.fsync_dir()
@@ -61,6 +61,16 @@ def drop_segments(storage: Storage, below: int, to: Storage | None = None) -> li
         storage.unlink(each.name)
         storage.fsync_dir()  # one by one: after a crash the rest still follow each other
     return found
+
+
+def prepare_archive(to: Storage) -> None:
+    """Make an archive's directory. Raises NotArchivable where it is that of a log, maybe this one.
+
+    A copy into the log itself would be its own original, and be removed as such.
+    """
+    to.prepare()
+    if {LOCK_NAME, segment.TIP_NAME} & set(to.names()):
+        raise NotArchivable("the archive's directory is that of a log; name another one")
 
 
 def _sealed_below(storage: Storage, below: int) -> Iterator[Dropped]:

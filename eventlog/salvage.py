@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 import msgspec
 
 from eventlog import frame, record, segment
+from eventlog.audit import read_tip
 from eventlog.damage import Place
 from eventlog.errors import CorruptLog, EventLogError, ForeignSegment
 from eventlog.frame import BadFrame, FrameHeader
@@ -39,10 +40,17 @@ def salvage(storage: Storage) -> Iterator[Stretch | EventLogError]:
 
     Raises UnsupportedFormat: a newer format is no damage.
     """
+    beginning = _beginning(storage)
     end: Place | None = None
     for name in segment_names(storage):
-        with closing(storage.open(name)) as file:
-            reading = _Segment(file, name, end)
+        try:
+            file = storage.open(name)
+        except ForeignSegment as stranger:
+            end = None
+            yield stranger
+            continue
+        with closing(file):
+            reading = _Segment(file, name, end, _stand_in(name, end or beginning))
             yield from reading.frames()
             end = reading.end
 
@@ -50,11 +58,13 @@ def salvage(storage: Storage) -> Iterator[Stretch | EventLogError]:
 class _Segment:
     """One segment, read past its damages."""
 
-    def __init__(self, file: File, name: str, before: Place | None) -> None:
+    def __init__(
+        self, file: File, name: str, before: Place | None, stand_in: SegmentHeader
+    ) -> None:
         self._file = file
         self._name = name
         self._before = before
-        self._walk = SegmentWalk(file, _stand_in(name, before))
+        self._walk = SegmentWalk(file, stand_in)
         self.end: Place | None = None
         """Where the next segment goes on; None where this one's end is damaged."""
 
@@ -132,16 +142,30 @@ def _follows(header: SegmentHeader, before: Place) -> bool:
     return (header.first, header.chain) == (before.position, before.chain)
 
 
-def _stand_in(name: str, before: Place | None) -> SegmentHeader:
+def _beginning(storage: Storage) -> Place:
+    """Where the log begins, as far as any segment or the tip still names the log."""
+    for log_id in _log_ids(storage):
+        return Place(segment.HEADER_SIZE, 1, segment.first_chain(log_id))
+    return Place(segment.HEADER_SIZE, 1, b"")
+
+
+def _log_ids(storage: Storage) -> Iterator[uuid.UUID]:
+    for name in segment_names(storage):
+        with suppress(EventLogError), closing(storage.open(name)) as file:
+            yield read_header(file, name).log_id
+    if (tip := read_tip(storage)) is not None:
+        yield tip.log_id
+
+
+def _stand_in(name: str, before: Place) -> SegmentHeader:
     """What is known of a segment whose header is damaged: its name, and what goes before it."""
-    first = int(name[:20])
-    known = before is not None and before.position == first
+    first = segment.first_position(name)
     return SegmentHeader(
         log_id=uuid.UUID(int=0),
         node_id="",
         epoch=0,
         first=first,
-        chain=before.chain if before and known else b"",
+        chain=before.chain if before.position == first else b"",
         allocated=0,
         created_at=0,
     )

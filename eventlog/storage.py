@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from eventlog.errors import LogFenced, LogLocked, LogNotWritable
+from eventlog.errors import ForeignSegment, LogFenced, LogLocked, LogNotWritable
+from eventlog.regular_file import NotRegular, open_regular
 
 LOCK_NAME = "lock"
 _PID_BYTES = 20
@@ -66,13 +67,13 @@ class Storage(Protocol):
         """Make the directory if it is absent. Raises LogNotWritable."""
 
     def lock(self) -> Lock:
-        """Claim the directory. Raises LogLocked."""
+        """Claim the directory. Raises LogLocked, or LogNotWritable where it is another user's."""
 
     def names(self) -> list[str]:
         """Every entry, sorted."""
 
     def open(self, name: str) -> File:
-        """An existing file, for reading. Raises FileNotFoundError."""
+        """An existing file, for reading. Raises FileNotFoundError, or ForeignSegment."""
 
     def modify(self, name: str) -> File:
         """An existing file, for reading and writing. Raises FileNotFoundError."""
@@ -137,10 +138,16 @@ class DiskLock:
 
     def __init__(self, directory: Path, descriptor: int) -> None:
         self._directory = directory
+        self._path = directory / LOCK_NAME
         self._fd = descriptor
 
     def verify(self) -> None:
-        if os.fstat(self._fd).st_nlink == 0:
+        # Another writer takes what now has the name, whatever became of this file.
+        try:
+            found = os.stat(self._path, follow_symlinks=False)
+        except FileNotFoundError:
+            raise LogFenced(self._directory) from None
+        if not os.path.samestat(found, os.fstat(self._fd)):
             raise LogFenced(self._directory)
 
     def release(self) -> None:
@@ -157,13 +164,17 @@ class DiskStorage:
         with contextlib.suppress(FileExistsError):
             self._directory.mkdir(mode=0o700, parents=True)
             self._fsync(self._directory.parent)
+        self._check_owner()
+
+    def _check_owner(self) -> None:
+        # Root could write here, and leave files that the log's own user cannot open again.
         owner = self._directory.stat().st_uid
         if owner != os.geteuid():
             raise LogNotWritable(self._directory, f"it belongs to user {owner}")
 
     def lock(self) -> DiskLock:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self._directory / LOCK_NAME, flags, 0o600)
+        self._check_owner()
+        fd = self._descriptor(LOCK_NAME, os.O_RDWR | os.O_CREAT)
         try:
             self._claim(fd)
         except BaseException:
@@ -201,9 +212,13 @@ class DiskStorage:
         self._fsync(self._directory)
 
     def _open(self, name: str, flags: int) -> DiskFile:
-        return DiskFile(
-            os.open(self._directory / name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        )
+        return DiskFile(self._descriptor(name, flags))
+
+    def _descriptor(self, name: str, flags: int) -> int:
+        try:
+            return open_regular(self._directory / name, flags)
+        except NotRegular:
+            raise ForeignSegment(name, "it is not a regular file") from None
 
     @staticmethod
     def _fsync(directory: Path) -> None:

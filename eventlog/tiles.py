@@ -15,9 +15,13 @@ import msgspec
 
 from eventlog.errors import TreeDamaged
 from eventlog.merkle import HASH_SIZE, complete_root, joined
+from eventlog.regular_file import read_regular
 
 WIDTH = 256
 """Hashes in a full tile."""
+
+TILE_BYTES = WIDTH * HASH_SIZE
+"""The size of a full tile's file; whatever is larger is none."""
 
 TILE_HEIGHT = 8
 """Heights that one tile spans: its hashes are the leaves of a complete subtree of this height."""
@@ -25,6 +29,12 @@ TILE_HEIGHT = 8
 TILES_NAME = "tile"
 _CACHED = 64
 """Tiles kept while paths are computed: a path touches a few per level, of which there are 8."""
+
+
+class TilesLost(TreeDamaged):
+    """A part of the tree that cannot be derived again: the events below it were archived."""
+
+    remedy = "restore it from a copy, or put the archived segments back; nothing else makes it anew"
 
 
 class Tile(msgspec.Struct, frozen=True):
@@ -43,6 +53,19 @@ class Tile(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """Where it lies below the log's directory."""
         return tile_path(str(self.level), self.index, self.width)
+
+
+class TileFile(msgspec.Struct, frozen=True):
+    """A file that should hold the first `width` hashes of a tile."""
+
+    path: str
+    width: int
+    content: bytes
+
+    def agrees_with(self, hashes: bytes) -> bool:
+        """Whether it is whole, and begins with these hashes or is their beginning."""
+        both = min(len(self.content), len(hashes))
+        return len(self.content) == self.width * HASH_SIZE and self.content[:both] == hashes[:both]
 
 
 def tile_path(level: str, index: int, width: int = WIDTH) -> str:
@@ -67,22 +90,22 @@ class TileTree:
 
     def __init__(self, emit: Callable[[Tile], None], edge: Sequence[Tile] = ()) -> None:
         self._emit = emit
-        self._rows = [bytearray(tile.hashes) for tile in edge]
+        self._rows = [hashes_of(tile.hashes) for tile in edge]
         self._next = [tile.index for tile in edge]
 
     @property
     def size(self) -> int:
         """The number of leaves."""
-        return self._next[0] * WIDTH + len(self._rows[0]) // HASH_SIZE if self._rows else 0
+        return self._next[0] * WIDTH + len(self._rows[0]) if self._rows else 0
 
     @property
     def root(self) -> bytes:
         """The root over all leaves so far."""
-        return joined(peak for row in self._rows for peak in _peaks(hashes_of(bytes(row))))
+        return joined(peak for row in self._rows for peak in _peaks(row))
 
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Add leaf hashes."""
-        self._append(0, b"".join(leaves))
+        self._append(0, leaves)
 
     def partial(self) -> Iterator[Tile]:
         """The tiles that are not full, without those that are empty."""
@@ -91,23 +114,23 @@ class TileTree:
     def edge(self) -> list[Tile]:
         """The open tile of every level, empty or not: what a tree can be gone on from."""
         rows = zip(self._next, self._rows, strict=True)
-        return [Tile(level, index, bytes(row)) for level, (index, row) in enumerate(rows)]
+        return [Tile(level, index, b"".join(row)) for level, (index, row) in enumerate(rows)]
 
-    def _append(self, level: int, hashes: bytes) -> None:
+    def _append(self, level: int, hashes: Sequence[bytes]) -> None:
         if level == len(self._rows):
-            self._rows.append(bytearray())
+            self._rows.append([])
             self._next.append(0)
         row = self._rows[level]
         row += hashes
-        full, roots = WIDTH * HASH_SIZE, []
-        while len(row) >= full:
-            tile = Tile(level, self._next[level], bytes(row[:full]))
-            del row[:full]
+        roots = []
+        while len(row) >= WIDTH:
+            full = row[:WIDTH]
+            del row[:WIDTH]
+            self._emit(Tile(level, self._next[level], b"".join(full)))
             self._next[level] += 1
-            self._emit(tile)
-            roots.append(complete_root(hashes_of(tile.hashes)))
+            roots.append(complete_root(full))
         if roots:
-            self._append(level + 1, b"".join(roots))
+            self._append(level + 1, roots)
 
 
 def _peaks(hashes: list[bytes]) -> Iterator[bytes]:
@@ -139,17 +162,18 @@ class TileDirectory:
         """The first `width` hashes of a tile, also from a wider one; None where there is none."""
         for path, wide in self._holding(level, index, width):
             with contextlib.suppress(FileNotFoundError):
-                hashes = path.read_bytes()
+                hashes = read_regular(path, TILE_BYTES + 1)
                 if len(hashes) == wide * HASH_SIZE:
                     return hashes[: width * HASH_SIZE]
         return None
 
-    def exact(self, tile: Tile) -> bytes | None:
-        """What is in the file that this very tile belongs into; None where there is none."""
-        try:
-            return (self._directory / tile.path).read_bytes()
-        except FileNotFoundError:
-            return None
+    def files(self, level: int, index: int) -> Iterator[TileFile]:
+        """Every file that holds hashes of a tile, whatever is in it; the widest is the last."""
+        for width in (*self._partial_widths(level, index), WIDTH):
+            path = tile_path(str(level), index, width)
+            with contextlib.suppress(FileNotFoundError):
+                content = read_regular(self._directory / path, TILE_BYTES + 1)
+                yield TileFile(path, width, content)
 
     def edge(self, size: int) -> list[Tile] | None:
         """The open tiles of a tree of this size, unchecked; None where one is missing."""
@@ -171,9 +195,17 @@ class TileDirectory:
         if width < WIDTH:
             yield partials / str(width), width
         yield full, WIDTH
-        if width < WIDTH and partials.is_dir():
-            widths = (int(path.name) for path in partials.iterdir() if path.name.isdecimal())
-            yield from ((partials / str(wide), wide) for wide in sorted(widths) if wide > width)
+        if width < WIDTH:
+            wider = (wide for wide in self._partial_widths(level, index) if wide > width)
+            yield from ((partials / str(wide), wide) for wide in wider)
+
+    def _partial_widths(self, level: int, index: int) -> list[int]:
+        full = self._directory / tile_path(str(level), index)
+        partials = full.with_name(f"{full.name}.p")
+        if not partials.is_dir():
+            return []
+        widths = (int(path.name) for path in partials.iterdir() if path.name.isdecimal())
+        return sorted(width for width in widths if 0 < width < WIDTH)
 
 
 class TileNodes:
@@ -185,7 +217,7 @@ class TileNodes:
         self._cache: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
 
     def __call__(self, height: int, index: int) -> bytes:
-        """The root of one subtree. Raises TreeDamaged where its tile is missing."""
+        """The root of one subtree. Raises TilesLost where its tile is missing."""
         level, inner = divmod(height, TILE_HEIGHT)
         tile, offset = divmod(index << inner, WIDTH)
         return complete_root(self._tile(level, tile)[offset : offset + (1 << inner)])
@@ -198,7 +230,7 @@ class TileNodes:
         width = min(WIDTH, row - index * WIDTH)
         hashes = self._tiles.read(level, index, width)
         if hashes is None:
-            raise TreeDamaged(tile_path(str(level), index, width), "it is missing")
+            raise TilesLost(tile_path(str(level), index, width), "it is missing")
         self._cache[level, index] = tile = hashes_of(hashes)
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)

@@ -145,6 +145,11 @@ def segment_names(storage: Storage) -> list[str]:
     return [name for name in storage.names() if segment.is_segment_name(name)]
 
 
+def oldest_position(storage: Storage) -> int:
+    """The first position that was not archived; 1 in an empty directory."""
+    return next(map(segment.first_position, segment_names(storage)), 1)
+
+
 def name_holding(names: list[str], position: int) -> int:
     """The index of the segment that must hold this position."""
     starts = [segment.first_position(name) for name in names]

@@ -205,13 +205,6 @@ def define_from(record: Record, event: vm.ComputationSubmitted) -> VmState:
     )
 
 
-def fold_vm(records: Iterable[Record], state: VmState | None = None) -> VmState | None:
-    """Fold one VM's stream, to its end after deletion too. Raises UnknownEventError."""
-    for record in records:
-        state = evolved(state, record)
-    return state
-
-
 async def load_vm(
     log: EventLog, vm_id: str, state: VmState | None = None, position: int = 0
 ) -> VmState | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from eventlog.regular_file import NotRegular, open_regular
 from supervisor.cannot_serve import CannotServe
 
 SECRET_FILE_BYTES = 4096
@@ -33,14 +34,23 @@ def load_secret(path: Path, make: Callable[[], str]) -> str:
 
 def read_secret(path: Path) -> str:
     """Return the line in the file ``path``. Raises as :func:`load_secret` does."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()}:
-            raise SecretUnfit(f"{path} is not a file of this user: remove it and start again")
+    with os.fdopen(_opened(path), "rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid not in {0, os.geteuid()}:
+            raise SecretUnfit(f"{path} belongs to user {found.st_uid}: do this as that user")
         if stat.S_IMODE(found.st_mode) & 0o077:
-            raise SecretUnfit(f"others may read {path}: remove it, and a new one is made")
+            raise SecretUnfit(
+                f"others may read {path}: run chmod 600 {path}, and let nobody use what it holds "
+                "if they may have seen it"
+            )
         return file.read(SECRET_FILE_BYTES).decode("ascii", "replace").strip()
+
+
+def _opened(path: Path) -> int:
+    try:
+        return open_regular(path)
+    except NotRegular:
+        raise SecretUnfit(f"{path} is not a regular file: put the file itself there") from None
 
 
 def _create(path: Path, secret: str) -> None:

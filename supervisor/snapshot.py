@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from eventlog import Bookmark, BookmarkUnfit, check_bookmark
+from eventlog.regular_file import open_regular, read_regular
 from eventlog.storage import DiskStorage
 from supervisor.replay import ReplayError, World
 from supervisor.schema import SCHEMA
@@ -46,7 +47,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Replace the file atomically. Raises OSError, and leaves the old file then."""
     body = msgspec.msgpack.encode(snapshot)
     partial = path.with_name(f"{path.name}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_regular(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(MAGIC + hashlib.sha256(body).digest() + body)
@@ -66,8 +67,7 @@ def read_snapshot(path: Path) -> Snapshot:
     Raises SnapshotUnfit, or FileNotFoundError.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(SNAPSHOT_MAX_BYTES)
+        data = read_regular(path, SNAPSHOT_MAX_BYTES)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from eventlog.regular_file import NotRegular, read_regular
+from eventlog.segment import is_segment_name
 from supervisor.cannot_serve import CannotServe
 
+NODE_FILE_BYTES = 256
+"""A name of 16 letters and that of the machine; a file that is longer holds something else."""
 UNIX_PATH_MAX_BYTES = 107
 """sizeof(sun_path) less the NUL, unix(7)."""
 
@@ -80,7 +84,23 @@ def prepare_state_directory(root: Path) -> StateDirectory:
             f"the state directory {root} cannot be used: {error.strerror}; "
             "choose another with --state-dir, or make it yours"
         ) from error
+    check_log_is_there(directory)
     return directory
+
+
+def check_log_is_there(directory: StateDirectory) -> None:
+    """Refuse a directory whose log was lost: a new one in its place would hide that.
+
+    The log is there before its key is made. Raises StateDirectoryUnfit.
+    """
+    if not os.path.lexists(directory.log_key):
+        return
+    entries = os.listdir(directory.log) if directory.log.is_dir() else []
+    if not any(is_segment_name(name) for name in entries):
+        raise StateDirectoryUnfit(
+            f"{directory.log_key} is there, and the log that it signs is gone from "
+            f"{directory.log}: restore the log from a copy, or choose another --state-dir"
+        )
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -107,7 +127,10 @@ def settle(directory: StateDirectory, machine: str = "") -> Node:
 
 def _read_node(path: Path) -> tuple[str, str]:
     try:
-        node_id, _, machine = path.read_text(encoding="ascii").strip().partition(" ")
+        read = read_regular(path, NODE_FILE_BYTES).decode("ascii", "replace")
+    except NotRegular:
+        raise StateDirectoryUnfit(f"{path} is not a regular file: remove it") from None
     except FileNotFoundError:
         return "", ""
+    node_id, _, machine = read.strip().partition(" ")
     return node_id, machine

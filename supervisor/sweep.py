@@ -33,7 +33,7 @@ class Sweep:
         was_deleted: Callable[[str], bool],
         record: Callable[[Event], Awaitable[object]],
     ) -> None:
-        self._vms = vms
+        self._vms = vms.resolve()
         self._registry = registry
         self._was_deleted = was_deleted
         self._record = record

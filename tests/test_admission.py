@@ -42,6 +42,8 @@ from supervisor.vm.spec import (
     VmShape,
 )
 from supervisor.vm.state import Phase
+from tests.eventlog.gate import Gate
+from tests.eventlog.memory_storage import FaultyStorage
 from tests.vm.states import MANIFEST, SHA256
 
 CALLER = Caller("uid:1000", "local", command_id="request-1")
@@ -229,8 +231,11 @@ async def test_a_client_that_gives_up_while_the_disk_works_still_has_its_vm(
 
 async def test_only_so_many_submissions_wait_for_the_disk(tmp_path: Path) -> None:
     reasons: list[DenyReason] = []
-
-    async with office(tmp_path) as desk:
+    disk = Gate()
+    options = LogOptions(storage=lambda path: FaultyStorage(DiskStorage(path), disk))
+    async with open_log(tmp_path, options) as log:
+        desk = Office(log, AdmissionState())
+        disk.shut()
 
         async def submit(number: int) -> None:
             try:
@@ -241,7 +246,10 @@ async def test_only_so_many_submissions_wait_for_the_disk(tmp_path: Path) -> Non
         async with trio.open_nursery() as nursery:
             for number in range(IN_FLIGHT_MAX + 1):
                 nursery.start_soon(submit, number)
+            await wait_all_tasks_blocked()
+            disk.open()
     assert reasons == [DenyReason.MAILBOX_FULL]
+    assert len(desk.started) == IN_FLIGHT_MAX
 
 
 async def test_a_closed_intake_takes_nothing_new_and_still_answers_for_what_it_took(

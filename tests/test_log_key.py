@@ -1,5 +1,6 @@
 """The key of the log: made once, private, and of this log only."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -50,5 +51,21 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     load_signer(tmp_path / "elsewhere", "one")
     (tmp_path / "log.key").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match=r"log\.key"):
+    with pytest.raises(SecretUnfit, match=r"log\.key is not a regular file"):
         load_signer(tmp_path / "log.key", "one")
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.key", 0o600)
+    with pytest.raises(SecretUnfit, match=r"log\.key is not a regular file"):
+        read_signer(tmp_path / "log.key", "one")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's file")
+def test_the_key_of_another_user_is_left_alone_and_nobody_is_told_to_remove_it(
+    tmp_path: Path,
+) -> None:
+    load_signer(tmp_path / "log.key", "one")
+    os.chown(tmp_path / "log.key", 65534, -1)
+    with pytest.raises(SecretUnfit, match="belongs to user 65534: do this as that user"):
+        read_signer(tmp_path / "log.key", "one")

@@ -11,9 +11,10 @@ from eventlog import LogOptions, NewEvent, Record, open_log, read_log
 from supervisor.admission import events as admission
 from supervisor.admission.state import AdmissionState, Admitted
 from supervisor.journal import HOST_STREAM, encode, vm_stream
-from supervisor.replay import Replay, ReplayError, World, fold_vm, replay
+from supervisor.replay import Replay, ReplayError, World, evolved, replay
 from supervisor.schema import SCHEMA, TAGS, Schema, UnknownEventError, Upcast
 from supervisor.vm import events as vm
+from supervisor.vm.state import VmState
 from tests.test_journal import CAUSE
 from tests.vm.life import Life
 from tests.vm.states import MANIFEST, MANIFESTS, SHA256, STATES, STORIES
@@ -64,7 +65,9 @@ def test_the_hash_tells_states_apart() -> None:
 
 def test_a_deleted_vm_leaves_nothing_in_the_fold() -> None:
     assert replay(lives("deleted")).encoded() == World().encoded()
-    state = fold_vm(lives("deleted"))
+    state: VmState | None = None
+    for record in lives("deleted"):
+        state = evolved(state, record)
     assert state is not None
     assert state.phase is STATES["deleted"].phase
 

@@ -43,7 +43,8 @@ def archive(
 
     The daemon must be stopped. The log is verified and folded, the state goes into it as a
     log.base.v1 event, and then whole sealed segments are moved or removed. The log alone still
-    gives the present state, and the hash tree is kept, so proofs still hold.
+    gives the present state. The hash tree is kept: proofs still hold, and events that were moved
+    can still be proved with `log prove N --archive DIR`.
 
     \b
     Example:

@@ -31,7 +31,7 @@ def export(access: Access, *, directory: Path, as_json: bool) -> None:
 
     It gets events.ndjson (one event a line; `raw` is its exact bytes in base64), key.pub, and what
     a transparency log publishes: checkpoint, tile/..., tile/entries/... (c2sp.org/tlog-tiles). Any
-    web server can serve it.
+    web server can serve it. Segments that were archived must be put back first.
 
     \b
     Example:
@@ -40,15 +40,16 @@ def export(access: Access, *, directory: Path, as_json: bool) -> None:
     from eventlog.publishing import publish
 
     log = existing_log(access)
-    _make_empty(directory)
     with explained():
         signed, key = fresh_checkpoint(access), own_verifier(access)
+        records = publish(log, signed, directory)
+        _make_empty(directory)
         total = sum(path.stat().st_size for path in log.glob("*.log"))
         with (
             (directory / EVENTS_NAME).open("wb") as file,
             byte_progress("exporting", total) as told,
         ):
-            for record in publish(log, signed, directory):
+            for record in records:
                 file.write(_line(record))
                 told(len(record.raw))
     (directory / KEY_NAME).write_text(f"{key}\n")

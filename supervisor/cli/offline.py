@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 def existing_log(access: Access) -> Path:
     """Return the directory of the log. Raises Failure where there is none."""
+    from supervisor.state_directory import (
+        StateDirectory,
+        StateDirectoryUnfit,
+        check_log_is_there,
+    )
+
     directory = access.log_directory
+    try:
+        check_log_is_there(StateDirectory(access.state_dir))
+    except StateDirectoryUnfit as error:
+        raise Failure(ExitCode.LOG_DAMAGED, str(error)) from None
     if not directory.is_dir():
         raise Failure(
             ExitCode.NOT_FOUND,

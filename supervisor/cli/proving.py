@@ -94,12 +94,24 @@ def checkpoint(access: Access, *, output: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Prove it to who has this checkpoint.  [default: a new one]",
 )
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Where the event is read that was moved there by `log archive --to DIR`.",
+)
 @output_option
 @json_option
 @connection_options
 @pass_access
 def prove(
-    access: Access, *, position: int, saved: Path | None, output: Path | None, as_json: bool
+    access: Access,
+    *,
+    position: int,
+    saved: Path | None,
+    archive: Path | None,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Prove that the event at POSITION is in the log.
 
@@ -109,12 +121,20 @@ def prove(
     Example:
       chronovisor log prove 17 -o event-17.proof
     """
+    from eventlog import PositionArchived
     from eventlog.proofs import encode_proof
     from eventlog.prover import prove_inclusion
 
     with explained():
         signed = _signed(access, saved)
-        proof = prove_inclusion(existing_log(access), position, signed)
+        try:
+            proof = prove_inclusion(existing_log(access), position, signed, archive)
+        except PositionArchived:
+            raise Failure(
+                ExitCode.HOST_TROUBLE,
+                f"event {position} was archived: name the directory that it was moved to with "
+                "--archive; a proof that was made before still holds",
+            ) from None
     deliver(encode_proof(proof).decode(), output)
     if as_json and output is not None:
         covers = _checkpoint_json(signed.checkpoint)

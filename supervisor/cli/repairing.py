@@ -82,6 +82,10 @@ def _advice(found: "Finding | None") -> str:
 
 
 def _done(found: "Finding | None", kept: tuple["Repair", ...]) -> str:
+    from eventlog import Ending
+
+    if not kept and found is not None and found.ending is Ending.OPEN:
+        return f"nothing had to be cut; {found.name} is closed now, as the daemon's next start does"
     if not kept:
         return "nothing was cut"
     files = ", ".join(f"{each.kept_as} ({each.length} bytes)" for each in kept)

@@ -30,6 +30,7 @@ class Found(msgspec.Struct):
     root: bytes = b""
     tiles_checked: int = 0
     tiles_missing: int = 0
+    tiles_lost: int = 0
 
 
 @click.command()
@@ -75,7 +76,11 @@ def verify(
                 "segments": found.segments,
                 "bytes": found.size,
                 "root": found.root or None,
-                "tiles": {"checked": found.tiles_checked, "missing": found.tiles_missing},
+                "tiles": {
+                    "checked": found.tiles_checked,
+                    "missing": found.tiles_missing,
+                    "lost": found.tiles_lost,
+                },
                 "checkpoint": covered,
                 "against": [
                     {"file": str(file), "events": each.checkpoint.size}
@@ -96,6 +101,8 @@ def verify(
 def _echo_evidence(found: Found, covered: int | None) -> None:
     if found.tiles_missing:
         note(f"tiles that are missing, and made anew when they are needed: {found.tiles_missing}")
+    if found.tiles_lost:
+        note(f"tiles that are lost, so that what was archived is not proved: {found.tiles_lost}")
     if not found.root:
         note("the hash tree was not checked: the tiles of events that were archived are missing")
     if covered is None:
@@ -117,6 +124,7 @@ def _verified(directory: Path, checkpoints: Sequence["SignedCheckpoint"]) -> Fou
             found.size, found.root = found.size + each.size, each.root
             report(each.size)
     found.tiles_checked, found.tiles_missing = audit.tiles_checked, audit.tiles_missing
+    found.tiles_lost = audit.tiles_lost
     return found
 
 
@@ -141,21 +149,21 @@ def _verifier(
 
 
 def _own_checkpoint(directory: Path, verifier: "Verifier | None") -> "SignedCheckpoint | None":
-    from eventlog.checkpoint import open_checkpoint
-    from eventlog.errors import MalformedNote, UnknownSigner
-    from eventlog.notary import CHECKPOINT_NAME
+    from eventlog.errors import UnknownSigner
+    from eventlog.notary import CHECKPOINT_NAME, read_checkpoint
+    from eventlog.regular_file import NotRegular
 
     if verifier is None:
         return None
     try:
-        return open_checkpoint((directory / CHECKPOINT_NAME).read_bytes(), verifier)
-    except FileNotFoundError:
-        return None
-    except (MalformedNote, UnknownSigner) as error:
-        # The file is never synced: after a power cut it may hold anything, and it is made anew.
+        return read_checkpoint(directory, verifier)
+    except UnknownSigner as error:
         # Another key is that of a log whose first one was lost.
         note(f"{directory / CHECKPOINT_NAME}: {error}")
         return None
+    except NotRegular as error:
+        detail = f"{directory / CHECKPOINT_NAME} is not a checkpoint: {error.strerror}"
+        raise Failure(ExitCode.LOG_DAMAGED, detail) from None
 
 
 @contextmanager

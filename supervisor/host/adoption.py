@@ -88,20 +88,17 @@ async def _pid_of(order: Reattach, directory: Path) -> int:
 
 
 def _named(directory: Path, uuid: str) -> list[int]:
-    ours = _users(directory)
+    """Return who names the UUID and is ours: a command line alone is written by anybody."""
+    lock = os.path.realpath(directory / layout.LOCK)
     return [
         seen.pid
         for seen in proc.machines()
-        if seen.machine_uuid == uuid and proc.owner(seen.pid) in ours
+        if seen.machine_uuid == uuid
+        and (
+            proc.opened_path(seen.pid, InheritedFd.LOCK) == lock
+            or proc.owner(seen.pid) == os.geteuid()
+        )
     ]
-
-
-def _users(directory: Path) -> set[int]:
-    """Return whose processes may be ours: a command line alone is written by anybody."""
-    try:
-        return {os.geteuid(), directory.stat().st_uid}
-    except OSError:
-        return {os.geteuid()}
 
 
 def _prove(order: Reattach, directory: Path, pid: int, boot_id: str) -> Found:
@@ -158,7 +155,9 @@ def _names_uuid(pid: int, uuid: str) -> tuple[str, ...]:
 
 def _lock_evidence(directory: Path, pid: int) -> tuple[str, ...]:
     if not lock_is_held(directory):
-        return ()
+        lock = os.path.realpath(directory / layout.LOCK)
+        had = proc.opened_path(pid, InheritedFd.LOCK) == lock
+        return (f"launch lock, since deleted, open in process {pid}",) if had else ()
     match proc.has_open(pid, InheritedFd.LOCK, directory / layout.LOCK):
         case True:
             return (f"launch lock held by process {pid}",)

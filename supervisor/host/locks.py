@@ -31,8 +31,13 @@ def lock_is_held(directory: Path) -> bool:
 
 def pidfile_owner(directory: Path) -> int | None:
     """Return the PID of the process that holds the lock on QEMU's pidfile."""
+    return lock_owner(directory / layout.PIDFILE)
+
+
+def lock_owner(path: Path) -> int | None:
+    """Return the PID of a process that holds a record lock on a file."""
     try:
-        descriptor = os.open(directory / layout.PIDFILE, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     try:

@@ -33,7 +33,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Orphan(msgspec.Struct, frozen=True):
-    """A process without a VM. ``claim`` is None when it only lies in our directory."""
+    """A process without a VM. ``claim`` is None when it only has a file of ours open."""
 
     pid: int
     start_ticks: int
@@ -53,15 +53,14 @@ class Orphan(msgspec.Struct, frozen=True):
 
 
 def suspects(vms: Path, launches: Callable[[], dict[str, Claim]]) -> Iterator[Orphan]:
-    """Return the processes with the UUID of one of ``launches``, or a pidfile under ``vms``."""
+    """Return the machines with the UUID of one of ``launches``, or a lock open under ``vms``."""
     machines = list(proc.machines())
     known = launches() if machines else {}
     for seen in machines:
-        pidfile = _word_after(seen, "-pidfile")
-        place = _claim_of(vms, pidfile)
-        claim = known.get(seen.machine_uuid, place)
-        if claim is not None or _is_within(vms, pidfile):
-            yield from _examined(seen, claim, vms, pidfile)
+        lock = proc.opened_path(seen.pid, InheritedFd.LOCK) or ""
+        claim = known.get(seen.machine_uuid, _claim_of(vms, lock))
+        if claim is not None or _is_within(vms, lock):
+            yield from _examined(seen, claim, vms, lock)
 
 
 def is_proven(orphan: Orphan, vms: Path) -> bool:
@@ -93,15 +92,15 @@ async def end(orphan: Orphan, vms: Path) -> str:
     return ""
 
 
-def _examined(seen: proc.Seen, claim: Claim | None, vms: Path, pidfile: str) -> Iterator[Orphan]:
+def _examined(seen: proc.Seen, claim: Claim | None, vms: Path, lock: str) -> Iterator[Orphan]:
     try:
         ticks = start_ticks(seen.pid)
     except ProcessLookupError:
         return
     user = proc.owner(seen.pid)
     evidence = [f"started with -uuid {seen.machine_uuid}", f"runs as user {user}"]
-    if _is_within(vms, pidfile):
-        evidence.append(f"pidfile {pidfile}")
+    if _is_within(vms, lock):
+        evidence.append(f"has {lock} open")
     orphan = Orphan(seen.pid, ticks, seen.machine_uuid, claim, tuple(evidence))
     if is_proven(orphan, vms):
         evidence.append("holds the launch's lock")
@@ -109,21 +108,16 @@ def _examined(seen: proc.Seen, claim: Claim | None, vms: Path, pidfile: str) -> 
     yield orphan
 
 
-def _word_after(seen: proc.Seen, option: str) -> str:
-    pairs = zip(seen.argv, seen.argv[1:], strict=False)
-    return next((word for name, word in pairs if name == option), "")
+def _is_within(vms: Path, file: str) -> bool:
+    return Path(file).is_relative_to(vms)
 
 
-def _is_within(vms: Path, pidfile: str) -> bool:
-    return Path(pidfile).is_relative_to(vms)
-
-
-def _claim_of(vms: Path, pidfile: str) -> Claim | None:
-    """Return the launch that a pidfile's path stands for: ``<vms>/<vm_id>/launch-<n>/qemu.pid``."""
-    if not _is_within(vms, pidfile):
+def _claim_of(vms: Path, lock: str) -> Claim | None:
+    """Return the launch of a lock, by its path: ``<vms>/<vm_id>/launch-<n>/launch.lock``."""
+    if not _is_within(vms, lock):
         return None
-    match Path(pidfile).relative_to(vms).parts:
-        case (vm_id, directory, layout.PIDFILE):
+    match Path(lock).relative_to(vms).parts:
+        case (vm_id, directory, layout.LOCK):
             number = directory.removeprefix(layout.launch_directory(0)[:-1])
             return Claim(vm_id, int(number)) if number.isdecimal() else None
     return None

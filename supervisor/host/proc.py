@@ -14,6 +14,8 @@ import msgspec
 PROC = Path("/proc")
 COMMAND_LINE_BYTES = 64 * 1024
 """Of a command line: one of ours has 3 KiB, and its ``-uuid`` stands near the beginning."""
+DELETED = " (deleted)"
+"""Follows the path of an open file that has no name any more."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -51,6 +53,14 @@ def owner(pid: int) -> int | None:
     """Return the user that a process runs as; None where it is gone."""
     try:
         return (PROC / str(pid)).stat().st_uid
+    except OSError:
+        return None
+
+
+def opened_path(pid: int, descriptor: int) -> str | None:
+    """Return where the file lies, or lay, that a process has open there; None where unseen."""
+    try:
+        return os.readlink(PROC / str(pid) / "fd" / str(descriptor)).removesuffix(DELETED)
     except OSError:
         return None
 

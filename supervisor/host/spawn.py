@@ -138,4 +138,6 @@ def explain(error: OSError | NotTheFile, program: str) -> str:
             return "QEMU was not started: another one holds the lock of this launch"
         case NotTheFile():
             return f"QEMU was not started: {error}"
-    return f"QEMU ({program}) cannot be started: {error}"
+    launcher_failed = error.filename in (None, LAUNCHER[0])
+    why = error.strerror or error if launcher_failed else error
+    return f"QEMU ({program}) cannot be started: {why}"

@@ -13,6 +13,7 @@ import trio
 from eventlog import (
     Dropped,
     LogOptions,
+    NotArchivable,
     drop_segments,
     droppable,
     open_log,
@@ -20,8 +21,9 @@ from eventlog import (
     verify_log,
 )
 from eventlog.notary import rebuild_tiles
+from eventlog.retention import prepare_archive
 from eventlog.storage import DiskStorage
-from supervisor.past.moment import AtPosition, AtTime, Moment, events_until
+from supervisor.past.moment import AtPosition, AtTime, Moment, is_beyond
 from supervisor.replay import ReplayError, World, replay
 
 
@@ -59,13 +61,15 @@ def archive(
     not wholly understood, LogLocked beside a daemon, and what `verify_log` and `drop_segments`
     raise. Nothing is removed then.
     """
+    if to is not None and to.resolve().is_relative_to(log.resolve()):
+        raise NotArchivable(f"{to} lies within the log {log}; name a directory outside of it")
     return trio.run(_archive, log, node_id, retention, to, report)
 
 
 async def _archive(
     log: Path, node_id: str, retention: Retention, to: Path | None, report: Callable[[int], None]
 ) -> Archived:
-    storage = DiskStorage(log)
+    storage, target = DiskStorage(log), None if to is None else DiskStorage(to)
     async with open_log(log, LogOptions(node_id=node_id)) as writer:
         for verified in verify_log(log):
             report(verified.size)
@@ -76,11 +80,13 @@ async def _archive(
                 "the daemon begins another segment)"
             )
         world = _understood(replay(read_log(log)))
+        if target is not None:
+            prepare_archive(target)
         base = writer.head + 1
         await writer.append_base(world.encoded(), below)
-        _check_base(log, base, world)
+        check_base(log, base, world)
         rebuild_tiles(log, writer.head)  # they are all that is left to prove what was archived
-        gone = drop_segments(storage, below, None if to is None else DiskStorage(to))
+        gone = drop_segments(storage, below, target)
     return Archived(
         first=gone[0].first,
         last=gone[-1].last,
@@ -100,7 +106,9 @@ def _first_kept(log: Path, retention: Retention, head: int) -> int:
             return head + 1 - events
         case AtTime():
             last = 0
-            for record in events_until(log, retention):
+            for record in read_log(log):
+                if is_beyond(record, retention):
+                    break
                 last = record.position
             return last + 1
 
@@ -113,7 +121,7 @@ def _understood(world: World) -> World:
     return world
 
 
-def _check_base(log: Path, base: int, world: World) -> None:
-    """Fold the log from the base on, as it will be, and compare."""
+def check_base(log: Path, base: int, world: World) -> None:
+    """Fold the log from the base on, as it will be, and compare. Raises ReplayError."""
     if replay(read_log(log, base - 1)).digest() != world.digest():
         raise ReplayError("the base that was written does not give the state; nothing was removed")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from eventlog import Record, read_log
+from eventlog import PositionArchived, Record, read_log
 from supervisor.schema import TAGS
 from supervisor.vm import events as vm
 
@@ -56,9 +56,14 @@ ORDERS: dict[str, str] = {
 
 
 def chain(log: Path, position: int) -> Chain:
-    """Return what led to the event at a position. Raises NoSuchEvent, or damage."""
+    """Return what led to the event at a position.
+
+    Raises NoSuchEvent, PositionArchived, or damage.
+    """
     target = next(iter(read_log(log, position - 1)), None) if position > 0 else None
-    if target is None or target.position != position:
+    if target is not None and target.position > position:
+        raise PositionArchived(position - 1, target.position)
+    if target is None:
         raise NoSuchEvent(f"there is no event at position {position}")
     known, order = _known(log, target)
     found = [target]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from eventlog import PositionArchived
 from supervisor.journal import VM_PREFIX
 from supervisor.past.moment import AtPosition, AtTime, Moment, events_until
 from supervisor.past.states import Instant, world_at
@@ -51,7 +52,7 @@ class Difference(msgspec.Struct, frozen=True):
 def difference(log: Path, earlier: Moment, later: Moment) -> Difference:
     """Compare the states at two moments.
 
-    Raises MomentsReversed, and what :func:`world_at` raises.
+    Raises MomentsReversed, PositionArchived, and what :func:`world_at` raises.
     """
     before = world_at(log, earlier)
     if _lies_before(later, before):
@@ -61,6 +62,8 @@ def difference(log: Path, earlier: Moment, later: Moment) -> Difference:
     touched: set[str] = set()
     recorded_at = before.recorded_at
     for record in events_until(log, later, before.position):
+        if record.position != folding.position + 1:  # who came and went there is not known
+            raise PositionArchived(folding.position, record.position)
         folding.take(record)
         recorded_at = record.recorded_at
         if record.stream.startswith(VM_PREFIX):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from eventlog import PositionInFuture, Record, read_log
+from eventlog import PositionArchived, PositionInFuture, Record, read_log
 from supervisor.manifest.quantities import parse_duration
 
 MOMENT_TAKES = (
@@ -31,6 +31,9 @@ class AtTime(msgspec.Struct, frozen=True):
 
 Moment = AtPosition | AtTime
 
+BEGINNING = AtPosition(0)
+"""There was nothing, whatever was archived."""
+
 
 def parse_moment(written: str, now: datetime.datetime) -> Moment:
     """Return the moment that a person means. Raises ValueError."""
@@ -45,12 +48,14 @@ def parse_moment(written: str, now: datetime.datetime) -> Moment:
 def events_until(log: Path, moment: Moment, after: int = 0) -> Iterator[Record]:
     """Yield the events up to a moment.
 
-    Raises PositionInFuture behind the last one, for a position that the log does not reach, and
-    what `read_log` raises.
+    Raises PositionInFuture behind the last one, for a position that the log does not reach,
+    PositionArchived for a moment before what is left of the log, and what `read_log` raises.
     """
     head = after
     for record in read_log(log, after):
-        if _is_beyond(record, moment):
+        if is_beyond(record, moment):
+            if head == after and record.position > after + 1 and moment != BEGINNING:
+                raise PositionArchived(after, record.position)
             return
         yield record
         head = record.position
@@ -58,7 +63,8 @@ def events_until(log: Path, moment: Moment, after: int = 0) -> Iterator[Record]:
         raise PositionInFuture(moment.position, head)
 
 
-def _is_beyond(record: Record, moment: Moment) -> bool:
+def is_beyond(record: Record, moment: Moment) -> bool:
+    """Whether an event is later than a moment."""
     match moment:
         case AtPosition(position):
             return record.position > position

@@ -1,12 +1,13 @@
 """The peer, and two ways to run the command line against it."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from click.testing import CliRunner, Result
@@ -48,6 +49,13 @@ def run(state_dir: Path) -> Run:
         )
 
     return run
+
+
+def answer(run: Run, *arguments: str) -> Any:
+    """What a command says with `--json`."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 def spawn(

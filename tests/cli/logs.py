@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 import trio
 
-from eventlog import LogOptions, NewEvent, open_log
+from eventlog import LogOptions, NewEvent, drop_segments, open_log
+from eventlog.notary import rebuild_tiles
 from eventlog.note import Signer
 from eventlog.offline import log_id_of, read_log
 from eventlog.segment import HEADER_SIZE, SegmentHeader, encode_header, first_chain
+from eventlog.storage import DiskStorage
 from supervisor.log_key import load_signer
 
 SEGMENT_BYTES = 4096
@@ -28,6 +30,19 @@ def write(state_dir: Path, names: list[str]) -> None:
                 await log.append([NewEvent("vm/iris-1", "vm.agent-ready.v1", payload, name)])
 
     trio.run(run)
+
+
+def archive(state_dir: Path, below: int, to: Path) -> int:
+    """Move what lies before a position away, and return the last position that is gone."""
+
+    async def run() -> int:
+        log = state_dir / "log"
+        async with open_log(log, LogOptions(segment_bytes=SEGMENT_BYTES)) as writer:
+            await writer.append_base(b"state", below)
+            rebuild_tiles(log, writer.head)
+            return drop_segments(DiskStorage(log), below, DiskStorage(to))[-1].last
+
+    return trio.run(run)
 
 
 def signer(state_dir: Path) -> Signer:

@@ -3,14 +3,18 @@
 import base64
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from eventlog.checkpoint import open_checkpoint
+from eventlog.errors import HistoryChanged
 from eventlog.merkle import Frontier, leaf_hash
 from eventlog.note import parse_verifier
+from eventlog.publishing import publish
 from tests.cli import logs
 from tests.cli.conftest import Run
 from tests.cli.peer import Peer
@@ -115,6 +119,24 @@ def test_a_proof_to_an_older_checkpoint_and_between_two(
     assert (answer["old"]["events"], answer["new"]["events"]) == (EVENTS, EVENTS + 30)
 
 
+def test_an_event_that_was_archived_is_proved_from_the_archive(
+    run: Run, state_dir: Path, key: str, tmp_path: Path
+) -> None:
+    archive, file = tmp_path / "kept", tmp_path / "a.proof"
+    last = logs.archive(state_dir, EVENTS - 20, archive)
+    for position in (1, 5, last):
+        result = run("log", "prove", str(position))
+        assert (result.exit_code, result.stdout) == (7, "")
+        assert f"event {position} was archived: name the directory" in result.stderr
+        arguments = ("--archive", str(archive), "-o", str(file))
+        assert run("log", "prove", str(position), *arguments).exit_code == 0
+        shown = json.loads(run("log", "check-proof", str(file), "--key", key, "--json").stdout)
+        assert (shown["holds"], shown["event"]["position"]) == (True, position)
+    assert run("log", "prove", str(last + 1), *arguments).exit_code == 0
+    (tmp_path / "none").mkdir()
+    assert run("log", "prove", "5", "--archive", str(tmp_path / "none")).exit_code == 7
+
+
 def test_no_proof_is_made_for_a_history_that_was_rewritten(
     run: Run, state_dir: Path, key: str, tmp_path: Path
 ) -> None:
@@ -160,6 +182,33 @@ def test_an_export_goes_into_an_empty_directory_only(run: Run, log: Path, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_an_export_of_a_log_whose_beginning_was_archived_is_refused_first(
+    run: Run, state_dir: Path, log: Path, tmp_path: Path
+) -> None:
+    last = logs.archive(state_dir, 100, tmp_path / "kept")
+    target = tmp_path / "published"
+    result = run("log", "export", str(target))
+    assert result.exit_code == 7
+    assert f"events 1 to {last} were archived" in result.stderr
+    assert not target.exists()
+    for segment in (tmp_path / "kept").iterdir():
+        shutil.copy2(segment, log)
+    assert run("log", "export", str(target)).exit_code == 0
+
+
+def test_events_that_were_not_signed_are_not_published(
+    run: Run, state_dir: Path, key: str, tmp_path: Path
+) -> None:
+    """A daemon that signed another history would be one way to it; a forged log is another."""
+    signed = open_checkpoint(run("log", "checkpoint").stdout.encode(), parse_verifier(key))
+    logs.rewrite(state_dir, "id-7", "forged")
+    target = tmp_path / "published"
+    target.mkdir()
+    with pytest.raises(HistoryChanged):
+        list(publish(state_dir / "log", signed, target))
+    assert not (target / "checkpoint").exists()
+
+
 def tear(state_dir: Path) -> Path:
     """Leave the log as a power cut does: the last frame lost all but its first sector."""
     logs.write(state_dir, ["last", "x" * 900])
@@ -202,3 +251,45 @@ def test_damage_is_not_repaired(run: Run, state_dir: Path, log: Path) -> None:
     result = run("log", "repair", "--cut")
     assert result.exit_code == 6
     assert {path.name: path.read_bytes() for path in log.iterdir() if path.is_file()} == before
+
+
+def test_without_a_tip_all_but_the_last_commit_is_signed(run: Run, log: Path, key: str) -> None:
+    (log / "tip").unlink()
+    told = run("log", "checkpoint")
+    assert (told.exit_code, told.stdout.split("\n")[1]) == (0, str(EVENTS - 1))
+
+
+def test_a_checkpoint_that_was_tampered_with_is_kept_as_evidence(
+    run: Run, log: Path, key: str
+) -> None:
+    run("log", "checkpoint")
+    checkpoint = log / "checkpoint"
+    forged = checkpoint.read_text().replace(f"\n{EVENTS}\n", f"\n{EVENTS - 1}\n")
+    checkpoint.write_text(forged)
+    assert run("log", "verify").exit_code == 6
+    assert run("log", "checkpoint").exit_code == 0
+    assert (log / "checkpoint.refused-1").read_text() == forged
+    assert run("log", "verify").exit_code == 0
+
+
+def test_a_log_that_is_gone_is_not_called_intact_and_no_new_one_is_begun(
+    run: Run, state_dir: Path, log: Path, key: str
+) -> None:
+    for file in log.glob("*.log"):
+        file.unlink()
+    before = sorted(path.name for path in log.iterdir())
+    for command in (["verify"], ["cat"], ["archive", "--keep", "0", "--drop"]):
+        result = run("log", *command)
+        assert (result.exit_code, "is gone from" in result.stderr) == (6, True)
+    assert sorted(path.name for path in log.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tip"])
+def test_a_fifo_in_the_log_is_refused_and_not_waited_for(
+    run: Run, log: Path, key: str, name: str
+) -> None:
+    run("log", "checkpoint")
+    (log / name).unlink()
+    os.mkfifo(log / name)
+    result = run("log", "verify")
+    assert (result.exit_code, "not a regular file" in result.stderr) == (6, True)

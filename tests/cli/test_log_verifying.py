@@ -52,7 +52,7 @@ def test_in_json_it_is_one_object(run: Run, log: Path, saved: Path) -> None:
         2 * EVENTS,
         2 * EVENTS,
     )
-    assert answer["tiles"] == {"checked": 2, "missing": 0}
+    assert answer["tiles"] == {"checked": 2, "missing": 0, "lost": 0}
 
 
 def test_the_public_key_alone_is_enough(
@@ -199,10 +199,24 @@ def test_a_tile_that_was_changed_is_named(run: Run, log: Path) -> None:
     result = run("log", "verify")
     assert result.exit_code == 6
     assert f"tile/0/000.p/{EVENTS} does not match the log" in result.stderr
+    assert "remove this file: it is made anew when it is needed" in " ".join(result.stderr.split())
     tile.unlink()
     result = run("log", "verify")
     assert result.exit_code == 0
     assert "tiles that are missing, and made anew when they are needed: 1" in result.stderr
+
+
+def test_a_tile_of_archived_events_that_is_gone_is_told(
+    run: Run, state_dir: Path, log: Path, tmp_path: Path
+) -> None:
+    logs.write(state_dir, ["more"] * 300)
+    logs.archive(state_dir, 300, tmp_path / "kept")
+    run("log", "checkpoint")
+    assert json.loads(run("log", "verify", "--json").stdout)["tiles"]["lost"] == 0
+    (log / "tile/0/000").unlink()
+    result = run("log", "verify")
+    assert result.exit_code == 0
+    assert "tiles that are lost, so that what was archived is not proved: 1" in result.stderr
 
 
 def test_a_segment_that_is_missing_in_the_middle_is_refused(

@@ -100,6 +100,8 @@ class Daemon:
             self.end(signal.SIGKILL)
         for pidfile in self.state_dir.glob("vms/*/*/qemu.pid"):
             kill_holder(pidfile)
+        for pid in qemu_pids(self.state_dir):  # whose files were deleted
+            os.kill(pid, signal.SIGKILL)
 
     def begin(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         """Start a client command that is to outlive the daemon."""

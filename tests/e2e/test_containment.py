@@ -5,8 +5,8 @@ import os
 import resource
 import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -84,29 +84,50 @@ def test_a_guest_that_floods_its_console_while_no_daemon_runs_fills_no_disk(
     assert daemon.json("show", vm_id)["outcome"] == "completed"
 
 
-def test_a_daemon_without_descriptors_fails_the_launch_and_lives_on(
-    daemon: Daemon, manifests: Manifests
+CLIENTS = 6
+"""Descriptors for a connection and what it asks for; to start a QEMU takes some twenty."""
+
+
+def room_for_clients(pid: int) -> int:
+    taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    free = (number for number in count() if number not in taken)
+    return next(islice(free, CLIENTS, None))
+
+
+def less_than_it_has(pid: int) -> int:
+    (line,) = [row for row in status_of(pid) if row.startswith("VmData:")]
+    return int(line.split()[1]) * 1024 - 30_000_000
+
+
+def status_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/status").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("limit", "leave", "complaint"),
+    [
+        (resource.RLIMIT_NOFILE, room_for_clients, "Too many open files"),
+        (resource.RLIMIT_DATA, less_than_it_has, "Cannot allocate memory"),
+    ],
+    ids=["descriptors", "memory"],
+)
+def test_a_daemon_in_want_fails_the_launch_and_lives_on(
+    daemon: Daemon,
+    manifests: Manifests,
+    limit: int,
+    leave: Callable[[int], int],
+    complaint: str,
 ) -> None:
-    before = manifests.shell("echo before")
-    assert daemon.submit(before, "--wait")["outcome"] == "completed"
-    with few_descriptors(daemon.pid):
-        vm = daemon.submit(before, "--wait", codes=(1,))
+    manifest = manifests.shell("echo done")
+    assert daemon.submit(manifest, "--wait")["outcome"] == "completed"
+    soft, hard = resource.prlimit(daemon.pid, limit)
+    resource.prlimit(daemon.pid, limit, (leave(daemon.pid), hard))
+    vm = daemon.submit(manifest, "--wait", codes=(1,))
+    resource.prlimit(daemon.pid, limit, (soft, hard))
     assert vm["outcome"] == "qemu-failed-to-start"
-    assert "Too many open files" in vm["detail"]
-    assert daemon.submit(before, "--wait")["outcome"] == "completed"
+    assert complaint in vm["detail"]
+    assert daemon.submit(manifest, "--wait")["outcome"] == "completed"
     assert "intact" in daemon.run("log", "verify")
-
-
-@contextmanager
-def few_descriptors(pid: int) -> Iterator[None]:
-    """Leave a process room for a client or two, and for no launch."""
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    greatest = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (greatest + 4, hard))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.skipif(not OVMF_CODE.exists(), reason="OVMF is not installed: apt-get install ovmf")

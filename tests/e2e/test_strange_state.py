@@ -64,8 +64,7 @@ class Stranger:
     def __init__(self, state_dir: Path, vm_id: str, uuid: str) -> None:
         directory = state_dir / "vms" / vm_id / layout.launch_directory(1)
         directory.mkdir(parents=True)
-        pidfile = str(directory / layout.PIDFILE)
-        argv = (sys.executable, "-c", SLEEPS, "-uuid", uuid, "-pidfile", pidfile)
+        argv = (sys.executable, "-c", SLEEPS, "-uuid", uuid)
         self.process: Process = spawn(directory, argv, "boot")
         self.pid = self.process.identity.pid
         while b"ready" not in (directory / layout.STDERR_LOG).read_bytes():

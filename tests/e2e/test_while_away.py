@@ -114,6 +114,30 @@ def asked(monitor: Path, command: bytes) -> bytes:
     return heard
 
 
+@pytest.mark.parametrize("pidfile", ["there", "gone"])
+def test_a_qemu_whose_start_was_never_recorded_is_found_and_not_started_twice(
+    stopped_daemon: Daemon, manifests: Manifests, tmp_path: Path, pidfile: str
+) -> None:
+    daemon = stopped_daemon
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[kill_daemon_at_effect]]\nat = "after"\neffect = "SpawnQemu"\n')
+    daemon.start("--fault-plan", str(plan))
+    vm_id = daemon.submit(manifests.shell("true"))["vm_id"]
+    daemon.wait()
+    (pid,) = qemu_pids(daemon.state_dir)
+    if pidfile == "gone":
+        path = launch_directory(daemon, vm_id) / "qemu.pid"
+        until(path.exists)
+        path.unlink()
+    daemon.start()
+    adopted = daemon.wait_for(vm_id, "vm.adopted.v1")["data"]
+    assert (adopted["launch"], adopted["process"]["pid"]) == (1, pid)
+    daemon.wait_for(vm_id, "vm.stopped.v1")
+    types = [event["type"] for event in daemon.events("--vm", vm_id)]
+    assert types.count("vm.launch-intended.v1") == 1
+    assert "vm.qemu-spawned.v1" not in types
+
+
 def test_a_directory_deleted_under_a_living_qemu_leaves_a_vm_that_can_be_killed(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:

@@ -189,6 +189,16 @@ async def test_events_that_contradict_the_base_are_damage(tmp_path: Path) -> Non
         list(verify_log(tmp_path / "log"))
 
 
+@pytest.mark.parametrize("name", ["log", "link"])
+async def test_an_archive_in_a_log_s_directory_is_refused(tmp_path: Path, name: str) -> None:
+    await written(tmp_path / "log")
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    before = list(read_log(tmp_path / "log"))
+    with pytest.raises(NotArchivable, match="that of a log"):
+        await archived(tmp_path / "log", tmp_path / name)
+    assert list(read_log(tmp_path / "log"))[: len(before)] == before
+
+
 class Cut(Exception):
     """The machine stops."""
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,9 @@ from eventlog import (
     read_log,
     verify_log,
 )
+from eventlog.repair import repair_end
+from eventlog.salvage import salvage
+from eventlog.storage import DiskStorage
 from tests.eventlog.samples import event
 
 OPTIONS = LogOptions(segment_bytes=4096)
@@ -179,6 +182,49 @@ async def test_a_log_of_another_user_is_refused(tmp_path: Path) -> None:
     assert _contents(tmp_path / "log") == before
 
 
+@needs_root
+async def test_a_repair_leaves_the_log_of_another_user_alone(tmp_path: Path) -> None:
+    await _write(tmp_path / "log")
+    os.chown(tmp_path / "log", NOBODY, -1)
+    (tmp_path / "log" / "lock").unlink()
+    before = _contents(tmp_path / "log")
+    with pytest.raises(LogNotWritable, match=f"belongs to user {NOBODY}"):
+        repair_end(DiskStorage(tmp_path / "log"), sealed_at=1)
+    assert _contents(tmp_path / "log") == before
+
+
+def _as_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _as_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _as_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [_as_fifo, _as_directory, _as_link])
+@pytest.mark.parametrize("name", ["tip", f"{1:020}.log", f"{5:020}.log"])
+async def test_what_is_no_file_is_named_and_nobody_waits_for_it(
+    tmp_path: Path, make: Callable[[Path], None], name: str
+) -> None:
+    log = tmp_path / "log"
+    await _write(log)
+    (log / name).unlink(missing_ok=True)
+    make(log / name)
+    refusal = f"{name} does not belong here: it is not a regular file"
+    with pytest.raises(ForeignSegment, match=refusal):
+        async with open_log(log, OPTIONS):
+            pass
+    with pytest.raises(ForeignSegment, match=refusal):
+        list(verify_log(log))
+    if name.endswith(".log"):
+        told = [each for each in salvage(DiskStorage(log)) if isinstance(each, EventLogError)]
+        assert refusal in str(told[0])
+
+
 async def test_a_second_writer_changes_nothing_not_even_the_lock(tmp_path: Path) -> None:
     async with open_log(tmp_path, OPTIONS) as log:
         await log.append([event("mine")])
@@ -194,7 +240,7 @@ async def test_a_lock_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     precious.write_bytes(b"do not overwrite")
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "lock").symlink_to(precious)
-    with pytest.raises(LogNotWritable, match="symbolic link"):
+    with pytest.raises(ForeignSegment, match="lock does not belong here: it is not a regular"):
         async with open_log(tmp_path / "log", OPTIONS):
             pass
     assert precious.read_bytes() == b"do not overwrite"

@@ -19,7 +19,10 @@ from eventlog import (
     open_log,
     read_log,
 )
-from eventlog.recovery import recover
+from eventlog.journal import Part, open_journal
+from eventlog.record import LOG_STREAM, NewEvent, place
+from eventlog.recovery import REPAIRED, Repair, recover
+from eventlog.segment import HEADER_SIZE, decode_header, encode_header
 from eventlog.storage import DiskStorage
 from tests.eventlog.memory_storage import MemoryStorage
 from tests.eventlog.samples import NOW, event, open_small, write_life
@@ -143,6 +146,36 @@ def test_a_segment_missing_before_the_bookmark_is_noticed() -> None:
         contents = {name: data for name, data in storage.snapshot().items() if name != missing}
         with pytest.raises(BookmarkUnfit):
             check_bookmark(MemoryStorage(contents), bookmark)
+
+
+def test_a_segment_of_a_stale_writer_before_the_bookmark_is_noticed() -> None:
+    storage = written([5, 5, 5])
+    bookmark = scanned(storage)
+    contents = storage.snapshot()
+    first = min(name for name in contents if name.endswith(".log"))
+    header = decode_header(contents[first][:HEADER_SIZE], first)
+    stale = encode_header(msgspec.structs.replace(header, epoch=99))
+    contents[first] = stale + contents[first][HEADER_SIZE:]
+    with pytest.raises(BookmarkUnfit, match="does not follow"):
+        check_bookmark(MemoryStorage(contents), bookmark)
+
+
+def test_a_scan_remembers_the_repairs_that_it_passed() -> None:
+    storage = MemoryStorage()
+    write_life(storage, [[PAYLOAD]])
+    kept = f"{1:020}.log.torn-1"
+    repair = msgspec.msgpack.encode(Repair(f"{1:020}.log", kept, 3, "0" * 64))
+    file = storage.create(kept)
+    file.pwrite(b"abc", 0)
+    write_life(storage, [[PAYLOAD]])
+    assert [each.kept_as for each in recover(storage, NOW).unlogged] == [kept]
+    journal, _ = open_journal(storage, "node", 4096, lambda: NOW)
+    _, noted = place(NewEvent(LOG_STREAM, REPAIRED, repair, "r"), 3, 1, NOW, journal.epoch)
+    journal.commit([Part(3, 1, NOW, noted)])
+    journal.close()
+    bookmark = scanned(storage)
+    assert bookmark.repairs == (kept,)
+    assert recover(storage, NOW, bookmark).unlogged == ()
 
 
 def test_a_live_writer_may_be_marked() -> None:

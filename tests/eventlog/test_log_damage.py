@@ -33,6 +33,25 @@ def _survivors(storage: MemoryStorage) -> list[Record]:
     return list(read_storage(storage))
 
 
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [
+        (100, "a frame does not match its checksum"),
+        (4, "a frame's header does not match its checksum"),
+        (None, "the footer does not match its checksum"),
+    ],
+)
+def test_a_changed_byte_of_a_sealed_segment_is_called_what_it_is(
+    sound: tuple[dict[str, bytes], list[Record]], at: int | None, why: str
+) -> None:
+    files, _ = sound
+    first = _logs(files)[0]
+    damaged = bytearray(files[first])
+    damaged[-8 if at is None else 512 + at] ^= 1
+    with pytest.raises(CorruptLog, match=why):
+        list(verify_storage(MemoryStorage({**files, first: bytes(damaged)})))
+
+
 @pytest.mark.parametrize("damages", KINDS, ids=lambda kind: kind.__name__)
 def test_damage_is_refused_or_changes_nothing(
     sound: tuple[dict[str, bytes], list[Record]],

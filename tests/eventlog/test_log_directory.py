@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import google_crc32c
@@ -95,10 +96,26 @@ def test_a_writer_in_another_process_is_named_by_its_pid(tmp_path: Path) -> None
     trio.run(_open, tmp_path)
 
 
-async def test_a_writer_whose_lock_file_was_removed_stops(tmp_path: Path) -> None:
+def _removed(lock: Path) -> None:
+    lock.unlink()
+
+
+def _renamed(lock: Path) -> None:
+    lock.rename(lock.with_name("elsewhere"))
+
+
+def _replaced(lock: Path) -> None:
+    lock.with_name("new").touch()
+    lock.with_name("new").rename(lock)
+
+
+@pytest.mark.parametrize("lose", [_removed, _renamed, _replaced])
+async def test_a_writer_whose_lock_file_lost_its_name_stops(
+    tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
     async with open_log(tmp_path, OPTIONS) as stale:
         await stale.append([event("first")])
-        (tmp_path / "lock").unlink()
+        lose(tmp_path / "lock")
         async with open_log(tmp_path, OPTIONS) as fresh:
             with pytest.raises(LogPoisoned) as caught:
                 await stale.append([event("stale")])

@@ -30,13 +30,12 @@ def vms(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(vms: Path) -> Iterator[Start]:
-    """Start a process that holds a launch's lock, with the UUID and pidfile that it is told."""
+    """Start a process that says it is a machine, and holds the lock of a directory."""
     processes: list[Process] = []
 
-    def started(vm_id: str, launch: int, uuid: str, pidfile: Path, code: str = SLEEPS) -> Process:
-        directory = vms / vm_id / f"launch-{launch}"
+    def started(directory: Path, uuid: str, code: str = SLEEPS) -> Process:
         directory.mkdir(parents=True)
-        argv = (sys.executable, "-c", code, "-uuid", uuid, "-pidfile", str(pidfile))
+        argv = (sys.executable, "-c", code, "-uuid", uuid)
         processes.append(spawn(directory, argv, "boot"))
         give_up = time.monotonic() + 20
         while b"ready" not in (directory / layout.STDERR_LOG).read_bytes():
@@ -51,8 +50,7 @@ def start(vms: Path) -> Iterator[Start]:
 
 
 def launch_of(vms: Path, start: Start, code: str = SLEEPS) -> Process:
-    pidfile = vms / "iris" / "launch-2" / layout.PIDFILE
-    return start("iris", 2, launch_uuid("iris", 2), pidfile, code)
+    return start(vms / "iris" / "launch-2", launch_uuid("iris", 2), code)
 
 
 def one(vms: Path, known: dict[str, Claim] | None = None) -> Orphan:
@@ -70,7 +68,7 @@ def test_a_launch_of_ours_is_known_by_its_uuid_and_its_lock(vms: Path, start: St
 
 def test_a_uuid_that_the_log_knows_is_seen_wherever_its_files_lie(vms: Path, start: Start) -> None:
     uuid = launch_uuid("iris", 1)
-    start("elsewhere", 1, uuid, Path("/elsewhere/qemu.pid"))
+    start(vms.parent / "elsewhere" / "launch-1", uuid)
     assert list(suspects(vms, dict)) == []
     orphan = one(vms, {uuid: Claim("iris", 1)})
     assert orphan.claim == Claim("iris", 1)
@@ -78,20 +76,20 @@ def test_a_uuid_that_the_log_knows_is_seen_wherever_its_files_lie(vms: Path, sta
 
 
 @pytest.mark.parametrize(
-    ("vm_id", "launch", "uuid"),
-    [("iris", 2, STRANGERS_UUID), ("iris", 2, launch_uuid("iris", 1)), ("x", 1, STRANGERS_UUID)],
-    ids=["a stranger's uuid", "another launch's uuid", "another directory"],
+    ("place", "uuid"),
+    [("iris/launch-2", STRANGERS_UUID), ("iris/launch-2", launch_uuid("iris", 1))],
+    ids=["a stranger's uuid", "another launch's uuid"],
 )
-def test_what_only_lies_in_our_directory_is_no_launch_of_ours(
-    vms: Path, start: Start, vm_id: str, launch: int, uuid: str
+def test_a_lock_without_its_launchs_uuid_is_no_launch_of_ours(
+    vms: Path, start: Start, place: str, uuid: str
 ) -> None:
-    start(vm_id, launch, uuid, vms / vm_id / f"launch-{launch}" / layout.PIDFILE)
+    start(vms / place, uuid)
     assert not is_proven(one(vms), vms)
 
 
-@pytest.mark.parametrize("place", ["oddly.pid", "iris/qemu.pid", "iris/launch-x/qemu.pid"])
-def test_a_pidfile_in_an_odd_place_claims_no_launch(vms: Path, start: Start, place: str) -> None:
-    start("iris", 1, STRANGERS_UUID, vms / place)
+@pytest.mark.parametrize("place", ["odd", "iris/odd", "iris/launch-x", "iris/launch-1/odd"])
+def test_a_lock_in_an_odd_place_claims_no_launch(vms: Path, start: Start, place: str) -> None:
+    start(vms / place, STRANGERS_UUID)
     assert one(vms).claim is None
 
 

@@ -5,7 +5,7 @@ import msgspec
 from eventlog import Record
 from supervisor.cause import Cause
 from supervisor.journal import encode, vm_stream
-from supervisor.replay import fold_vm
+from supervisor.replay import evolved
 from supervisor.vm.commands import Command, CommandDenied
 from supervisor.vm.decide import decide
 from supervisor.vm.decision import NOTHING, Decision
@@ -63,7 +63,9 @@ class Life:
 
     def replayed(self) -> VmState:
         """Return what the log alone says."""
-        state = fold_vm(self.records)
+        state: VmState | None = None
+        for record in self.records:
+            state = evolved(state, record)
         assert state is not None
         return state
 

@@ -75,7 +75,7 @@ def serving(directory: Path, catalogue: Path) -> Iterator[Daemon]:
                 raise LaunchFailed(f"{error}\n{_last_words(log)}") from error
             finally:
                 _stop(process)
-                _kill_survivors(state)
+                kill_survivors(state)
 
 
 def _command(state_dir: Path, catalogue: Path) -> Sequence[str]:
@@ -107,7 +107,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _kill_survivors(state: Path) -> None:
+def kill_survivors(state: Path) -> None:
     """Kill what a daemon that could not end in good order has left: that QEMU lives is its design.
 
     A process that holds the lock of one of our pidfiles is ours.
