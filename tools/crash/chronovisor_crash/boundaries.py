@@ -7,13 +7,14 @@ is missing, the log is sound and nothing is left over.
 """
 
 import enum
+import subprocess
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,8 @@ from supervisor.replay import replay
 from supervisor.schema import SCHEMA
 from supervisor.vm import events as ev
 
+SETTLE_S = 0.2
+"""Ten times what a daemon must be quiet for before an answer counts as given."""
 POLL_S = 0.02
 """How late a death of the daemon may be seen."""
 
@@ -188,6 +191,8 @@ def _live(scene: Scene, boundary: Boundary) -> tuple[Told, bool]:
         while doomed.poll() is None and not client.ended.wait(POLL_S):
             if time.monotonic() > give_up:
                 raise DaemonHung(f"neither a kill nor an end within {PATIENCE_S:g} s")
+        with suppress(subprocess.TimeoutExpired):
+            doomed.wait(SETTLE_S)  # what the client heard last may be the boundary
         status = leave(doomed) if doomed.poll() is None else doomed.returncode
     if status == 0:
         return client.finish(), False
