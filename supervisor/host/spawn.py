@@ -5,6 +5,7 @@ the numbers of :class:`InheritedFd`. Our own copies are closed right after the s
 socket that we kept would take connections for a QEMU that has died.
 """
 
+import errno
 import fcntl
 import os
 import signal
@@ -109,7 +110,13 @@ def _open(path: Path, ours: ExitStack) -> int:
 
 
 def _copy(descriptor: int, ours: ExitStack) -> int:
-    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_SOURCE_FD)
+    try:
+        copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_SOURCE_FD)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # What fcntl(2) says where the limit lies below the number to begin from.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None
     ours.callback(os.close, copy)
     return copy
 

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -72,13 +73,11 @@ class Goal(msgspec.Struct, frozen=True):
         return enough or tally.seconds >= self.seconds or len(tally.failures) >= FAILURES_KEPT
 
 
-def run(goal: Goal, first: int, jobs: int, progress: Progress) -> Tally:
+def run(tally: Tally, goal: Goal, first: int, jobs: int, progress: Progress) -> None:
     """Try seeds from ``first`` on until the goal is reached."""
-    tally = Tally()
     for finding in _findings(first, jobs, lambda: goal.is_reached(tally)):
         tally.add(finding)
         progress(tally)
-    return tally
 
 
 def _findings(first: int, jobs: int, is_over: Callable[[], bool]) -> Iterator[Finding]:
@@ -87,7 +86,10 @@ def _findings(first: int, jobs: int, is_over: Callable[[], bool]) -> Iterator[Fi
             yield from _try_chunk(first)
             first += CHUNK
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C is the parent's to answer; it goes to the whole group.
+    ignored = (signal.SIGINT, signal.SIG_IGN)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, signal.signal, ignored) as pool:
         pending: set[Future[list[Finding]]] = set()
         while not is_over():
             while len(pending) < 2 * jobs:

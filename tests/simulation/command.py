@@ -46,7 +46,13 @@ def _one(arguments: argparse.Namespace) -> int:
 
 def _many(arguments: argparse.Namespace) -> int:
     goal = Goal(arguments.steps, arguments.seeds, arguments.seconds)
-    tally = run(goal, arguments.first, arguments.jobs, _Bar(goal))
+    tally = Tally()
+    try:
+        run(tally, goal, arguments.first, arguments.jobs, _Bar(goal))
+    except KeyboardInterrupt:
+        _wipe()
+        print(_total(tally))
+        return INTERRUPTED
     _wipe()
     caught = {mutant.name: finding for mutant, finding in hunt_all()} if arguments.mutants else {}
     # Only a whole campaign is long enough to expect that everything was met.
@@ -65,9 +71,11 @@ def _print(tally: Tally, caught: dict[str, Finding | None]) -> None:
     print()
     for pair in coverage.contradicted(tally.met):
         print(f"FAILED: said to be unreachable, and met: {pair}")
-    if missed := coverage.missed(tally.met):
-        few = "" if tally.steps >= STEPS else f" in less than {STEPS} steps"
-        print(f"pairs that were not met{few}: {', '.join(missed)}")
+    missed = coverage.missed(tally.met)
+    if tally.steps < STEPS:
+        print(f"pairs that were not met: {len(missed)}, for {STEPS} steps are needed to meet all")
+    for pair in missed if tally.steps >= STEPS else ():
+        print(f"FAILED: not met: {pair}")
     for name, finding in caught.items():
         how = f"seed {finding.seed}: {finding.invariant}" if finding else ""
         print(f"caught: {name} ({how})" if finding else f"MISSED: {name}")
@@ -76,10 +84,13 @@ def _print(tally: Tally, caught: dict[str, Finding | None]) -> None:
         print(_verdict(finding))
         _explain(finding)
     number = sum(finding is not None for finding in caught.values())
-    print(
+    print(_total(tally) + (f"; mutants caught: {number} of {len(caught)}" if caught else ""))
+
+
+def _total(tally: Tally) -> str:
+    return (
         f"{tally.seeds} seeds, {tally.steps} steps, {tally.crashes} crashes, {tally.lives} lives "
         f"of the daemon in {tally.seconds:.0f} s; broken invariants: {len(tally.failures)}"
-        + (f"; mutants caught: {number} of {len(caught)}" if caught else "")
     )
 
 

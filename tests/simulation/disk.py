@@ -2,6 +2,7 @@
 
 import errno
 from collections import deque
+from enum import Enum
 from typing import Protocol
 
 import trio
@@ -16,14 +17,22 @@ SEGMENT_BYTES = 32 * 1024
 """Some ten launches: logs of a seed are short, and rollovers should come all the same."""
 
 
+class Space(Enum):
+    """Whether the disk takes another file."""
+
+    LEFT = "left"
+    NONE = "none"
+
+
 class Platter(PassingStorage):
     """A simulated disk that may be full, and on which the n-th write fails."""
 
     def __init__(self, disk: SimulatedDisk) -> None:
         super().__init__(disk)
         self.disk = disk
-        self.full = False  # a property of the world, not a state of ours
+        self.space = Space.LEFT
         self.fail_in = 0
+        """Which of the writes to come fails; 0 for none."""
 
     def wrap(self, file: File, name: str) -> File:
         """Watch what is written to a file."""
@@ -37,7 +46,7 @@ class Platter(PassingStorage):
 
     def allocate(self) -> None:
         """Fail where there is no space."""
-        if self.full:
+        if self.space is Space.NONE:
             raise OSError(errno.ENOSPC, "the simulated disk is full")
 
 

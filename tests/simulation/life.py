@@ -30,8 +30,9 @@ from tests.simulation.mutants import Mutant
 from tests.simulation.universe import Universe
 from tests.simulation.violation import Killed, Violation
 
+DAWDLES = 0.4
 DAWDLE_MAX = 3
-"""Rounds of the event loop that a task may let pass between two things that it does."""
+"""How often a task lets others run between two things that it does, and for how many rounds."""
 
 WHOLE = 0.3
 """How many daemons fold the log from its beginning although there is a snapshot."""
@@ -102,10 +103,11 @@ class Life:
 
     async def dawdle(self) -> None:
         """Let others run, for a few rounds or for seconds."""
-        if self._chance.random() < SLOW * self.universe.storm:
+        chance = self._chance.random()
+        if chance < SLOW * self.universe.storm:
             await trio.sleep(self._chance.uniform(0, SLOW_S))
-        else:
-            for _ in range(self._chance.randrange(DAWDLE_MAX)):
+        elif chance < DAWDLES:
+            for _ in range(self._chance.randint(1, DAWDLE_MAX)):
                 await trio.lowlevel.checkpoint()
 
     def misfortune(self, vm_id: str, effect: Effect) -> str:
@@ -173,8 +175,7 @@ class Life:
 
     def _snapshot(self) -> tuple[Bookmark, World] | None:
         """Return an earlier fold, where there is one and chance has it used."""
-        whole = self._chance.random() < WHOLE or not self.universe.storm
-        if self.universe.snapshot is None or whole:
+        if self.universe.snapshot is None or self._chance.random() < WHOLE:
             return None
         bookmark, encoded = self.universe.snapshot
         world = World.decoded(encoded)

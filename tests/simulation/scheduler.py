@@ -19,9 +19,17 @@ def run_seeded(seed: int, main: Callable[[], Awaitable[T]]) -> T:
     Trio keeps its scheduler's chance and this switch for pytest-trio and Hypothesis, and has no
     public name for either.
     """
-    setattr(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)  # noqa: B010 - mypy knows it as Final
-    _run._r = random.Random(seed)
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
+    before = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r
+    _schedule(True, random.Random(seed))
+    try:
+        return trio.run(main, clock=MockClock(autojump_threshold=0))
+    finally:
+        _schedule(*before)
+
+
+def _schedule(in_order: bool, chance: random.Random) -> None:  # noqa: FBT001
+    setattr(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", in_order)  # noqa: B010 - it is Final to mypy
+    _run._r = chance
 
 
 class WallClock:

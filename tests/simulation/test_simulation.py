@@ -25,7 +25,9 @@ FIRST = 1_000_000
 
 @pytest.fixture(scope="module")
 def tally() -> Tally:
-    return run(Goal(steps=0, seeds=SEEDS), FIRST, jobs=1, progress=lambda tally: None)
+    tally = Tally()
+    run(tally, Goal(steps=0, seeds=SEEDS), FIRST, jobs=1, progress=lambda tally: None)
+    return tally
 
 
 def test_no_invariant_breaks(tally: Tally) -> None:

@@ -18,10 +18,11 @@ from supervisor.vm.events import Outcome
 from supervisor.vm.state import ENDED, VmState
 from tests.host.fake_host import Attention
 from tests.simulation.clients import MANIFESTS, UNKNOWN, Clients
+from tests.simulation.disk import Space
 from tests.simulation.life import Life, Use
 from tests.simulation.mutants import NONE, Mutant
 from tests.simulation.scheduler import run_seeded
-from tests.simulation.universe import Met, Trace, Universe
+from tests.simulation.universe import Met, Power, Trace, Universe
 from tests.simulation.violation import Violation
 from tests.simulation.watch import Watch
 from tests.simulation.weather import Weather
@@ -158,13 +159,13 @@ class Trial:
         if not isinstance(error, OSError):
             raise Violation("a log that was only interrupted opens again", repr(error))
         life.die(f"it cannot open its log: {error}")
-        self._universe.platter.full = False  # an operator makes room
+        self._universe.platter.space = Space.LEFT  # an operator makes room
 
     def _clean_up(self) -> None:
         universe = self._universe
         disk = universe.platter.disk
-        if universe.power_lost:
-            universe.power_lost = False
+        if universe.power is Power.LOST:
+            universe.power = Power.ON
             disk.lose_power(self._chance, self._chance.choice(SURVIVAL))
             universe.reboot()
         else:
@@ -175,7 +176,7 @@ class Trial:
         universe = self._universe
         universe.note("the storm is over")
         universe.storm = 0
-        universe.platter.full = False
+        universe.platter.space = Space.LEFT
         for machine in universe.machines.values():
             if machine.current is not None:
                 machine.current.attention = Attention.AWAKE

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from enum import Enum
 from random import Random
 
 import trio
@@ -35,6 +36,13 @@ class Bug(Exception):
     """What makes an actor crash, on purpose."""
 
 
+class Power(Enum):
+    """Whether the host lost its power with the daemon that died last."""
+
+    ON = "on"
+    LOST = "lost"
+
+
 class Universe:
     """The host, the disk, the clock, and the promises that were made."""
 
@@ -56,7 +64,7 @@ class Universe:
         self.met: Counter[Met] = Counter()
         """Messages that were judged, by the phase that they met; ``ignored``: of old launches."""
         self.ignored: Counter[Met] = Counter()
-        self.power_lost = False
+        self.power = Power.ON
         self.artifacts: set[str] = set()
         self._requests = 0
         self._trace = trace

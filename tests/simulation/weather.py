@@ -19,9 +19,10 @@ from supervisor.vm.spec import SECOND_MS
 from supervisor.vm.state import Phase
 from tests.host.fake_host import Attention
 from tests.simulation.clients import MANIFESTS, Clients, Submission, random_command
+from tests.simulation.disk import Space
 from tests.simulation.life import Life
 from tests.simulation.machine import SimulatedMachine, SimulatedQemu
-from tests.simulation.universe import Universe
+from tests.simulation.universe import Power, Universe
 
 ACTIONS = 64
 """Of one seed; each leads to two messages or so."""
@@ -155,11 +156,11 @@ class Weather:
         if chance.random() < 0.5:
             platter.fail_in = chance.randint(1, 6)
         else:
-            platter.full = not platter.full
+            platter.space = Space.LEFT if platter.space is Space.NONE else Space.NONE
 
     def reboot(self, chance: Random) -> None:
         """Cut the power of the host."""
-        self._universe.power_lost = True
+        self._universe.power = Power.LOST
         self.life.die("the host loses power")
 
     def set_clock(self, chance: Random) -> None:
