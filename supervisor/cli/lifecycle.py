@@ -83,41 +83,38 @@ def _plain(
     return command
 
 
-COMMANDS = (
-    _plain(
-        "start",
-        "start_vm",
-        v1.StartVmRequest,
-        "Launch a VM once more that has ended, or that waits for its next launch.",
-    ),
-    stop,
-    _plain("kill", "kill_vm", v1.KillVmRequest, "End a VM at once, without asking the guest."),
-    _plain(
-        "pause",
-        "pause_vm",
-        v1.PauseVmRequest,
-        "Freeze a VM's CPUs. Its deadlines keep running.",
-        told="a pause of {vm} is ordered",
-    ),
-    _plain(
-        "resume",
-        "resume_vm",
-        v1.ResumeVmRequest,
-        "Let a paused VM run on.",
-        told="a resumption of {vm} is ordered",
-    ),
-    _plain(
-        "reset",
-        "reset_vm",
-        v1.ResetVmRequest,
-        "Press a VM's reset button: the guest boots again.",
-        told="a reset of {vm} is ordered",
-    ),
-    _plain(
-        "delete",
-        "delete_vm",
-        v1.DeleteVmRequest,
-        "Remove the files of a VM that has ended. Its events stay in the log.",
-        told="{vm} is being deleted; its history stays in the log",
-    ),
+start = _plain(
+    "start",
+    "start_vm",
+    v1.StartVmRequest,
+    "Launch a VM once more that has ended, or that waits for its next launch.",
+)
+kill = _plain("kill", "kill_vm", v1.KillVmRequest, "End a VM at once, without asking the guest.")
+pause = _plain(
+    "pause",
+    "pause_vm",
+    v1.PauseVmRequest,
+    "Freeze a VM's CPUs. Its deadlines keep running.",
+    told="a pause of {vm} is ordered",
+)
+resume = _plain(
+    "resume",
+    "resume_vm",
+    v1.ResumeVmRequest,
+    "Let a paused VM run on.",
+    told="a resumption of {vm} is ordered",
+)
+reset = _plain(
+    "reset",
+    "reset_vm",
+    v1.ResetVmRequest,
+    "Press a VM's reset button: the guest boots again.",
+    told="a reset of {vm} is ordered",
+)
+delete = _plain(
+    "delete",
+    "delete_vm",
+    v1.DeleteVmRequest,
+    "Remove the files of a VM that has ended. Its events stay in the log.",
+    told="{vm} is being deleted; its history stays in the log",
 )

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from supervisor.cli.archiving import archive
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.exporting import export
 from supervisor.cli.messages import record_json
 from supervisor.cli.offline import existing_log, explained
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
 from supervisor.cli.output import note, print_json
+from supervisor.cli.past import diff, replay, why
 from supervisor.cli.proving import check_proof, checkpoint, key, prove, prove_consistency
 from supervisor.cli.repairing import repair
 from supervisor.cli.sentences import line
@@ -89,5 +91,8 @@ def _undamaged(directory: Path, after: int, stream: str | None) -> Iterator["Rec
         raise Failure(ExitCode.LOG_DAMAGED, f"the log is damaged in {damages} places")
 
 
-for command in (verify, checkpoint, prove, prove_consistency, check_proof, key, export, repair):
+for command in (
+    *(verify, checkpoint, prove, prove_consistency, check_proof, key, export, repair),
+    *(replay, diff, why, archive),
+):
     log.add_command(command)

@@ -2,28 +2,37 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from supervisor.cli import (
-    archiving,
-    completion,
-    events,
-    fetching,
-    guest,
-    host,
-    lifecycle,
-    logs,
-    manifests,
-    past,
-    serving,
-    submitting,
-    transcripts,
-    vms,
-)
 from supervisor.cli.exits import ExitCode, Failure, table
 from supervisor.cli.options import CONNECT_VARIABLE, STATE_DIR_VARIABLE, invoker_access
+
+COMMANDS = {
+    "serve": "serving.serve",
+    "submit": "submitting.submit",
+    "list": "vms.list_vms",
+    "show": "vms.show",
+    "events": "events.events",
+    "start": "lifecycle.start",
+    "stop": "lifecycle.stop",
+    "kill": "lifecycle.kill",
+    "pause": "lifecycle.pause",
+    "resume": "lifecycle.resume",
+    "reset": "lifecycle.reset",
+    "delete": "lifecycle.delete",
+    "result": "fetching.result",
+    "console": "fetching.console",
+    "transcript": "transcripts.transcript",
+    "log": "logs.log",
+    "host": "host.host",
+    "guest": "guest.guest",
+    "manifest": "manifests.manifest",
+    "completion": "completion.completion",
+}
+"""The commands in the order of use, and where they are: only the module of what runs is loaded."""
 
 
 class Program(click.Group):
@@ -44,8 +53,17 @@ class Program(click.Group):
         return answer
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Return the commands in the order in which they are added, which is the order of use."""
-        return list(self.commands)
+        """Return the names of the commands in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command of this name, if there is one."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(".")
+        command = getattr(import_module(f"supervisor.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Show the exit codes; click would fill their lines into a paragraph."""
@@ -85,28 +103,6 @@ def cli(
     The options below may also follow the name of a command.
     """
     context.obj = invoker_access(state_dir, connect, token_file)
-
-
-for command in (
-    serving.serve,
-    submitting.submit,
-    vms.list_vms,
-    vms.show,
-    events.events,
-    *lifecycle.COMMANDS,
-    fetching.result,
-    fetching.console,
-    transcripts.transcript,
-    logs.log,
-    host.host,
-    guest.guest,
-    manifests.manifest,
-    completion.completion,
-):
-    cli.add_command(command)
-
-for command in (past.replay, past.diff, past.why, archiving.archive):
-    logs.log.add_command(command)
 
 
 def _discard_stdout() -> None:

@@ -10,6 +10,7 @@ import click
 
 from supervisor.cli.capacity import capacity_options
 from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.loading import without_collecting
 from supervisor.cli.options import (
     CATALOGUE_VARIABLE,
     Access,
@@ -118,9 +119,10 @@ def serve(
 
 def _run(config: Config, *, as_json: bool) -> None:
     # Only this command needs the daemon; the others start twice as fast without.
-    from eventlog import EventLogError
-    from supervisor import daemon
-    from supervisor.cannot_serve import CannotServe
+    with without_collecting():
+        from eventlog import EventLogError
+        from supervisor import daemon
+        from supervisor.cannot_serve import CannotServe
 
     def announce(ready: daemon.Ready) -> None:
         if as_json:

@@ -113,7 +113,10 @@ def test_ctrl_c_ends_a_follower_silently(peer: Peer) -> None:
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         here = (*path, name)
         found += commands(command, here) if isinstance(command, click.Group) else [here]
     return found
