@@ -34,8 +34,9 @@ pytestmark = pytest.mark.guest
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """Where the bench puts its files; short, because sockets lie there."""
+    """Where the bench puts its files; short, because sockets lie there, and passable for QEMU."""
     with tempfile.TemporaryDirectory(prefix="b") as directory:
+        Path(directory).chmod(0o711)
         yield Path(directory)
 
 
@@ -79,6 +80,15 @@ def test_one_round_prints_medians_that_follow_from_its_samples(
         assert 0 < bare < SECONDS
         assert supervised == pytest.approx(timed)
         assert measures[name]["reached"] is GOALS[name](bare, supervised)
+    assert [each["at_once"] for each in found["paused"]] == [1, 8]
+    for each in found["paused"]:
+        ours, theirs = (
+            [seconds for batch in each[who] for seconds in batch["each_s"]]
+            for who in ("chronovisor", "libvirt")
+        )
+        assert each["chronovisor_median"] == median(ours) > 0
+        assert len(theirs) == (0 if found["without_libvirt"] else each["at_once"])
+        assert each["libvirt_median"] == (median(theirs) if theirs else None)
     assert left(scratch) == []
 
 

@@ -1,4 +1,4 @@
-"""`tools/bench/recovery` as a person runs it: what it prints, and what it leaves."""
+"""`tools/bench/recovery` and `silence` as a person runs them: what they print, and leave."""
 
 import json
 import os
@@ -30,10 +30,12 @@ def scratch() -> Iterator[Path]:
         yield Path(directory)
 
 
-def start(scratch: Path, catalogue: Path, *arguments: str) -> subprocess.Popen[str]:
-    bench = ROOT / "tools" / "bench" / "recovery"
+def start(
+    scratch: Path, catalogue: Path, *arguments: str, bench: str = "recovery"
+) -> subprocess.Popen[str]:
+    program = ROOT / "tools" / "bench" / bench
     return subprocess.Popen(
-        [sys.executable, bench, "--catalogue", catalogue, *arguments],
+        [sys.executable, program, "--catalogue", catalogue, *arguments],
         env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -82,4 +84,22 @@ def test_interrupted_while_it_measures_it_leaves_nothing(scratch: Path, guest_di
         bench.send_signal(signal.SIGINT)
         bench.communicate(timeout=SECONDS)
     assert bench.returncode == 130
+    assert left(scratch) == []
+
+
+def test_one_qemu_that_is_stopped_falls_silent_and_comes_back(
+    scratch: Path, guest_dir: Path
+) -> None:
+    arguments = ("--vms", "3", "--rounds", "1", "--json")
+    with start(scratch, guest_dir, *arguments, bench="silence") as bench:
+        printed, said = bench.communicate(timeout=SECONDS)
+    assert bench.returncode == 0, said
+    found: dict[str, Any] = json.loads(printed)
+    assert 0 < found["back_after_s"] < found["silent_after_s"] < SECONDS
+    assert [(each["call"], each["percentile"]) for each in found["answers"]] == [
+        (call, percentile) for call in ("GetVm", "ListVms", "PauseVm") for percentile in (50, 99)
+    ]
+    for each in found["answers"]:
+        assert each["ratio"] == pytest.approx(each["during"] / each["before"])
+        assert each["reached"] == (each["ratio"] <= each["goal"])
     assert left(scratch) == []

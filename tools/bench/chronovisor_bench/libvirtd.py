@@ -6,6 +6,7 @@ user, as our daemon's QEMU does.
 """
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -18,8 +19,8 @@ from pathlib import Path
 from chronovisor_bench.libvirt_client import Connection, Library, LibvirtFailed, connect
 from chronovisor_bench.libvirt_domain import DomainFiles, domain_xml
 from chronovisor_bench.process_memory import Memory, memory_of
+from supervisor.config import QEMU_SHARED_USER
 from supervisor.host.locks import lock_owner
-from supervisor.host.qemu_user import choose_user
 
 PROGRAM = "libvirtd"
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -52,7 +53,7 @@ class Libvirtd:
         self._directory = directory
         self._memory_bytes = memory_bytes
         self._library = Library()
-        self._user = choose_user(None)
+        self._user = None if os.geteuid() else pwd.getpwnam(QEMU_SHARED_USER)
         self._socket = self._place("RUNTIME_DIR") / "libvirt" / "libvirt-sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
@@ -82,7 +83,7 @@ class Libvirtd:
         if self._user is None:
             return
         for path in (directory, *directory.rglob("*")):
-            os.chown(path, self._user.uid, self._user.gid)
+            os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def spawn(self) -> None:
         """Begin a life of the daemon, without waiting for it."""
@@ -97,8 +98,8 @@ class Libvirtd:
                 stdout=log,
                 stderr=log,
                 process_group=0,
-                user=user.uid if user else None,
-                group=user.gid if user else None,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
                 extra_groups=() if user else None,
             )
 

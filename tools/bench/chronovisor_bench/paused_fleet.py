@@ -82,10 +82,10 @@ class PausedFleet:
             self._manifest = upload(self.daemon, self._source)
         head = self.head()
         new = [self._submit() for _ in range(count - len(self.vm_ids))]
-        self._await_each(head, new, STARTED)
+        self.await_each(head, new, STARTED)
         for vm_id in new:
             self.daemon.call(self.daemon.stub.pause_vm, v1.PauseVmRequest(vm_id=vm_id))
-        self._await_each(head, new, PAUSED)
+        self.await_each(head, new, PAUSED)
         self.vm_ids += new
 
     def _submit(self) -> str:
@@ -95,7 +95,8 @@ class PausedFleet:
         assert vm is not None
         return vm.vm_id
 
-    def _await_each(self, head: int, vm_ids: list[str], kind: str) -> None:
+    def await_each(self, head: int, vm_ids: list[str], kind: str) -> None:
+        """Wait until each VM has an event of a kind after ``head``."""
         missing = set(vm_ids)
         if not missing:
             return

@@ -117,8 +117,8 @@ def tables(found: Recovery) -> Sequence[Table]:
 def _times(found: Recovery) -> Table:
     before, after = found.load
     title = (
-        f"exec to all adopted and APIs serving: medians of {found.rounds}, in seconds; "
-        f"load {before:.1f} to {after:.1f}"
+        f"Exec to all adopted and APIs serving, in seconds\n"
+        f"medians of {found.rounds} rounds; load {before:.1f} to {after:.1f}"
     )
     if found.without_libvirt:
         title += f"\nno libvirt: {found.without_libvirt}"
@@ -139,7 +139,7 @@ def _times(found: Recovery) -> Table:
 
 def _memory(found: Recovery) -> Table:
     table = _table(
-        "what one VM adds to the daemon's memory, in KB (1,000 bytes)",
+        "What one VM adds to a daemon's memory, in KB",
         ("VMs", "daemon", "resident", "proportional", "goal", "reached"),
     )
     for each in found.memory:

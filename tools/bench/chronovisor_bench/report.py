@@ -6,16 +6,18 @@ from statistics import median
 import msgspec
 from rich.table import Table
 
+from chronovisor_bench.paused_launches import Launches
 from chronovisor_bench.timeline import MEASURES, STEPS, Difference, Measure, Ratio, Span, Timeline
 
 ABSENT = "-"
 
 
 class Rounds(msgspec.Struct, frozen=True):
-    """The timelines of one run, in the order of the rounds."""
+    """The timelines of one run, in the order of the rounds, and the launches up to paused."""
 
     bare: tuple[Timeline, ...]
     supervised: tuple[Timeline, ...]
+    paused: tuple[Launches, ...]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -46,15 +48,19 @@ class Report(msgspec.Struct, frozen=True):
     rounds: int
     measures: tuple[Result, ...]
     steps: tuple[Step, ...]
+    paused: tuple[Launches, ...]
+    without_libvirt: str | None
     samples: dict[str, tuple[dict[str, float], ...]]
 
 
-def report(rounds: Rounds) -> Report:
+def report(rounds: Rounds, without_libvirt: str | None) -> Report:
     """Return the medians of at least one round."""
     return Report(
         rounds=len(rounds.bare),
         measures=tuple(_result(measure, rounds) for measure in MEASURES),
         steps=tuple(_step(span, rounds) for span in STEPS),
+        paused=rounds.paused,
+        without_libvirt=without_libvirt,
         samples={
             "bare": tuple(_sample(timeline) for timeline in rounds.bare),
             "chronovisor": tuple(_sample(timeline) for timeline in rounds.supervised),
@@ -93,8 +99,8 @@ def _sample(timeline: Timeline) -> dict[str, float]:
 
 
 def tables(found: Report) -> Sequence[Table]:
-    """Return the measures with their goals, and where the time goes."""
-    return _measures(found), _steps(found)
+    """Return the measures with their goals, where the time goes, and libvirt's createXML."""
+    return _measures(found), _steps(found), _paused(found)
 
 
 def _measures(found: Report) -> Table:
@@ -124,10 +130,28 @@ def _steps(found: Report) -> Table:
     return table
 
 
+def _paused(found: Report) -> Table:
+    title = "Submit to QMP ready, paused: medians, in milliseconds"
+    if found.without_libvirt:
+        title += f"\nno libvirt: {found.without_libvirt}"
+    titles = ("at once", "chronovisor", "libvirt", "compared", "goal", "reached")
+    table = _table(title, titles)
+    for each in found.paused:
+        table.add_row(
+            str(each.at_once),
+            _milliseconds(each.chronovisor_median),
+            _milliseconds(each.libvirt_median),
+            ABSENT if each.ratio is None else f"{each.ratio:.2f} x",
+            ABSENT if each.goal is None else f"<= {each.goal:g} x",
+            ABSENT if each.reached is None else "yes" if each.reached else "no",
+        )
+    return table
+
+
 def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
     for column in columns:
-        numeric = column in ("bare QEMU", "chronovisor", "compared")
+        numeric = column in ("bare QEMU", "chronovisor", "libvirt", "compared")
         table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     return table
 
