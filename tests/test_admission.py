@@ -110,6 +110,7 @@ async def office(directory: Path, capacity: Capacity = AMPLE) -> AsyncIterator[O
         yield Office(log, replay(read_log(directory)).admission, capacity)
 
 
+@pytest.mark.fault("key-freezes-failure")
 async def test_a_computation_is_taken_in_one_append(tmp_path: Path) -> None:
     async with office(tmp_path) as desk:
         taken = await desk.submit()
@@ -376,6 +377,7 @@ def test_an_input_that_is_missing_is_named(
     assert [violation.field for violation in denied.value.violations] == [field]
 
 
+@pytest.mark.fault("key-freezes-failure")
 async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
     tmp_path: Path,
 ) -> None:

@@ -1,5 +1,6 @@
 """Time that is never behind the log, whatever is done to the wall clock."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def test_it_is_the_wall_clock_when_nothing_is_wrong() -> None:
     assert clocks.clock.ms() == clocks.wall // 1_000_000
 
 
+@pytest.mark.fault("log-from-the-future")
 def test_a_log_from_the_future_is_gone_on_from_at_the_usual_rate() -> None:
     clocks = Clocks()
     future = clocks.wall + DAY

@@ -43,6 +43,7 @@ async def test_so_many_are_looked_for_at_once_and_no_more(
     assert found == VmsRecovered(adopted=6, silent=0, gone=0, took_ms=1500)
 
 
+@pytest.mark.fault("one-blocks-all")
 async def test_those_that_do_not_answer_pass_their_turn_on(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -197,6 +198,7 @@ async def test_who_gets_no_port_keeps_no_slot() -> None:
         assert second.heard == [ob.Reserved(1, ())]
 
 
+@pytest.mark.fault("port-given-twice")
 async def test_the_ports_of_live_launches_are_held_before_anything_is_given_after_a_restart() -> (
     None
 ):

@@ -327,6 +327,7 @@ async def test_what_nobody_expected_is_an_incident_in_the_log_and_says_nothing_e
     assert message.rpartition(" ")[2] in record.getMessage()
 
 
+@pytest.mark.fault("errors-unknown")
 @pytest.mark.parametrize(
     ("failure", "status"),
     [

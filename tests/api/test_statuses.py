@@ -8,10 +8,12 @@ from supervisor.api.http_status import http_status
 from supervisor.vm.commands import DenyReason
 
 
+@pytest.mark.fault("errors-unknown")
 def test_every_reason_has_a_status() -> None:
     assert set(STATUS) == set(DenyReason)
 
 
+@pytest.mark.fault("errors-unknown")
 def test_no_refusal_is_unknown_or_a_failure_of_ours() -> None:
     assert not {Status.OK, Status.UNKNOWN, Status.INTERNAL} & set(STATUS.values())
 

@@ -293,6 +293,7 @@ async def stalled(address: Address) -> AsyncIterator[trio.SocketStream]:
         yield stream
 
 
+@pytest.mark.fault("subscriber-loses-events")
 async def test_a_slow_client_is_told_its_position_once_it_reads_again(
     supervisor: MemorySupervisor, start_websocket: StartWebsocket
 ) -> None:

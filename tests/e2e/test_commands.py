@@ -24,6 +24,7 @@ def test_pause_freezes_and_resume_lets_go(daemon: Daemon, vm_id: str) -> None:
     assert daemon.json("show", vm_id)["phase"] == "running"
 
 
+@pytest.mark.fault("stop-does-not-last")
 def test_reset_boots_the_guest_again_within_the_launch(daemon: Daemon, vm_id: str) -> None:
     before = qemu_pids(daemon.state_dir)
     daemon.run("reset", vm_id)
@@ -33,6 +34,7 @@ def test_reset_boots_the_guest_again_within_the_launch(daemon: Daemon, vm_id: st
     assert daemon.json("show", vm_id)["launch"] == 1
 
 
+@pytest.mark.fault("stop-does-not-last")
 def test_a_reboot_after_a_reset_is_the_guests_own_again(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -48,6 +50,7 @@ def test_a_reboot_after_a_reset_is_the_guests_own_again(
     assert ended["data"]["outcome"] == "guest-rebooted"
 
 
+@pytest.mark.fault("grace-not-given")
 def test_stop_gives_the_computation_its_grace(daemon: Daemon, vm_id: str) -> None:
     daemon.run("stop", vm_id)
     ended = daemon.wait_for(vm_id, "vm.stopped.v1")
@@ -56,6 +59,7 @@ def test_stop_gives_the_computation_its_grace(daemon: Daemon, vm_id: str) -> Non
     assert finished["data"]["exit_code"] == 143
 
 
+@pytest.mark.fault("secret-exposed")
 def test_kill_ends_qemu_and_delete_removes_every_file(daemon: Daemon, vm_id: str) -> None:
     daemon.run("delete", vm_id, codes=(4,))
     daemon.run("kill", vm_id)

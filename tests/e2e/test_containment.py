@@ -24,6 +24,7 @@ SMALLEST_FILE_LIMIT = 64 * 1024
 FLOOD = "yes 'a line of some length that nobody reads' | head -c 200000 >/dev/console; echo done"
 
 
+@pytest.mark.fault("secret-exposed")
 def test_nothing_in_a_state_directory_is_open_to_others(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -103,6 +104,7 @@ def status_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/status").read_text().splitlines()
 
 
+@pytest.mark.fault("host-in-want")
 @pytest.mark.parametrize(
     ("limit", "leave", "complaint"),
     [

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.guest
 WAITS = 'until [ -e /tmp/never ] || [ $((i += 1)) -gt 6 ]; do sleep 1; done; echo "waited $i"'
 
 
+@pytest.mark.fault("vms-lost-with-daemon")
 def test_a_killed_daemon_finds_the_same_qemu_and_the_computation_finishes(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_killed_daemon_finds_the_same_qemu_and_the_computation_finishes(
     assert len(spawned) == 1
 
 
+@pytest.mark.fault("vms-lost-with-daemon")
 def test_a_guest_that_finished_while_nobody_watched_still_gives_its_result(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -59,6 +61,7 @@ def _wait_until_the_guest_rests(daemon: Daemon, event: dict[str, object]) -> Non
         os.sched_yield()
 
 
+@pytest.mark.fault("crash-unnoticed")
 def test_a_qemu_that_died_while_nobody_watched_is_not_called_alive(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -74,6 +77,7 @@ def test_a_qemu_that_died_while_nobody_watched_is_not_called_alive(
     assert ended["data"]["outcome"] == "qemu-crashed"
 
 
+@pytest.mark.fault("vms-lost-with-daemon")
 def test_sigterm_leaves_the_vms_and_stop_vms_ends_them(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -89,6 +93,7 @@ def test_sigterm_leaves_the_vms_and_stop_vms_ends_them(
     assert qemu_pids(daemon.state_dir) == []
 
 
+@pytest.mark.fault("key-freezes-failure")
 def test_one_idempotency_key_makes_one_vm_also_across_a_crash(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_failed_append_ends_the_daemon_and_the_next_one_goes_on(
     assert types(daemon, vm_id).count("vm.qemu-spawned.v1") == 1
 
 
+@pytest.mark.fault("orphan-after-spawn")
 def test_a_qemu_that_nobody_recorded_is_found(stopped_daemon: Daemon, manifests: Manifests) -> None:
     daemon = stopped_daemon
     start(daemon, example("kill_daemon_at_effect"))

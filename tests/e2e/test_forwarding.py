@@ -33,6 +33,7 @@ def port_of(daemon: Daemon, vm_id: str) -> int:
     return port
 
 
+@pytest.mark.fault("port-given-twice")
 def test_two_guests_have_ports_of_their_own_also_after_the_daemon_was_killed(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -66,6 +67,7 @@ def test_two_guests_have_ports_of_their_own_also_after_the_daemon_was_killed(
         assert port_of(daemon, "heir") == held["one"]
 
 
+@pytest.mark.fault("port-given-twice")
 def test_the_port_of_a_stranger_is_passed_over_or_named(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:

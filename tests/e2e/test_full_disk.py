@@ -29,6 +29,7 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "-l", directory], check=True)
 
 
+@pytest.mark.fault("secret-exposed")
 def test_an_upload_that_fills_the_disk_is_refused_and_leaves_nothing(
     small_disk: Path, guest_dir: Path, manifests: Manifests
 ) -> None:
@@ -43,6 +44,7 @@ def test_an_upload_that_fills_the_disk_is_refused_and_leaves_nothing(
         assert daemon.run("list", "--json") == '{"vms":[]}\n'
 
 
+@pytest.mark.fault("host-in-want")
 def test_a_launch_for_which_the_disk_has_no_room_fails_with_that_reason(
     small_disk: Path, guest_dir: Path, manifests: Manifests
 ) -> None:

@@ -40,6 +40,7 @@ def wake(monitor: Path) -> None:
             pass
 
 
+@pytest.mark.fault("end-unexplained")
 def test_a_guest_that_does_not_feed_its_watchdog_is_hung(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_guest_that_does_not_feed_its_watchdog_is_hung(
     assert vm["detail"] == "the guest did not feed its watchdog"
 
 
+@pytest.mark.fault("no-greeting")
 def test_a_guest_that_sleeps_is_running_and_says_so(daemon: Daemon, manifests: Manifests) -> None:
     vm_id = daemon.submit(manifests.shell("echo mem >/sys/power/state"))["vm_id"]
     daemon.wait_for(vm_id, "vm.guest-suspended.v1")

@@ -52,6 +52,7 @@ def queue(daemon: Daemon) -> dict[str, int]:
     return {vm["vm_id"]: vm["queue_position"] for vm in vms}
 
 
+@pytest.mark.fault("thousand-submissions")
 def test_a_thousand_submissions_at_once_are_taken_or_refused_and_nobody_is_forgotten(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:

@@ -37,6 +37,7 @@ def test_a_computation_completes_and_its_result_is_what_the_guest_wrote(
         assert printed.read() == b"sum 42\n"
 
 
+@pytest.mark.fault("runs-mixed-up")
 def test_a_failing_algorithm_is_told_apart_and_its_result_is_kept(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -45,6 +46,7 @@ def test_a_failing_algorithm_is_told_apart_and_its_result_is_kept(
     assert vm["result"]["size"] > 0
 
 
+@pytest.mark.fault("end-unexplained")
 def test_a_guest_that_panics_is_seen_at_once(daemon: Daemon, manifests: Manifests) -> None:
     script = "echo c >/proc/sysrq-trigger"
     vm = daemon.submit(manifests.shell(script), "--wait", codes=(1,))
@@ -58,6 +60,7 @@ def test_a_guest_that_powers_off_is_no_success(daemon: Daemon, manifests: Manife
     assert (vm["phase"], vm["outcome"]) == ("failed", "guest-powered-off")
 
 
+@pytest.mark.fault("stop-does-not-last")
 def test_a_guest_that_reboots_is_told_apart_from_a_power_off(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -65,6 +68,7 @@ def test_a_guest_that_reboots_is_told_apart_from_a_power_off(
     assert vm["outcome"] == "guest-rebooted"
 
 
+@pytest.mark.fault("crash-unnoticed", "end-unexplained")
 def test_a_qemu_that_is_killed_leaves_its_signal_as_evidence(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -108,6 +112,7 @@ def test_the_time_to_live_ends_a_computation_and_keeps_what_it_wrote(
     assert vm["result"]["size"] > 0
 
 
+@pytest.mark.fault("agent-never-ready")
 def test_a_guest_that_never_starts_the_algorithm_meets_its_launch_deadline(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -129,6 +134,7 @@ def test_a_kernel_that_is_gone_fails_the_launch_and_names_it(
     assert "kernel" in vm["detail"]
 
 
+@pytest.mark.fault("host-in-want")
 def test_more_memory_than_the_host_can_give_fails_with_qemus_own_words(
     daemon: Daemon, manifests: Manifests
 ) -> None:

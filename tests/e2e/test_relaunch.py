@@ -23,6 +23,7 @@ def told(daemon: Daemon, vm_id: str, event_type: str) -> list[Json]:
     return [event["data"] for event in events]
 
 
+@pytest.mark.fault("runs-mixed-up")
 def test_a_computation_that_fails_is_launched_again_until_its_policy_gives_up(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -45,6 +46,7 @@ def test_a_computation_that_fails_is_launched_again_until_its_policy_gives_up(
         assert log.startswith("try")
 
 
+@pytest.mark.fault("stop-does-not-last")
 def test_what_a_client_stops_is_not_launched_again(daemon: Daemon, manifests: Manifests) -> None:
     manifest = manifests.shell("exec sleep 1000", restarted(3, "100ms"))
     vm_id = daemon.submit(manifest)["vm_id"]
@@ -75,6 +77,7 @@ def test_a_stopped_vm_is_started_again_and_gives_its_result(
     assert told(daemon, vm_id, "vm.start-ordered.v1") == [{"launch": 2}]
 
 
+@pytest.mark.fault("limits-in-memory")
 def test_a_wait_for_the_next_launch_outlives_the_daemon(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -93,6 +96,7 @@ def test_a_wait_for_the_next_launch_outlives_the_daemon(
     assert (vm["launch"], vm["outcome"]) == (2, "computation-failed")
 
 
+@pytest.mark.fault("stop-does-not-last")
 def test_a_stop_ends_the_wait_for_the_next_launch(daemon: Daemon, manifests: Manifests) -> None:
     vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "1h")))["vm_id"]
     daemon.wait_for(vm_id, "vm.launch-ended.v1")

@@ -86,6 +86,7 @@ def test_archiving_beside_a_daemon_is_refused(daemon: Daemon) -> None:
     assert "is being written by process" in refusal
 
 
+@pytest.mark.fault("one-blocks-all")
 def test_an_event_of_a_newer_version_stops_its_vm_and_no_other(daemon: Daemon) -> None:
     trio.run(teleport, daemon.state_dir / "log")
     with running(daemon):

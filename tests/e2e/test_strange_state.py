@@ -92,6 +92,7 @@ def strangers(daemon: Daemon) -> Iterator[dict[str, Stranger]]:
         stranger.end()
 
 
+@pytest.mark.fault("pid-reused", "orphan-after-spawn")
 def test_processes_without_a_vm_are_told_and_only_a_launch_of_ours_is_ended(
     daemon: Daemon, strangers: dict[str, Stranger]
 ) -> None:
@@ -118,6 +119,7 @@ def test_processes_without_a_vm_are_told_and_only_a_launch_of_ours_is_ended(
         assert f"process {stranger.pid} looks like launch 1" in daemon.stderr()
 
 
+@pytest.mark.fault("state-of-another-host")
 def test_a_state_directory_from_another_host_is_served_with_its_vms_lost(daemon: Daemon) -> None:
     trio.run(write, daemon.state_dir / "log", 0, "computing")
     (daemon.state_dir / "node_id").write_text("0123456789abcdef another-machine\n")
@@ -135,6 +137,7 @@ def test_a_state_directory_from_another_host_is_served_with_its_vms_lost(daemon:
     assert "brought here" not in daemon.stderr()
 
 
+@pytest.mark.fault("log-from-the-future")
 def test_a_log_from_the_future_is_served_and_time_goes_on_from_there(daemon: Daemon) -> None:
     trio.run(write, daemon.state_dir / "log", DAY_S, "computing", "stopped")
     with running(daemon):
@@ -149,6 +152,7 @@ def test_a_log_from_the_future_is_served_and_time_goes_on_from_there(daemon: Dae
     daemon.run("log", "verify")
 
 
+@pytest.mark.fault("one-blocks-all")
 def test_a_vm_that_is_set_aside_is_left_alone(daemon: Daemon) -> None:
     trio.run(write, daemon.state_dir / "log", 0, "computing", "stopped")
     daemon.start("--set-aside", "computing")

@@ -38,6 +38,7 @@ async def _receive_until_caught_up(daemon: Daemon) -> list[Json]:
     return received[:-1]
 
 
+@pytest.mark.fault("subscriber-loses-events")
 async def test_the_command_line_and_the_websocket_tell_the_same_story_without_a_gap(
     daemon: Daemon, manifests: Manifests
 ) -> None:

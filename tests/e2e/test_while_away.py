@@ -63,6 +63,7 @@ def until(condition: Callable[[], bool]) -> None:
         os.sched_yield()
 
 
+@pytest.mark.fault("vms-lost-with-daemon")
 def test_every_proof_is_in_the_log(stopped_daemon: Daemon, manifests: Manifests) -> None:
     daemon = stopped_daemon
     daemon.start()
@@ -85,6 +86,7 @@ def test_every_proof_is_in_the_log(stopped_daemon: Daemon, manifests: Manifests)
     assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
 
 
+@pytest.mark.fault("end-unexplained")
 @pytest.mark.parametrize(
     ("script", "outcome"),
     [("poweroff -f", "guest-powered-off"), ("echo c >/proc/sysrq-trigger", "guest-panicked")],
@@ -114,6 +116,7 @@ def asked(monitor: Path, command: bytes) -> bytes:
     return heard
 
 
+@pytest.mark.fault("orphan-after-spawn")
 @pytest.mark.parametrize("pidfile", ["there", "gone"])
 def test_a_qemu_whose_start_was_never_recorded_is_found_and_not_started_twice(
     stopped_daemon: Daemon, manifests: Manifests, tmp_path: Path, pidfile: str
@@ -138,6 +141,7 @@ def test_a_qemu_whose_start_was_never_recorded_is_found_and_not_started_twice(
     assert "vm.qemu-spawned.v1" not in types
 
 
+@pytest.mark.fault("directory-deleted")
 def test_a_directory_deleted_under_a_living_qemu_leaves_a_vm_that_can_be_killed(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -153,6 +157,7 @@ def test_a_directory_deleted_under_a_living_qemu_leaves_a_vm_that_can_be_killed(
     daemon.run("delete", vm_id)
 
 
+@pytest.mark.fault("directory-deleted")
 def test_a_directory_deleted_under_the_daemons_eyes_harms_nobody(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -166,6 +171,7 @@ def test_a_directory_deleted_under_the_daemons_eyes_harms_nobody(
     daemon.run("delete", other["vm_id"])
 
 
+@pytest.mark.fault("pid-reused", "strangers-pidfile")
 def test_a_pidfile_with_a_strangers_pid_names_nobody(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -183,6 +189,7 @@ def test_a_pidfile_with_a_strangers_pid_names_nobody(
     assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
 
 
+@pytest.mark.fault("strangers-socket")
 def test_a_socket_that_another_process_took_over_is_not_believed(
     stopped_daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -205,6 +212,7 @@ def test_a_socket_that_another_process_took_over_is_not_believed(
             stranger.kill()
 
 
+@pytest.mark.fault("one-blocks-all", "qemu-stopped")
 def test_a_stopped_qemu_is_noticed_and_delays_nobody_and_comes_back(
     daemon: Daemon, manifests: Manifests
 ) -> None:
@@ -227,6 +235,7 @@ def test_a_stopped_qemu_is_noticed_and_delays_nobody_and_comes_back(
     assert daemon.json("show", vm_id)["silent_since"] is None
 
 
+@pytest.mark.fault("vms-lost-with-daemon")
 def test_a_daemon_that_ends_over_a_bug_leaves_its_vms_to_the_next(
     stopped_daemon: Daemon, manifests: Manifests, tmp_path: Path
 ) -> None:
@@ -256,6 +265,7 @@ def test_a_daemon_that_ends_over_a_bug_leaves_its_vms_to_the_next(
     assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
 
 
+@pytest.mark.fault("qemu-stopped")
 def test_a_stopped_qemu_can_be_killed(stopped_daemon: Daemon, manifests: Manifests) -> None:
     daemon = stopped_daemon
     daemon.start()

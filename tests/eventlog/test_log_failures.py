@@ -82,6 +82,7 @@ async def _append_until_it_fails(
         return log.head, None
 
 
+@pytest.mark.fault("host-in-want")
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
 async def test_a_failure_at_any_operation_loses_nothing_acknowledged(
     tmp_path: Path, code: int

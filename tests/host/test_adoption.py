@@ -99,11 +99,13 @@ async def test_another_boot_is_seen_before_anything_else(tmp_path: Path) -> None
     assert await find_process(order(tmp_path, before), BOOT_ID) == HostRebooted(1)
 
 
+@pytest.mark.fault("pid-reused")
 async def test_a_pid_that_was_reused_is_no_proof(tmp_path: Path) -> None:
     ours = ProcessIdentity(os.getpid(), start_ticks(os.getpid()), BOOT_ID)
     assert isinstance(await find_process(order(tmp_path, ours), BOOT_ID), ProcessExited)
 
 
+@pytest.mark.fault("pid-reused")
 async def test_a_later_process_with_the_same_pid_is_not_adopted(
     tmp_path: Path, stand_in: StandIn
 ) -> None:
@@ -113,6 +115,7 @@ async def test_a_later_process_with_the_same_pid_is_not_adopted(
     assert "another one than was spawned" in seen.detail
 
 
+@pytest.mark.fault("pid-reused")
 async def test_a_stranger_is_not_adopted_while_the_launch_lives(
     tmp_path: Path, stand_in: StandIn
 ) -> None:
@@ -148,6 +151,7 @@ async def test_an_unrecorded_launch_is_found_by_its_command_line(
     assert f"command line names {UUID}" in found.evidence
 
 
+@pytest.mark.fault("runs-twice")
 async def test_a_lock_that_no_qemu_holds_is_doubt_and_not_death(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -181,6 +185,7 @@ async def test_a_launch_whose_directory_was_deleted_is_still_alive(
     assert f"launch lock, since deleted, open in process {pid}" in found.evidence
 
 
+@pytest.mark.fault("eperm-is-dead")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a process of another user")
 async def test_a_process_of_another_user_is_alive_and_not_ours() -> None:
     with tempfile.TemporaryDirectory() as name:

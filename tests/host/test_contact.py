@@ -122,6 +122,7 @@ async def test_a_qemu_that_leaves_and_lives_has_lost_contact_and_may_be_found_ag
     qemu.exited.set()
 
 
+@pytest.mark.fault("crash-unnoticed")
 async def test_a_qemu_that_leaves_and_dies_has_not_lost_contact(
     qemu: PlayedQemu, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -150,6 +151,7 @@ async def test_quit_may_be_answered_by_hanging_up(
     assert qemu.seen == [READY]
 
 
+@pytest.mark.fault("reader-stalls-qemu")
 async def test_events_beyond_what_the_mailbox_takes_are_counted(
     qemu: PlayedQemu, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -227,6 +229,7 @@ async def test_a_command_that_is_not_answered_is_doubt_at_once(
     await connection.stream.aclose()
 
 
+@pytest.mark.fault("no-greeting")
 @pytest.mark.parametrize("spawned", [True, False], ids=["just spawned", "found again"])
 async def test_a_greeting_that_comes_late_is_waited_for(
     qemu: PlayedQemu,

@@ -72,6 +72,7 @@ def test_only_the_daemons_user_may_read_it(directory: Path) -> None:
     assert mode & 0o777 == 0o600
 
 
+@pytest.mark.fault("secret-exposed")
 @pytest.mark.parametrize(
     "message",
     [

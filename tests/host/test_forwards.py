@@ -56,6 +56,7 @@ async def test_a_forward_is_bound_from_the_first_word_of_qemu_until_its_last(
         assert can_listen(port) is True
 
 
+@pytest.mark.fault("port-given-twice")
 async def test_a_port_that_was_taken_in_the_last_instant_is_named_in_the_failure(
     real_world: RealWorld, port: int
 ) -> None:

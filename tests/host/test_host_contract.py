@@ -217,6 +217,7 @@ async def test_a_process_of_another_boot_is_lost(world: World) -> None:
         await successor.until(ob.HostRebooted)
 
 
+@pytest.mark.fault("strangers-socket")
 async def test_another_machine_is_never_adopted(world: World) -> None:
     async with life_of(world.host()) as story:
         order = await running(story, world)
@@ -240,6 +241,7 @@ async def test_a_silent_qemu_is_watched_and_heard_again(world: World) -> None:
         await successor.until(ob.Reattached)
 
 
+@pytest.mark.fault("crash-unnoticed")
 async def test_a_silent_qemu_may_still_die(world: World) -> None:
     async with life_of(world.host()) as story:
         order = await running(story, world)

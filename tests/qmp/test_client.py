@@ -47,6 +47,7 @@ async def greeted(client: QmpClient, server: trio.abc.Stream) -> None:
         assert await client.negotiate(deadline_s=1) == "7.2.22"
 
 
+@pytest.mark.fault("no-greeting")
 async def test_a_server_that_does_not_greet_is_given_up(autojump_clock: trio.abc.Clock) -> None:
     async with pair() as (client, _):
         with pytest.raises(QmpTimeout, match="greeting"):
@@ -125,6 +126,7 @@ async def test_a_command_that_cannot_be_sent_ends_the_conversation(
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.fault("reader-stalls-qemu")
 async def test_events_that_nobody_takes_are_counted_where_they_came() -> None:
     async with pair() as (client, server):
         await greeted(client, server)
@@ -147,6 +149,7 @@ async def test_what_follows_a_drop_stands_behind_it() -> None:
     assert [event async for event in buffer] == [GuestEvent("second", {})]
 
 
+@pytest.mark.fault("long-answer")
 @pytest.mark.qemu
 async def test_a_real_qemu_answers_even_with_200_kilobytes(tmp_path: Path) -> None:
     path = tmp_path / "qmp.sock"

@@ -31,6 +31,7 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.fault("vms-lost-with-daemon", "orphan-after-spawn")
 @pytest.mark.guest
 def test_a_sample_of_all_kills_is_survived(guest_dir: Path) -> None:
     done = run("--every", "20", "--seed", "4", "--json", "--catalogue", guest_dir)

@@ -87,6 +87,7 @@ def test_interrupted_while_it_measures_it_leaves_nothing(scratch: Path, guest_di
     assert left(scratch) == []
 
 
+@pytest.mark.fault("one-blocks-all", "qemu-stopped")
 def test_one_qemu_that_is_stopped_falls_silent_and_comes_back(
     scratch: Path, guest_dir: Path
 ) -> None:

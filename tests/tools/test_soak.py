@@ -61,6 +61,7 @@ def test_nothing_of_this_passes(fault: dict[str, object]) -> None:
     assert not msgspec.structs.replace(CLEAN, **fault).passed
 
 
+@pytest.mark.fault("runs-twice")
 @pytest.mark.guest
 def test_a_short_soak_loses_doubles_and_leaves_nothing(guest_dir: Path) -> None:
     done = subprocess.run(

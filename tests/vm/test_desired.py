@@ -57,6 +57,7 @@ def test_an_order_is_given_again_to_whoever_repeats_it_before_it_shows() -> None
     assert reaction(RESUMING, Resume()) == "-> ExecuteQmp(cont)"
 
 
+@pytest.mark.fault("stop-does-not-last")
 @pytest.mark.parametrize(
     ("before", "order", "repeated"),
     [

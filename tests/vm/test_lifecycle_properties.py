@@ -1,5 +1,6 @@
 """What holds in every life, whatever happens in whatever order, however often the daemon dies."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ heard: st.SearchStrategy[Heard] = st.tuples(
 )
 
 
+@pytest.mark.fault("runs-mixed-up")
 @given(lives())
 def test_replaying_the_log_gives_the_live_state(life: Life) -> None:
     assert life.replayed() == life.state
@@ -67,6 +69,7 @@ def test_nothing_is_written_or_done_after_a_deletion(life: Life) -> None:
             assert step.decision.effects == ()
 
 
+@pytest.mark.fault("stop-does-not-last")
 @given(lives())
 def test_a_stop_stays_a_stop(life: Life) -> None:
     over = (Desired.ENDED, Desired.DELETED)
@@ -105,6 +108,7 @@ def test_there_are_no_more_restarts_in_a_period_than_the_policy_allows(life: Lif
         assert step.after.phase is not Phase.BACKOFF or restarts
 
 
+@pytest.mark.fault("runs-mixed-up")
 @given(lives())
 def test_a_launch_has_its_own_number(life: Life) -> None:
     asked: list[int] = []
@@ -138,6 +142,7 @@ def timed_launch(state: VmState) -> int:
     return state.next_launch if state.phase is Phase.BACKOFF else state.launch_number
 
 
+@pytest.mark.fault("limits-in-memory")
 @given(lives())
 def test_every_deadline_has_its_timer_after_it_was_set_and_after_a_restart(life: Life) -> None:
     for step in life.steps:
@@ -151,6 +156,7 @@ def test_every_deadline_has_its_timer_after_it_was_set_and_after_a_restart(life:
         assert set(step.after.deadlines.items()) - known <= armed
 
 
+@pytest.mark.fault("stale-event")
 @given(lives())
 def test_what_another_launch_says_changes_nothing(life: Life) -> None:
     for step in life.steps:
@@ -165,6 +171,7 @@ def test_what_another_launch_says_changes_nothing(life: Life) -> None:
         assert step.after.deadlines == step.before.deadlines
 
 
+@pytest.mark.fault("runs-twice")
 @given(lives())
 def test_a_launch_is_spawned_at_most_once(life: Life) -> None:
     spawned = [effect.launch for effect in life.effects if isinstance(effect, fx.SpawnQemu)]

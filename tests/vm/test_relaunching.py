@@ -104,6 +104,7 @@ def test_a_launch_that_ended_is_remembered_and_forgotten_by_the_next() -> None:
     assert relaunched(BACKOFF, 2).launch_number == 2
 
 
+@pytest.mark.fault("limits-in-memory")
 def test_past_the_intensity_the_vm_fails_and_says_so() -> None:
     second = after(relaunched(BACKOFF, 2), ob.ProcessExited(2, CRASH))
     assert second.deadlines == {TimerKind.BACKOFF: NOW + 2 * BACKOFF_MS}

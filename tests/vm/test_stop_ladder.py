@@ -1,5 +1,7 @@
 """The rungs from asking the guest to SIGKILL, each with the time that it is given."""
 
+import pytest
+
 from supervisor.vm.commands import Stop
 from supervisor.vm.events import StopStep
 from supervisor.vm.observations import TimerFired, TimerKind
@@ -17,6 +19,7 @@ RUNGS = [
 ]
 
 
+@pytest.mark.fault("grace-not-given", "guest-ignores-acpi")
 def test_a_vm_that_will_not_stop_is_taken_down_the_ladder_rung_by_rung() -> None:
     vm, now_ms = after(COMPUTING, Stop()), NOW
     taken = []
