@@ -10,6 +10,7 @@ They stay as they are when the daemon ends. Nothing here touches a cgroup that o
 """
 
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ PERIOD_US = 100_000
 PROCS = "cgroup.procs"
 CHILD_CONTROLLERS = "cgroup.subtree_control"
 LIMIT_FILES = ("memory.max", "pids.max", "cpu.max")
+NO_HIERARCHY = "this host has no cgroup v2 hierarchy"
 
 
 class NoCgroups(Exception):
@@ -118,16 +120,25 @@ def _processes(directory: Path) -> set[int]:
 def find_place(proc: Path, pid: int) -> Place:
     """Return the cgroup of a process. Raises NoCgroups, also when it is gone."""
     try:
-        mounts = (proc / "self" / "mountinfo").read_text(errors="surrogateescape")
+        hierarchy = _hierarchy(proc)
         groups = (proc / str(pid) / "cgroup").read_text(errors="surrogateescape")
     except OSError as error:
         raise NoCgroups(f"the process's cgroup cannot be read: {error.strerror}") from None
+    paths = [line[3:] for line in groups.splitlines() if line.startswith("0::")]
+    if not paths:
+        raise NoCgroups(NO_HIERARCHY)
+    return Place(hierarchy, paths[0])
+
+
+@cache
+def _hierarchy(proc: Path) -> Path:
+    """Return where cgroups are mounted, which the host does not change while we run."""
+    mounts = (proc / "self" / "mountinfo").read_text(errors="surrogateescape")
     # proc_pid_mountinfo(5): the mount point is the fifth word, the type follows a lone hyphen.
     points = [line.split()[4] for line in mounts.splitlines() if " - cgroup2 " in line]
-    paths = [line[3:] for line in groups.splitlines() if line.startswith("0::")]
-    if not points or not paths:
-        raise NoCgroups("this host has no cgroup v2 hierarchy")
-    return Place(Path(points[0]), paths[0])
+    if not points:
+        raise NoCgroups(NO_HIERARCHY)
+    return Path(points[0])
 
 
 def limits_in_force(place: Place) -> tuple[str, ...]:
