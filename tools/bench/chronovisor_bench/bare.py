@@ -100,21 +100,36 @@ def _qemu(
     timeline: dict[Moment, float],
 ) -> Iterator[int]:
     """Start QEMU and yield its pidfd; what still runs at the end is killed."""
-    with ExitStack() as ours:
-        actions = _standard_streams(directory)
-        for number, name in SOCKETS.items():
-            actions.append((os.POSIX_SPAWN_DUP2, _listen(directory / name, ours), number))
-        for number, path, flags in files:
-            actions.append((os.POSIX_SPAWN_OPEN, number, os.fspath(path), flags, 0o600))  # type: ignore[arg-type]
-        timeline[Moment.SPAWNING] = time.perf_counter()
-        pid = os.posix_spawn(argv[0], argv, ENVIRONMENT, file_actions=actions, setsid=True)
-    pidfd = os.pidfd_open(pid)
-    try:
+    with ExitStack() as started:
+        # An interrupt between the spawn and the promise to kill would leave QEMU behind.
+        with _uninterrupted(), ExitStack() as ours:
+            actions = _standard_streams(directory)
+            for number, name in SOCKETS.items():
+                actions.append((os.POSIX_SPAWN_DUP2, _listen(directory / name, ours), number))
+            for number, path, flags in files:
+                actions.append((os.POSIX_SPAWN_OPEN, number, os.fspath(path), flags, 0o600))  # type: ignore[arg-type]
+            timeline[Moment.SPAWNING] = time.perf_counter()
+            pid = os.posix_spawn(
+                argv[0], argv, ENVIRONMENT, file_actions=actions, setsid=True, setsigmask=()
+            )
+            pidfd = os.pidfd_open(pid)
+            started.callback(_end, pidfd)
         yield pidfd
+
+
+def _end(pidfd: int) -> None:
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # reaches a zombie as well, without effect
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    os.close(pidfd)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
     finally:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # reaches a zombie as well, without effect
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        os.close(pidfd)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _standard_streams(directory: Path) -> list[tuple[int, ...]]:
