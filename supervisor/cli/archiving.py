@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.offline import existing_log, explained, moment
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
-from supervisor.cli.output import byte_progress, print_json
+from supervisor.cli.output import print_json
 
 if TYPE_CHECKING:
     from supervisor.past.archiving import Retention

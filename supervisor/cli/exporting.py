@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.log_keys import fresh_checkpoint, own_verifier
 from supervisor.cli.messages import record_json
 from supervisor.cli.offline import existing_log, explained
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
-from supervisor.cli.output import byte_progress, print_json
+from supervisor.cli.output import print_json
 
 if TYPE_CHECKING:
     from eventlog import Record

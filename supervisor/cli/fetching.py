@@ -14,16 +14,10 @@ import click
 from chronovisor_api import v1
 
 from supervisor.cli.connection import reach
+from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
-from supervisor.cli.output import (
-    byte_progress,
-    human_size,
-    neutralised,
-    note,
-    print_json,
-    writes_to_terminal,
-)
+from supervisor.cli.output import human_size, neutralised, note, print_json, writes_to_terminal
 
 STDOUT = Path("-")
 FILE_MODE = 0o666

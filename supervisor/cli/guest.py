@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from supervisor.cli.drawing import print_rows, step_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import CATALOGUE_VARIABLE, json_option
-from supervisor.cli.output import human_size, print_json, print_rows, step_progress
+from supervisor.cli.output import human_size, print_json
 from supervisor.config import default_catalogue
 
 

@@ -4,9 +4,10 @@ import click
 
 from supervisor.admission import events as admission
 from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.drawing import print_facts
 from supervisor.cli.messages import Json, event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
-from supervisor.cli.output import print_facts, print_json
+from supervisor.cli.output import print_json
 from supervisor.cli.sentences import local_time
 from supervisor.cli.vms import all_vms
 from supervisor.cli.watching import history

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from supervisor.cli.drawing import byte_progress, print_facts
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import json_option
-from supervisor.cli.output import byte_progress, human_size, note, print_facts, print_json
+from supervisor.cli.output import human_size, note, print_json
 from supervisor.cli.sentences import DIGEST_CHARACTERS
 from supervisor.manifest import ManifestInvalid, Prepared, load, local_files, prepare
 from supervisor.manifest.quantities import format_duration, format_size

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from supervisor.cli.drawing import print_facts
 from supervisor.cli.messages import Json, instant_of, record_json
 from supervisor.cli.offline import existing_log, explained, moment
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
-from supervisor.cli.output import note, print_facts, print_json, printable
+from supervisor.cli.output import note, print_json, printable
 from supervisor.cli.stories import Story, Told, changes_in_words, story
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from supervisor.admission import events as admission
+from supervisor.cli.drawing import beside
 from supervisor.cli.messages import Json
-from supervisor.cli.output import beside, human_size, printable
+from supervisor.cli.output import human_size, printable
 from supervisor.vm import events as vm
 
 DIGEST_CHARACTERS = 12

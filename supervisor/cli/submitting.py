@@ -8,11 +8,12 @@ import click
 from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.drawing import byte_progress, print_facts, step_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.manifests import MANIFEST, prepared
 from supervisor.cli.messages import Json, event_json, vm_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
-from supervisor.cli.output import byte_progress, note, print_facts, print_json, step_progress
+from supervisor.cli.output import note, print_json
 from supervisor.cli.sentences import line, sentence
 from supervisor.cli.vms import facts
 from supervisor.cli.watching import until_ended

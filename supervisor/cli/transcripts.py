@@ -9,10 +9,11 @@ import msgspec
 from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.drawing import beside
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.messages import Json, event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
-from supervisor.cli.output import beside, print_json, printable
+from supervisor.cli.output import print_json, printable
 from supervisor.cli.sentences import local_time, sentence
 from supervisor.cli.watching import history
 from supervisor.vm import events as ev

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.log_keys import given_verifier, key_option, own_signer, saved_checkpoint
 from supervisor.cli.messages import Json
 from supervisor.cli.offline import existing_log
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
-from supervisor.cli.output import byte_progress, human_size, note, print_json
+from supervisor.cli.output import human_size, note, print_json
 
 if TYPE_CHECKING:
     from eventlog import EventLogError

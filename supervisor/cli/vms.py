@@ -8,6 +8,7 @@ import click
 from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.drawing import print_facts, print_rows
 from supervisor.cli.messages import event_json, vm_json, word
 from supervisor.cli.offline import as_of_option, existing_log, explained
 from supervisor.cli.options import (
@@ -17,7 +18,7 @@ from supervisor.cli.options import (
     label,
     pass_access,
 )
-from supervisor.cli.output import human_size, note, print_facts, print_json, print_rows
+from supervisor.cli.output import human_size, note, print_json
 from supervisor.cli.sentences import timeline as timeline_of
 from supervisor.cli.watching import history
 

@@ -15,8 +15,8 @@ from chronovisor_crash.boundaries import Campaign, Outcome, Report, Unsound
 from chronovisor_crash.command import INTERRUPTED, Progress
 from chronovisor_crash.environment import ROOT
 from chronovisor_crash.scene import DaemonHung
+from supervisor.cli.drawing import stdout_console
 from supervisor.cli.exits import Failure
-from supervisor.cli.output import stdout_console
 
 GUEST = ROOT / ".cache" / "guest"
 JOBS = 2
