@@ -43,7 +43,8 @@ class Slots:
         for state in _in_order(known):
             if self._is_free():
                 self.claims[state.vm_id] = Claim(state.due_ms)
-            elif state.ticket is not None:
+            elif state.phase is Phase.QUEUED and state.ticket is not None:
+                # One that is due again still has the ticket of an earlier wait; that is used up.
                 self.line.join(Place(state.ticket, state.vm_id))
 
     def enter(self, vm_id: str, ticket: int | None) -> int | None:

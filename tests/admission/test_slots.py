@@ -247,6 +247,14 @@ def test_who_had_just_come_does_not_overtake_who_waits_for_the_slot_that_is_free
     assert desk.line("late") == [1]
 
 
+def test_the_ticket_of_an_earlier_wait_is_used_up() -> None:
+    waited = queued("again", 5, ticket=1)
+    crashed = ev.VmFailed(1, ev.Outcome.QEMU_CRASHED, "QEMU crashed")
+    again = fold(waited, [intent(waited), crashed, ev.StartOrdered(2)], 40)
+    desk = Desk(1, again, queued("early", 20, ticket=2), launched("first", 10))
+    assert desk.line("early", "again") == [1, 2]
+
+
 def test_tickets_count_and_not_the_order_in_which_vms_are_read() -> None:
     desk = Desk(1, *(queued(f"vm-{ticket}", ticket, ticket) for ticket in (9, 7, 8, 6)))
     assert desk.having == ["vm-6"]
