@@ -1,5 +1,6 @@
 """A VM that ended is launched again: by its restart policy, or by a client."""
 
+import os
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -120,3 +121,45 @@ def test_a_start_that_was_accepted_is_carried_out_although_the_daemon_dies(
         assert daemon.json("show", vm_id)["launch"] == 2
         spawned = told(daemon, vm_id, "vm.qemu-spawned.v1")
     assert [each["launch"] for each in spawned] == [1, 2]
+
+
+@pytest.mark.fault("runs-twice", "qemu-stopped")
+def test_a_silent_vm_is_not_launched_again_whatever_its_policy(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    always = '[restart]\npolicy = "always"\nbackoff = "100ms"\n'
+    with running(stopped_daemon) as daemon:
+        vm_id = daemon.submit(manifests.shell("exec sleep 1000", always))["vm_id"]
+        daemon.wait_for(vm_id, "vm.computation-started.v1")
+        (pid,) = qemu_pids(daemon.state_dir)
+        os.kill(pid, signal.SIGSTOP)
+        daemon.end(signal.SIGKILL)
+        daemon.start()
+        daemon.wait_for(vm_id, "vm.contact-lost.v1")
+        assert daemon.json("show", vm_id)["phase"] == "running"
+        assert qemu_pids(daemon.state_dir) == [pid]
+        os.kill(pid, signal.SIGCONT)
+        daemon.wait_for(vm_id, "vm.adopted.v1")
+        assert qemu_pids(daemon.state_dir) == [pid]
+        assert told(daemon, vm_id, "vm.launch-ended.v1") == []
+        assert len(told(daemon, vm_id, "vm.launch-intended.v1")) == 1
+
+
+@pytest.mark.fault("stale-event", "limits-in-memory")
+def test_the_time_to_live_of_a_launch_ends_no_later_one(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    limits = '[limits]\nttl = "8s"\nstop_grace = "1s"\n'
+    with running(stopped_daemon) as daemon:
+        vm_id = daemon.submit(manifests.shell("exec sleep 1000", limits))["vm_id"]
+        daemon.wait_for(vm_id, "vm.guest-started.v1")
+        daemon.run("kill", vm_id)
+        daemon.wait_for(vm_id, "vm.stopped.v1")
+        daemon.run("start", vm_id)
+        daemon.wait_for(vm_id, "vm.guest-started.v1", count=2)
+        first, second = (
+            guest["ttl_deadline_ms"] for guest in told(daemon, vm_id, "vm.guest-started.v1")
+        )
+        ordered = daemon.wait_for(vm_id, "vm.stop-ordered.v1", count=2)
+        assert (ordered["data"]["launch"], ordered["data"]["outcome"]) == (2, "ttl-expired")
+        assert datetime.fromisoformat(ordered["time"]).timestamp() * 1000 >= second > first

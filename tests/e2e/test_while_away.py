@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ listener.bind("qmp.sock")
 listener.listen()
 print("ready", flush=True)
 time.sleep(600)
+"""
+ANOTHER_QEMU = """
+import os, sys
+os.chdir(sys.argv[1])
+os.unlink("qmp.sock")
+options = "-machine none -nodefaults -display none -qmp unix:qmp.sock,server=on,wait=off"
+print("ready", flush=True)
+os.execlp("qemu-system-x86_64", "qemu-system-x86_64", *options.split())
 """
 
 
@@ -190,19 +200,21 @@ def test_a_pidfile_with_a_strangers_pid_names_nobody(
 
 
 @pytest.mark.fault("strangers-socket")
+@pytest.mark.parametrize("program", [SERVES, ANOTHER_QEMU], ids=["a stranger", "another QEMU"])
 def test_a_socket_that_another_process_took_over_is_not_believed(
-    stopped_daemon: Daemon, manifests: Manifests
+    stopped_daemon: Daemon, manifests: Manifests, program: str
 ) -> None:
     daemon = stopped_daemon
     daemon.start()
     vm_id, pid = started(daemon, manifests.shell(WAITS))
     daemon.end(signal.SIGKILL)
     directory = launch_directory(daemon, vm_id)
-    command = [sys.executable, "-c", SERVES, str(directory)]
+    command = [sys.executable, "-c", program, str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
         try:
             assert stranger.stdout is not None
             stranger.stdout.readline()
+            until((directory / "qmp.sock").exists)
             daemon.start()
             lost = daemon.wait_for(vm_id, "vm.contact-lost.v1")
             assert f"process {stranger.pid} serves the socket, not {pid}" in lost["data"]["detail"]
@@ -272,3 +284,44 @@ def test_a_stopped_qemu_can_be_killed(stopped_daemon: Daemon, manifests: Manifes
     vm_id, pid = started(daemon, manifests.shell(WAITS))
     away(daemon, lambda: os.kill(pid, signal.SIGSTOP))
     assert killed(daemon, vm_id)["outcome"] == "killed-by-client"
+
+
+@pytest.mark.fault("no-greeting")
+def test_a_qemu_that_talks_to_somebody_else_is_waited_for(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    vm_id, pid = started(daemon, manifests.shell(WAITS))
+    directory = launch_directory(daemon, vm_id)
+    daemon.end(signal.SIGKILL)
+    with socket.socket(socket.AF_UNIX) as somebody:
+        somebody.connect(str(directory / "qmp.sock"))
+        assert b"QMP" in somebody.recv(4096)
+        daemon.start()
+        lost = daemon.wait_for(vm_id, "vm.contact-lost.v1")
+        assert "did not answer" in lost["data"]["detail"]
+        assert b"running" in asked(directory / "monitor.sock", b"info status\n")
+        other = daemon.submit(manifests.shell("true"), "--wait")
+        assert other["outcome"] == "completed"
+    adopted = daemon.wait_for(vm_id, "vm.adopted.v1")
+    assert adopted["data"]["process"]["pid"] == pid
+
+
+@pytest.mark.fault("limits-in-memory")
+def test_a_time_to_live_that_runs_out_while_no_daemon_is_there_ends_the_vm_at_once(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    limits = '[limits]\nttl = "5s"\nstop_grace = "1s"\n'
+    vm_id = daemon.submit(manifests.shell(WAITS, limits))["vm_id"]
+    due_ms = daemon.wait_for(vm_id, "vm.guest-started.v1")["data"]["ttl_deadline_ms"]
+    away(daemon, lambda: until(lambda: time.time() * 1000 > due_ms))
+    ended = daemon.wait_for(vm_id, "vm.stopped.v1")
+    assert ended["data"]["outcome"] == "ttl-expired"
+    began = daemon.events("--type", "host.daemon-started.v1")[-1]
+    ordered = daemon.wait_for(vm_id, "vm.stop-ordered.v1")
+    late = datetime.fromisoformat(ordered["time"]) - datetime.fromisoformat(began["time"])
+    assert late < timedelta(seconds=5), "it has no new time to live"
+    assert qemu_pids(daemon.state_dir) == []
