@@ -45,6 +45,7 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _many(arguments: argparse.Namespace) -> int:
+    quiet()
     goal = Goal(arguments.steps, arguments.seeds, arguments.seconds)
     tally = Tally()
     try:

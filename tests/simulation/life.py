@@ -1,5 +1,7 @@
 """One life of the daemon: the real fleet over a simulated log and host, until it is killed."""
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
@@ -238,6 +240,8 @@ def _service(log: EventLog, fleet: Fleet) -> Service:
 @cache
 def _offices() -> tuple[Checkpoints, ArtifactStore, Path]:
     """What a service has beside, and no simulation asks for."""
-    directory = Path(tempfile.mkdtemp(prefix="chronovisor-simulation-"))
+    name = tempfile.mkdtemp(prefix="chronovisor-simulation-")
+    atexit.register(shutil.rmtree, name, ignore_errors=True)
+    directory = Path(name)
     signer = Signer.generate("simulated")
     return Checkpoints(Notary(directory, signer)), ArtifactStore(directory), directory

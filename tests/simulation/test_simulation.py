@@ -30,7 +30,7 @@ def tally() -> Tally:
     return tally
 
 
-@pytest.mark.fault("stale-event")
+@pytest.mark.fault("runs-twice", "stale-event")
 def test_no_invariant_breaks(tally: Tally) -> None:
     assert tally.failures == []
     assert tally.seeds >= SEEDS
