@@ -82,7 +82,10 @@ def test_where_there_is_room_nothing_of_a_queue_is_in_the_log(
     assert types[:2] == ["vm.submitted.v1", "vm.launch-intended.v1"]
 
 
-def test_limits_of_vms_are_told_in_a_sentence(stopped_daemon: Daemon, manifests: Manifests) -> None:
+@pytest.mark.fault("key-freezes-failure")
+def test_limits_of_vms_are_told_in_a_sentence_and_spend_no_key(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
     manifest = manifests.shell("exec sleep 1000")
     with running(stopped_daemon, *ONE, "--max-vms-per-principal", "1") as daemon:
         daemon.submit(manifest, "--vm-id", "only")
@@ -92,6 +95,11 @@ def test_limits_of_vms_are_told_in_a_sentence(stopped_daemon: Daemon, manifests:
         daemon.start(*ONE, "--max-vms", "1")
         refusal = daemon.run("submit", manifest, "--idempotency-key", "more", "--json", codes=(4,))
         assert "there are as many VMs as may be, 1; delete some that have ended" in refusal
+        daemon.run("kill", "only")
+        daemon.wait_for("only", "vm.stopped.v1")
+        daemon.run("delete", "only")
+        daemon.wait_for("only", "vm.deleted.v1")
+        assert daemon.submit(manifest, "--idempotency-key", "more")["vm_id"] != "only"
 
 
 def test_a_key_whose_vm_was_deleted_is_answered_for_what_it_is(

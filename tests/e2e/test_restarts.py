@@ -53,6 +53,7 @@ def test_a_restart_from_a_snapshot_serves_what_the_whole_log_says(daemon: Daemon
         assert replayed(daemon) == replayed(daemon, "--snapshot") == before
 
 
+@pytest.mark.fault("one-blocks-all")
 def test_a_damaged_snapshot_costs_a_warning(daemon: Daemon) -> None:
     with running(daemon):
         daemon.end()

@@ -17,6 +17,8 @@ from supervisor.qmp.event_buffer import EventBuffer, EventsDropped
 from tests.qmp.test_connection import EVENT, GREETING
 
 EVENT_LIMIT = 3
+ROUNDS = 5000
+"""Each of them two events, a megabyte in all."""
 
 
 @asynccontextmanager
@@ -149,10 +151,10 @@ async def test_what_follows_a_drop_stands_behind_it() -> None:
     assert [event async for event in buffer] == [GuestEvent("second", {})]
 
 
-@pytest.mark.fault("long-answer")
-@pytest.mark.qemu
-async def test_a_real_qemu_answers_even_with_200_kilobytes(tmp_path: Path) -> None:
-    path = tmp_path / "qmp.sock"
+@asynccontextmanager
+async def real_qemu(directory: Path) -> AsyncIterator[tuple[QmpClient, trio.Process]]:
+    """A QEMU without a machine, and a client that it has greeted; it must be told to quit."""
+    path = directory / "qmp.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -162,14 +164,48 @@ async def test_a_real_qemu_answers_even_with_200_kilobytes(tmp_path: Path) -> No
             [*command, "-chardev", chardev, "-mon", "chardev=q,mode=control"],
             pass_fds=(listener.fileno(),),
         )
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with await trio.open_unix_socket(path) as stream, trio.open_nursery() as nursery:
-            client = QmpClient(stream)
+            client = QmpClient(stream, event_limit=EVENT_LIMIT)
             nursery.start_soon(client.run)
             await client.negotiate(deadline_s=20)
-            schema = await client.execute("query-qmp-schema", deadline_s=20)
-            assert len(json.dumps(schema)) > 100_000
-            await client.execute("quit", deadline_s=20)
-            assert [event.name async for event in client.events if isinstance(event, GuestEvent)]
+            yield client, process
             nursery.cancel_scope.cancel()
         assert await process.wait() == 0
+
+
+@pytest.mark.qemu
+@pytest.mark.fault("long-answer")
+async def test_a_real_qemu_answers_even_with_200_kilobytes(tmp_path: Path) -> None:
+    async with real_qemu(tmp_path) as (client, _):
+        schema = await client.execute("query-qmp-schema", deadline_s=20)
+        assert len(json.dumps(schema)) > 100_000
+        await client.execute("quit", deadline_s=20)
+        assert [event.name async for event in client.events if isinstance(event, GuestEvent)]
+
+
+def resident_kib(process: trio.Process) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("VmRSS:")]
+    return int(line.split()[1])
+
+
+@pytest.mark.qemu
+@pytest.mark.fault("reader-stalls-qemu")
+async def test_a_real_qemu_does_not_grow_while_nobody_takes_its_events(tmp_path: Path) -> None:
+    async with real_qemu(tmp_path) as (client, process):
+        await _stop_and_go(client, 100)
+        before = resident_kib(process)
+        await _stop_and_go(client, ROUNDS)
+        assert resident_kib(process) - before < ROUNDS * 2 * 64 // 1024
+        await client.execute("quit", deadline_s=20)
+        heard = [event async for event in client.events]
+    (dropped,) = [event.count for event in heard if isinstance(event, EventsDropped)]
+    assert len(heard) == EVENT_LIMIT + 1
+    assert dropped >= ROUNDS * 2
+
+
+async def _stop_and_go(client: QmpClient, rounds: int) -> None:
+    for _ in range(rounds):
+        await client.execute("stop", deadline_s=20)
+        await client.execute("cont", deadline_s=20)
