@@ -137,6 +137,7 @@ def test_a_qemu_whose_start_was_never_recorded_is_found_and_not_started_twice(
     daemon.start("--fault-plan", str(plan))
     vm_id = daemon.submit(manifests.shell("true"))["vm_id"]
     daemon.wait()
+    until(lambda: bool(qemu_pids(daemon.state_dir)))  # the launcher has yet to become QEMU
     (pid,) = qemu_pids(daemon.state_dir)
     if pidfile == "gone":
         path = launch_directory(daemon, vm_id) / "qemu.pid"
