@@ -180,7 +180,8 @@ class VmHost:
             await session.agent.send(line)
 
     async def _time(self, order: fx.ArmTimer, report: Report) -> None:
-        if await self._timers.wait(order.launch, order.kind, order.deadline_ms):
+        deadline_ms, patience_ms = order.deadline_ms, order.patience_ms
+        if await self._timers.wait(order.launch, order.kind, deadline_ms, patience_ms):
             await report(ob.TimerFired(order.launch, order.kind, order.deadline_ms))
 
     def _signal(self, order: fx.SignalProcess) -> None:

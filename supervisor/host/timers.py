@@ -23,14 +23,20 @@ class Timers:
         self._now_ms = now_ms
         self._armed: dict[tuple[int, TimerKind], trio.CancelScope] = {}
 
-    async def wait(self, launch: int, kind: TimerKind, deadline_ms: int) -> bool:
-        """Wait for the deadline. Return False when it was replaced or released before that."""
+    async def wait(
+        self, launch: int, kind: TimerKind, deadline_ms: int, patience_ms: int = 0
+    ) -> bool:
+        """Wait for the deadline, and ``patience_ms`` at least.
+
+        Return False when it was replaced or released before that.
+        """
         key = (launch, kind)
         if (earlier := self._armed.get(key)) is not None:
             earlier.cancel()
         with trio.CancelScope() as scope:
             self._armed[key] = scope
             try:
+                await trio.sleep(patience_ms / 1000)
                 await self._sleep_until(deadline_ms)
             finally:
                 if self._armed.get(key) is scope:

@@ -112,11 +112,15 @@ class AcknowledgeAgent(msgspec.Struct, frozen=True):
 
 
 class ArmTimer(msgspec.Struct, frozen=True):
-    """-> TimerFired at ``deadline_ms`` (ms since the epoch, UTC); replaces a timer of its kind."""
+    """-> TimerFired at ``deadline_ms`` (ms since the epoch, UTC); replaces a timer of its kind.
+
+    It fires no sooner than ``patience_ms`` from now, also where the deadline is past.
+    """
 
     launch: int
     kind: TimerKind
     deadline_ms: int
+    patience_ms: int = 0
 
 
 class SignalProcess(msgspec.Struct, frozen=True):
@@ -135,14 +139,17 @@ class CollectResult(msgspec.Struct, frozen=True):
 
 
 class ReleaseLaunch(msgspec.Struct, frozen=True):
-    """Drop timers, connections and large files of a launch that is over; logs stay."""
+    """Drop timers, connections and large files of a launch that is over; logs stay.
+
+    A file that cannot be removed stays, until the VM is deleted.
+    """
 
     launch: int
     directory: str
 
 
 class RemoveFiles(msgspec.Struct, frozen=True):
-    """Remove everything on disk of the VM -> FilesRemoved."""
+    """Remove everything on disk of the VM -> FilesRemoved | RemovalFailed."""
 
     launch: int
 

@@ -5,7 +5,16 @@ from supervisor.vm.contact import reattach
 from supervisor.vm.ending import release
 from supervisor.vm.launching import begin_launch
 from supervisor.vm.observations import TimerKind
+from supervisor.vm.removing import remove_files
+from supervisor.vm.spec import SECOND_MS
 from supervisor.vm.state import Desired, Phase, VmState
+
+HEARING_MS = 10 * SECOND_MS
+"""What a guest gets to say what it did while nobody listened, before a deadline that passed
+meanwhile counts: QEMU is reached within two seconds, and the agent repeats itself each second."""
+
+HEARD_FIRST = frozenset({TimerKind.TTL, TimerKind.LAUNCH})
+"""Deadlines that the guest may have met; those of a stop are of our own steps."""
 
 
 def recover(state: VmState) -> tuple[fx.Effect, ...]:
@@ -27,7 +36,7 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
             return (reattach(state), *_timers(state))
         case Phase.STOPPED | Phase.FAILED:
             if state.desired is Desired.DELETED:
-                return (fx.RemoveFiles(state.launch_number),)
+                return (remove_files(state),)
             # The daemon may have died between the last event and the clearing of the disks.
             return release(state)
         case Phase.DELETED:
@@ -35,5 +44,7 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
 
 
 def _timers(state: VmState) -> tuple[fx.Effect, ...]:
-    number = state.launch_number
-    return tuple(fx.ArmTimer(number, kind, at) for kind, at in state.deadlines.items())
+    return tuple(
+        fx.ArmTimer(state.launch_number, kind, at, HEARING_MS if kind in HEARD_FIRST else 0)
+        for kind, at in state.deadlines.items()
+    )

@@ -315,7 +315,7 @@ def test_a_time_to_live_that_runs_out_while_no_daemon_is_there_ends_the_vm_at_on
 ) -> None:
     daemon = stopped_daemon
     daemon.start()
-    limits = '[limits]\nttl = "5s"\nstop_grace = "1s"\n'
+    limits = '[limits]\nttl = "20s"\nstop_grace = "1s"\n'
     vm_id = daemon.submit(manifests.shell(WAITS, limits))["vm_id"]
     due_ms = daemon.wait_for(vm_id, "vm.guest-started.v1")["data"]["ttl_deadline_ms"]
     away(daemon, lambda: until(lambda: time.time() * 1000 > due_ms))
@@ -324,5 +324,22 @@ def test_a_time_to_live_that_runs_out_while_no_daemon_is_there_ends_the_vm_at_on
     began = daemon.events("--type", "host.daemon-started.v1")[-1]
     ordered = daemon.wait_for(vm_id, "vm.stop-ordered.v1")
     late = datetime.fromisoformat(ordered["time"]) - datetime.fromisoformat(began["time"])
-    assert late < timedelta(seconds=5), "it has no new time to live"
+    assert late < timedelta(seconds=16), "it has no new time to live"
     assert qemu_pids(daemon.state_dir) == []
+
+
+def test_a_computation_that_finished_in_time_has_not_outlived_its_time(
+    stopped_daemon: Daemon, manifests: Manifests
+) -> None:
+    daemon = stopped_daemon
+    daemon.start()
+    limits = '[limits]\nttl = "15s"\nstop_grace = "1s"\n'
+    vm_id = daemon.submit(manifests.shell("sleep 2; echo 42 >results/answer", limits))["vm_id"]
+    due_ms = daemon.wait_for(vm_id, "vm.guest-started.v1")["data"]["ttl_deadline_ms"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    away(daemon, lambda: until(lambda: time.time() * 1000 > due_ms))
+    ended = daemon.wait_for(vm_id, "vm.stopped.v1")
+    assert (ended["data"]["outcome"], ended["data"]["detail"]) == (
+        "completed",
+        "the computation finished with exit code 0",
+    )

@@ -236,7 +236,8 @@ class FakeHost:
             earlier.cancel()
         with trio.CancelScope() as scope:
             self._timers[key] = scope
-            await trio.sleep(max(0, order.deadline_ms - self._now_ms()) / 1000)
+            left_ms = order.deadline_ms - self._now_ms()
+            await trio.sleep(max(order.patience_ms, left_ms) / 1000)
             await report(ob.TimerFired(order.launch, order.kind, order.deadline_ms))
 
     def _release_timers(self, launch: int) -> None:

@@ -94,3 +94,12 @@ async def test_a_wall_clock_that_jumps_back_does_not_fire_early(
         assert fired() == []
         mock_clock.jump(30)
     assert fired() == [True]
+
+
+async def test_a_deadline_that_is_past_waits_for_the_patience_that_it_is_given(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    clock = WallClock()
+    timers, began = Timers(clock.now_ms), trio.current_time()
+    assert await timers.wait(1, TimerKind.TTL, clock.now_ms() - 5_000, patience_ms=3_000)
+    assert 3 <= trio.current_time() - began < 4

@@ -139,5 +139,6 @@ class SimulatedHost(FakeHost):
 
     async def _time(self, order: fx.ArmTimer, report: Report) -> None:
         # Those of the real host: the clock may be set while they wait.
-        if await self._deadlines.wait(order.launch, order.kind, order.deadline_ms):
+        deadline_ms, patience_ms = order.deadline_ms, order.patience_ms
+        if await self._deadlines.wait(order.launch, order.kind, deadline_ms, patience_ms):
             await report(ob.TimerFired(order.launch, order.kind, order.deadline_ms))

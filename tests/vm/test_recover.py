@@ -4,6 +4,8 @@ import pytest
 
 from supervisor.vm.commands import Stop
 from supervisor.vm.decision import Decision
+from supervisor.vm.effects import ArmTimer
+from supervisor.vm.observations import TimerKind
 from supervisor.vm.recover import recover
 from tests.vm.states import COMPUTING, STATES, after
 from tests.vm.tables import render
@@ -47,3 +49,18 @@ def test_the_process_that_is_looked_for_is_the_recorded_one() -> None:
     question = recover(COMPUTING)[0]
     assert question.launch == launch.number
     assert (question.uuid, question.process) == (launch.uuid, launch.process)  # type: ignore[union-attr]
+
+
+def test_a_guest_is_heard_before_a_deadline_that_passed_meanwhile_counts() -> None:
+    patience = {
+        (effect.kind, effect.patience_ms > 0)
+        for name in ("booting", "computing", "asked", "backoff")
+        for effect in recover(STATES[name])
+        if isinstance(effect, ArmTimer)
+    }
+    assert patience == {
+        (TimerKind.LAUNCH, True),
+        (TimerKind.TTL, True),
+        (TimerKind.STOP, False),
+        (TimerKind.BACKOFF, False),
+    }

@@ -59,7 +59,7 @@ class World:
     life: Life = field(default_factory=Life)
     qemus: dict[int, Qemu] = field(default_factory=dict)
     pending: list[Callable[[], None]] = field(default_factory=list)
-    timers: dict[tuple[int, TimerKind], int] = field(default_factory=dict)
+    timers: dict[tuple[int, TimerKind], tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._perform(tuple(self.life.effects))
@@ -108,8 +108,8 @@ class World:
         speaking = qemu is not None and qemu.attended and qemu.run_state is RunState.RUNNING
         second = self.life.now_ms + SECOND_MS
         due = min(self.timers.values(), default=None)
-        if due is not None and (due <= second or not (speaking or self.pending)):
-            self._fire(due)
+        if due is not None and (due[0] <= second or not (speaking or self.pending)):
+            self._fire(*due)
         else:
             self.life.now_ms = second
             if qemu is not None and speaking:
@@ -126,7 +126,9 @@ class World:
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             if isinstance(effect, fx.ArmTimer):
-                self.timers[effect.launch, effect.kind] = effect.deadline_ms
+                soonest = self.life.now_ms + effect.patience_ms
+                due = max(effect.deadline_ms, soonest)
+                self.timers[effect.launch, effect.kind] = (due, effect.deadline_ms)
             elif isinstance(effect, fx.ReleaseLaunch):
                 self._release(effect.launch)
             else:
@@ -210,11 +212,12 @@ class World:
             return ob.ResultCollected(launch, SHA256, 2048, exit_code=0)
         return ob.ResultRefused(launch, "no header")
 
-    def _fire(self, due_ms: int) -> None:
+    def _fire(self, due_ms: int, deadline_ms: int) -> None:
         self.life.now_ms = max(self.life.now_ms, due_ms)
-        launch, kind = next(timer for timer, at in self.timers.items() if at == due_ms)
+        both = (due_ms, deadline_ms)
+        launch, kind = next(timer for timer, at in self.timers.items() if at == both)
         del self.timers[launch, kind]
-        self.meet(ob.TimerFired(launch, kind, due_ms))
+        self.meet(ob.TimerFired(launch, kind, deadline_ms))
 
     def _guest_speaks(self, qemu: Qemu) -> None:
         seq = list(Guest).index(qemu.guest)
