@@ -3,8 +3,9 @@
 A process is adopted when it is the one that was recorded (PID, start time, boot), or the one that
 holds QEMU's lock on the pidfile, or whose command line names the launch's UUID, and when it has the
 launch's lock or that UUID. Whatever contradicts this leaves it untouched: proven alive but not
-proven ours is silence, never death. Over QMP, :class:`supervisor.host.contact.Contact` adds the
-socket's peer and ``query-uuid``.
+proven ours is silence, never death, and so is what cannot be looked at. A QEMU that was broken into
+can let go of its locks and change its words, but not when it started. Over QMP,
+:class:`supervisor.host.contact.Contact` adds the socket's peer and ``query-uuid``.
 """
 
 import os
@@ -18,7 +19,7 @@ import trio
 from supervisor.host import proc
 from supervisor.host.last_words import exit_evidence
 from supervisor.host.locks import lock_is_held, pidfile_owner, pidfile_was_written
-from supervisor.host.process import ExitStatus, Process, reap, start_ticks
+from supervisor.host.process import ExitStatus, Process, open_pidfd, reap, start_ticks
 from supervisor.vm import layout
 from supervisor.vm.effects import Reattach
 from supervisor.vm.layout import InheritedFd
@@ -62,14 +63,19 @@ async def find_process(order: Reattach, boot_id: str) -> Found | Missing:
     give_up = trio.current_time() + DOUBT_S
     while True:
         try:
-            pid = await _pid_of(order, directory)
-            return _prove(order, directory, pid, boot_id)
-        except Gone:
-            return _gone(order, directory)
-        except NotProven as doubt:
+            return await _look(order, directory, boot_id)
+        except (NotProven, OSError) as doubt:
             if trio.current_time() >= give_up:
                 return ProcessSilent(order.launch, str(doubt))
         await trio.sleep(DOUBT_STEP_S)
+
+
+async def _look(order: Reattach, directory: Path, boot_id: str) -> Found | Missing:
+    try:
+        pid = await _pid_of(order, directory)
+        return _prove(order, directory, pid, boot_id)
+    except Gone:
+        return _gone(order, directory)
 
 
 async def _pid_of(order: Reattach, directory: Path) -> int:
@@ -103,7 +109,7 @@ def _named(directory: Path, uuid: str) -> list[int]:
 
 def _prove(order: Reattach, directory: Path, pid: int, boot_id: str) -> Found:
     try:
-        pidfd = os.pidfd_open(pid)  # first: from here on the PID cannot come to mean another
+        pidfd = open_pidfd(pid)  # first: from here on the PID cannot come to mean another
     except ProcessLookupError:
         return _refuse_the_dead(directory, f"process {pid} is gone")
     try:
@@ -142,9 +148,18 @@ def _evidence(order: Reattach, directory: Path, pid: int) -> tuple[str, ...]:
     named = _names_uuid(pid, order.uuid)
     lock = _lock_evidence(directory, pid)
     if not lock and not named:
-        raise Gone
+        _refuse_the_unmarked(order, pid)
     pidfile = (f"pidfile locked by process {pid}",) if owner else ()
     return (*lock, *pidfile, *named)
+
+
+def _refuse_the_unmarked(order: Reattach, pid: int) -> Never:
+    if order.process is not None:  # it started when that one did: no other can have its PID
+        raise NotProven(
+            f"process {pid} is the one that was spawned, and lives, but has neither the launch's "
+            "lock nor its UUID; if it is no use any more, end it yourself"
+        )
+    raise Gone
 
 
 def _names_uuid(pid: int, uuid: str) -> tuple[str, ...]:
@@ -189,7 +204,7 @@ def _gone(order: Reattach, directory: Path) -> NeverSpawned | ProcessExited:
 def _status_of_our_child(process: ProcessIdentity) -> ExitStatus:
     """The process may have been our child all along, and wait to be reaped."""
     try:
-        pidfd = os.pidfd_open(process.pid)
+        pidfd = open_pidfd(process.pid)
     except ProcessLookupError:
         return ExitStatus()
     try:

@@ -2,6 +2,9 @@
 
 launch lock     an flock on a descriptor that only this QEMU inherited
 pidfile lock    QEMU's own record lock on its pidfile; the kernel says who holds it
+
+A file that is not there says that nobody holds its lock. Whatever else keeps us from opening it,
+such as a pipe in its place, is an OSError: it says nothing, and must not be taken for an end.
 """
 
 import fcntl
@@ -9,16 +12,15 @@ import os
 import struct
 from pathlib import Path
 
+from supervisor.host.private_file import open_private
 from supervisor.vm import layout
 
 PIDFILE_BYTES = 32
 
 
 def lock_is_held(directory: Path) -> bool:
-    """Return whether a process has the launch's lock: that launch lives."""
-    try:
-        descriptor = os.open(directory / layout.LOCK, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    """Return whether a process has the launch's lock: that launch lives. Raises OSError."""
+    if (descriptor := _opened(directory / layout.LOCK)) is None:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -30,15 +32,13 @@ def lock_is_held(directory: Path) -> bool:
 
 
 def pidfile_owner(directory: Path) -> int | None:
-    """Return the PID of the process that holds the lock on QEMU's pidfile."""
+    """Return the PID of the process that holds the lock on QEMU's pidfile. Raises OSError."""
     return lock_owner(directory / layout.PIDFILE)
 
 
 def lock_owner(path: Path) -> int | None:
-    """Return the PID of a process that holds a record lock on a file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    """Return the PID of a process that holds a record lock on a file. Raises OSError."""
+    if (descriptor := _opened(path)) is None:
         return None
     try:
         # struct flock of fcntl(2): type, whence, start, length, pid.
@@ -50,10 +50,18 @@ def lock_owner(path: Path) -> int | None:
 
 
 def pidfile_was_written(directory: Path) -> bool:
-    """Return whether a QEMU once ran: it writes its PID there, which by now may be a stranger's."""
-    try:
-        descriptor = os.open(directory / layout.PIDFILE, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
+    """Return whether a QEMU once ran: it writes its PID there, which by now may be a stranger's.
+
+    Raises OSError.
+    """
+    if (descriptor := _opened(directory / layout.PIDFILE)) is None:
         return False
     with os.fdopen(descriptor, "rb") as file:
         return file.read(PIDFILE_BYTES).strip().isdigit()
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return open_private(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):  # nor is there a file below another file
+        return None

@@ -76,9 +76,9 @@ def has_open(pid: int, descriptor: int, path: Path) -> bool | None:
     """Return whether a process has this very file open there; None where that may not be seen."""
     try:
         theirs = (PROC / str(pid) / "fd" / str(descriptor)).stat()
-        ours = path.stat()
-    except FileNotFoundError:
-        return False
+        ours = path.lstat()
     except PermissionError:
         return None
+    except OSError:  # the process is gone, or there is no file of that name
+        return False
     return os.path.samestat(theirs, ours)

@@ -3,6 +3,7 @@
 A pidfd names one process for ever, so nothing here can reach a stranger who got its PID later.
 """
 
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -12,6 +13,9 @@ import trio
 
 from supervisor.vm.effects import ProcessSignal
 from supervisor.vm.observations import ProcessIdentity
+
+OF_A_THREAD = frozenset({errno.EINVAL, errno.ENOENT})
+"""What pidfd_open(2) says of a thread's number, before and since Linux 6.15."""
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
@@ -41,6 +45,19 @@ class Process:
     def close(self) -> None:
         """Let go of the process, which lives on."""
         os.close(self._pidfd)
+
+
+def open_pidfd(pid: int) -> int:
+    """Return a pidfd of a process.
+
+    Raises ProcessLookupError when there is none; threads have numbers too, which are no process's.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in OF_A_THREAD:
+            raise ProcessLookupError(pid) from None
+        raise
 
 
 def reap(pidfd: int) -> ExitStatus:

@@ -3,11 +3,13 @@
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -101,8 +103,60 @@ async def test_another_boot_is_seen_before_anything_else(tmp_path: Path) -> None
 
 @pytest.mark.fault("pid-reused")
 async def test_a_pid_that_was_reused_is_no_proof(tmp_path: Path) -> None:
-    ours = ProcessIdentity(os.getpid(), start_ticks(os.getpid()), BOOT_ID)
-    assert isinstance(await find_process(order(tmp_path, ours), BOOT_ID), ProcessExited)
+    reused = ProcessIdentity(os.getpid(), start_ticks(os.getpid()) - 1, BOOT_ID)
+    assert isinstance(await find_process(order(tmp_path, reused), BOOT_ID), ProcessExited)
+
+
+@pytest.mark.fault("runs-twice")
+async def test_the_process_that_was_spawned_is_not_gone_while_it_lives_whatever_it_hides(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    spawned = ProcessIdentity(os.getpid(), start_ticks(os.getpid()), BOOT_ID)
+    seen = await find_process(order(tmp_path, spawned), BOOT_ID)
+    assert isinstance(seen, ProcessSilent)
+    assert f"process {os.getpid()} is the one that was spawned, and lives" in seen.detail
+
+
+def a_link(path: Path) -> None:
+    path.with_name("elsewhere").touch()
+    path.symlink_to("elsewhere")
+
+
+def a_second_name(path: Path) -> None:
+    path.with_name("elsewhere").touch()
+    path.hardlink_to(path.with_name("elsewhere"))
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+ODD = (a_link, a_second_name, a_socket, os.mkfifo, os.mkdir)
+
+
+@pytest.mark.fault("one-blocks-all")
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "unrecorded"])
+@pytest.mark.parametrize("name", [layout.LOCK, layout.PIDFILE])
+@pytest.mark.parametrize("put", ODD, ids=lambda put: put.__name__)
+async def test_something_odd_in_the_place_of_a_lock_is_doubt_and_keeps_nobody_waiting(
+    tmp_path: Path,
+    autojump_clock: trio.abc.Clock,
+    put: Callable[[Path], object],
+    name: str,
+    recorded: bool,  # noqa: FBT001
+) -> None:
+    put(tmp_path / name)
+    alive = ProcessIdentity(os.getpid(), start_ticks(os.getpid()), BOOT_ID)
+    seen = await find_process(order(tmp_path, alive if recorded else None), BOOT_ID)
+    assert isinstance(seen, ProcessSilent)
+    assert str(tmp_path / name) in seen.detail
+
+
+async def test_an_end_is_seen_where_a_file_lies_in_the_directorys_place(tmp_path: Path) -> None:
+    (tmp_path / "vm").touch()
+    gone = ProcessIdentity(2**22 + 1, 1, BOOT_ID)
+    assert isinstance(await find_process(order(tmp_path / "vm", gone), BOOT_ID), ProcessExited)
 
 
 @pytest.mark.fault("pid-reused")
@@ -257,6 +311,13 @@ async def test_sockets_work_in_directories_with_long_names(tmp_path: Path) -> No
                 assert await stream.receive_some() == b"x"
     with pytest.raises(ConnectionRefusedError):
         await connect(directory, "qmp.sock")
+
+
+@pytest.mark.fault("pid-reused")
+async def test_a_number_that_is_now_a_threads_is_nobodys(tmp_path: Path) -> None:
+    number: int = await trio.to_thread.run_sync(threading.get_native_id)
+    reused = ProcessIdentity(number, start_ticks(number), BOOT_ID)
+    assert isinstance(await find_process(order(tmp_path, reused), BOOT_ID), ProcessExited)
 
 
 def test_a_process_that_is_not_there_has_no_start() -> None:
