@@ -222,7 +222,8 @@ class Daemon:
     async def _sweep(self) -> None:
         await self._fleet.recovered.wait()
         registry, was_taken = self._fleet.registry, self._fleet.admission.has_taken
-        await Sweep(self._directory.vms, registry, was_taken, self._fleet.record).run()
+        vms, boot_id, record = self._directory.vms, self._facts.boot_id, self._fleet.record
+        await Sweep(vms, boot_id, registry, was_taken, record).run()
 
     async def serve(self, listeners: Listeners) -> Ready:
         """Open the APIs; return where they listen."""

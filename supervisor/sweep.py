@@ -1,19 +1,22 @@
 """After the recovery: what runs on this host in our name and belongs to no VM of the log.
 
+It has the UUID or the lock of a launch, or is the very process that the log has of one.
+
 Every such process is told, in the log and to the operator. Only one that is proven to be a launch
 of ours that is over is ended; see :mod:`supervisor.host.orphans`.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from itertools import islice
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import chain, islice
 from pathlib import Path
 
 import trio
 
 from supervisor.admission.events import Event, OrphanEnded, OrphanFound, OrphanVerdict
-from supervisor.host.orphans import Claim, Orphan, end, is_proven, suspects
+from supervisor.host.orphans import Claim, Orphan, end, is_proven, survivors, suspects
 from supervisor.registry import Registry
+from supervisor.vm.observations import ProcessIdentity
 from supervisor.vm.qemu_argv import launch_uuid
 from supervisor.vm.state import VmState
 
@@ -29,11 +32,13 @@ class Sweep:
     def __init__(
         self,
         vms: Path,
+        boot_id: str,
         registry: Registry,
         was_deleted: Callable[[str], bool],
         record: Callable[[Event], Awaitable[object]],
     ) -> None:
         self._vms = vms.resolve()
+        self._boot_id = boot_id
         self._registry = registry
         self._was_deleted = was_deleted
         self._record = record
@@ -41,11 +46,15 @@ class Sweep:
     async def run(self) -> None:
         """Tell of every orphan; end those that are ours."""
         states = {state.vm_id: state for state in self._registry.states()}
-        look = trio.to_thread.run_sync
-        found = await look(lambda: list(suspects(self._vms, lambda: _launches(states))))
-        lost = (orphan for orphan in found if not self._is_attended(orphan))
+        found = await trio.to_thread.run_sync(self._look, states)
+        lost = (orphan for orphan in found.values() if not self._is_attended(orphan))
         for orphan in islice(lost, TOLD_MAX):
             await self._attend_to(orphan)
+
+    def _look(self, states: Mapping[str, VmState]) -> dict[int, Orphan]:
+        survived = survivors(self._vms, _processes(states, self._boot_id))
+        suspected = suspects(self._vms, lambda: _launches(states))
+        return {orphan.pid: orphan for orphan in chain(survived, suspected)}
 
     async def _attend_to(self, orphan: Orphan) -> None:
         ours = is_proven(orphan, self._vms) and self._is_over(orphan.claim)
@@ -83,7 +92,16 @@ class Sweep:
         return claim.launch < state.launch_number
 
 
-def _launches(states: dict[str, VmState]) -> dict[str, Claim]:
+def _processes(states: Mapping[str, VmState], boot_id: str) -> dict[ProcessIdentity, Claim]:
+    """Return the process of every VM's latest launch, so far as it was of this boot."""
+    return {
+        process: Claim(vm_id, state.launch_number)
+        for vm_id, state in states.items()
+        if state.launch and (process := state.launch.process) and process.boot_id == boot_id
+    }
+
+
+def _launches(states: Mapping[str, VmState]) -> dict[str, Claim]:
     """Return every launch that the VMs of the log ever had, by its UUID."""
     return {
         launch_uuid(vm_id, number): Claim(vm_id, number)

@@ -1,4 +1,4 @@
-"""QEMU processes that look like ours and that no VM of the log has.
+"""QEMU processes that look like ours, or once were recorded, and that no VM of the log has.
 
 Such a process is ours, and may be ended, when three things agree: its command line has the UUID of
 a launch, it holds that launch's own lock in our state directory, and the log says that this launch
@@ -7,16 +7,17 @@ is over. Anything less is a stranger: told, and never touched.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import trio
 
 from supervisor.host import proc
-from supervisor.host.process import start_ticks
+from supervisor.host.process import open_pidfd, start_ticks
 from supervisor.vm import layout
 from supervisor.vm.layout import InheritedFd
+from supervisor.vm.observations import ProcessIdentity
 from supervisor.vm.qemu_argv import launch_uuid
 
 TERM_S = 5.0
@@ -63,6 +64,15 @@ def suspects(vms: Path, launches: Callable[[], dict[str, Claim]]) -> Iterator[Or
             yield from _examined(seen, claim, vms, lock)
 
 
+def survivors(vms: Path, recorded: Mapping[ProcessIdentity, Claim]) -> Iterator[Orphan]:
+    """Return those of ``recorded`` that live, whatever they let go of and call themselves now."""
+    for process, claim in recorded.items():
+        if _lives(process):
+            seen = proc.Seen(process.pid, proc.command_line(process.pid))
+            lock = proc.opened_path(process.pid, InheritedFd.LOCK) or ""
+            yield from _examined(seen, claim, vms, lock)
+
+
 def is_proven(orphan: Orphan, vms: Path) -> bool:
     """Return whether it is certainly a launch of ours: its UUID, and that launch's very lock."""
     if (claim := orphan.claim) is None or orphan.uuid != launch_uuid(claim.vm_id, claim.launch):
@@ -74,7 +84,7 @@ def is_proven(orphan: Orphan, vms: Path) -> bool:
 async def end(orphan: Orphan, vms: Path) -> str:
     """End a proven orphan; return the signal that did, or nothing where it cannot be ended."""
     try:
-        pidfd = os.pidfd_open(orphan.pid)
+        pidfd = open_pidfd(orphan.pid)
     except ProcessLookupError:
         return ""
     try:
@@ -98,7 +108,9 @@ def _examined(seen: proc.Seen, claim: Claim | None, vms: Path, lock: str) -> Ite
     except ProcessLookupError:
         return
     user = proc.owner(seen.pid)
-    evidence = [f"started with -uuid {seen.machine_uuid}", f"runs as user {user}"]
+    evidence = [f"runs as user {user}", f"start time {ticks}"]
+    if seen.machine_uuid:
+        evidence.append(f"started with -uuid {seen.machine_uuid}")
     if _is_within(vms, lock):
         evidence.append(f"has {lock} open")
     orphan = Orphan(seen.pid, ticks, seen.machine_uuid, claim, tuple(evidence))
@@ -106,6 +118,19 @@ def _examined(seen: proc.Seen, claim: Claim | None, vms: Path, lock: str) -> Ite
         evidence.append("holds the launch's lock")
         orphan = msgspec.structs.replace(orphan, evidence=tuple(evidence))
     yield orphan
+
+
+def _lives(process: ProcessIdentity) -> bool:
+    try:
+        pidfd = open_pidfd(process.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        return start_ticks(process.pid) == process.start_ticks and not proc.has_ended(pidfd)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
 
 
 def _is_within(vms: Path, file: str) -> bool:

@@ -1,10 +1,12 @@
 """A real daemon on a state directory that is not as it left it; no guest is needed."""
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,15 +14,18 @@ import pytest
 import trio
 
 from eventlog import LogOptions, NewEvent, open_log
-from supervisor.host.process import Process
+from supervisor.host.facts import read_facts
+from supervisor.host.process import Process, start_ticks
 from supervisor.host.spawn import spawn
 from supervisor.journal import decode
 from supervisor.vm import layout
 from supervisor.vm.effects import ProcessSignal
-from supervisor.vm.events import GuestStarted
+from supervisor.vm.events import GuestStarted, QemuSpawned
+from supervisor.vm.observations import ProcessIdentity
 from supervisor.vm.qemu_argv import launch_uuid
 from tests.e2e.daemon_process import Daemon, Json, running
 from tests.test_replay import lives
+from tests.vm.states import PROCESS
 
 SLEEPS = "import sys, time; print('ready', file=sys.stderr, flush=True); time.sleep(600)"
 STRANGERS_UUID = "11111111-2222-5333-8444-555555555555"
@@ -36,7 +41,9 @@ def daemon() -> Iterator[Daemon]:
         made.end_for_good()
 
 
-async def write(directory: Path, ahead_s: int, *stories: str) -> None:
+async def write(
+    directory: Path, ahead_s: int, *stories: str, process: ProcessIdentity = PROCESS
+) -> None:
     """Write the lives of VMs, by a clock that is so far ahead; nobody's time is over."""
     options = LogOptions(clock=lambda: time.time_ns() + ahead_s * 1_000_000_000)
     async with open_log(directory, options) as log:
@@ -44,6 +51,8 @@ async def write(directory: Path, ahead_s: int, *stories: str) -> None:
             event = decode(record)
             if isinstance(event, GuestStarted):
                 event = msgspec.structs.replace(event, ttl_deadline_ms=NEVER_MS)
+            if isinstance(event, QemuSpawned):
+                event = msgspec.structs.replace(event, process=process)
             payload = msgspec.msgpack.encode(event)
             await log.append([NewEvent(record.stream, record.type, payload, record.event_id)])
 
@@ -61,8 +70,8 @@ def host_events(daemon: Daemon, kind: str, count: int = 0) -> list[Json]:
 class Stranger:
     """A process with a launch's lock, that says it is a QEMU of this UUID."""
 
-    def __init__(self, state_dir: Path, vm_id: str, uuid: str) -> None:
-        directory = state_dir / "vms" / vm_id / layout.launch_directory(1)
+    def __init__(self, state_dir: Path, vm_id: str, uuid: str, launch: int = 1) -> None:
+        directory = state_dir / "vms" / vm_id / layout.launch_directory(launch)
         directory.mkdir(parents=True)
         argv = (sys.executable, "-c", SLEEPS, "-uuid", uuid)
         self.process: Process = spawn(directory, argv, "boot")
@@ -85,6 +94,7 @@ def strangers(daemon: Daemon) -> Iterator[dict[str, Stranger]]:
     made = {
         "ours": Stranger(daemon.state_dir, "stopped", launch_uuid("stopped", 1)),
         "odd": Stranger(daemon.state_dir, "failed", STRANGERS_UUID),
+        "later": Stranger(daemon.state_dir, "stopped", launch_uuid("stopped", 2), launch=2),
         "unknown": Stranger(daemon.state_dir, "never-heard-of", launch_uuid("never-heard-of", 1)),
     }
     yield made
@@ -102,21 +112,57 @@ def test_processes_without_a_vm_are_told_and_only_a_launch_of_ours_is_ended(
         told = daemon.run("host")
         assert f"process {strangers['odd'].pid} (launch 1 of failed), stranger" in told
         assert str(strangers["ours"].pid) not in told
-        assert len(daemon.json("host")["orphans"]) == 2
+        assert len(daemon.json("host")["orphans"]) == 3
         daemon.end()
     verdicts = {event["pid"]: event["verdict"] for event in found}
     assert verdicts == {
         strangers["ours"].pid: "ours",
         strangers["odd"].pid: "stranger",
+        strangers["later"].pid: "stranger",
         strangers["unknown"].pid: "stranger",
     }
     expected = {"pid": strangers["ours"].pid, "vm_id": "stopped", "launch": 1, "signal": "SIGTERM"}
     assert ended == [expected]
     assert not strangers["ours"].is_alive()
     assert strangers["odd"].is_alive()
+    assert strangers["later"].is_alive(), "the log knows no such launch, so none that is over"
     assert strangers["unknown"].is_alive()
     for stranger in strangers.values():
-        assert f"process {stranger.pid} looks like launch 1" in daemon.stderr()
+        assert f"process {stranger.pid} looks like launch " in daemon.stderr()
+
+
+@pytest.fixture
+def hidden() -> Iterator[ProcessIdentity]:
+    """A process that has let go of everything of its launch, its command line too."""
+    with subprocess.Popen(("/bin/sleep", "600")) as process:
+        yield ProcessIdentity(process.pid, start_ticks(process.pid), read_facts().boot_id)
+        assert process.poll() is None, "it was ended"
+        process.kill()
+
+
+@pytest.mark.fault("runs-twice")
+def test_a_qemu_that_hides_is_silent_and_not_launched_again(
+    daemon: Daemon, hidden: ProcessIdentity
+) -> None:
+    trio.run(partial(write, process=hidden), daemon.state_dir / "log", 0, "computing")
+    with running(daemon):
+        lost = daemon.wait_for("computing", "vm.contact-lost.v1")
+        shown = daemon.json("show", "computing")
+        daemon.end()
+    assert f"process {hidden.pid} is the one that was spawned" in lost["data"]["detail"]
+    assert (shown["phase"], shown["launch"]) == ("running", 1)
+
+
+@pytest.mark.fault("runs-twice")
+def test_a_process_that_the_log_calls_over_is_told_when_it_lives(
+    daemon: Daemon, hidden: ProcessIdentity
+) -> None:
+    trio.run(partial(write, process=hidden), daemon.state_dir / "log", 0, "stopped")
+    with running(daemon):
+        (found,) = host_events(daemon, "orphan-found", count=1)
+        daemon.end()
+    assert (found["pid"], found["vm_id"], found["launch"]) == (hidden.pid, "stopped", 1)
+    assert found["verdict"] == "stranger"
 
 
 @pytest.mark.fault("state-of-another-host")

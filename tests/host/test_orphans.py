@@ -2,18 +2,21 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from supervisor.host.orphans import Claim, Orphan, end, is_proven, suspects
-from supervisor.host.process import Process
+from supervisor.host.orphans import Claim, Orphan, end, is_proven, survivors, suspects
+from supervisor.host.process import Process, start_ticks
 from supervisor.host.spawn import spawn
 from supervisor.vm import layout
 from supervisor.vm.effects import ProcessSignal
+from supervisor.vm.observations import ProcessIdentity
 from supervisor.vm.qemu_argv import launch_uuid
 
 SLEEPS = "import sys, time; print('ready', file=sys.stderr, flush=True); time.sleep(60)"
@@ -99,6 +102,36 @@ def test_a_lock_that_was_replaced_proves_nothing(vms: Path, start: Start) -> Non
     shutil.rmtree(vms / "iris")
     (vms / "iris" / "launch-2").mkdir(parents=True)
     (vms / "iris" / "launch-2" / layout.LOCK).touch()
+    assert not is_proven(orphan, vms)
+
+
+@pytest.mark.parametrize("kind", ["a link to itself", "a file in its directory's place"])
+def test_what_is_odd_in_the_place_of_a_lock_proves_nothing(
+    vms: Path, start: Start, kind: str
+) -> None:
+    launch_of(vms, start)
+    orphan = one(vms)
+    lock = vms / "iris" / "launch-2" / layout.LOCK
+    if kind == "a link to itself":
+        lock.unlink()
+        lock.symlink_to(lock)
+    else:
+        shutil.rmtree(lock.parent)
+        lock.parent.touch()
+    assert not is_proven(orphan, vms)
+
+
+def test_a_recorded_process_that_lives_is_seen_whatever_it_hides(vms: Path) -> None:
+    with subprocess.Popen(("/bin/sleep", "60")) as hidden:
+        process = ProcessIdentity(hidden.pid, start_ticks(hidden.pid), "boot")
+        (orphan,) = survivors(vms, {process: Claim("iris", 2)})
+        another = msgspec.structs.replace(process, start_ticks=process.start_ticks - 1)
+        assert list(survivors(vms, {another: Claim("iris", 2)})) == []
+        hidden.kill()
+        os.waitid(os.P_PID, hidden.pid, os.WEXITED | os.WNOWAIT)
+        assert list(survivors(vms, {process: Claim("iris", 2)})) == [], "a zombie is dead"
+    assert (orphan.pid, orphan.claim) == (hidden.pid, Claim("iris", 2))
+    assert orphan.evidence == (f"runs as user {os.geteuid()}", f"start time {process.start_ticks}")
     assert not is_proven(orphan, vms)
 
 
