@@ -1,5 +1,7 @@
 """What a QEMU starts with, told by a program that looks at itself."""
 
+import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from supervisor.host.spawn import spawn
+from supervisor.host.spawn import _our_child, spawn
 from supervisor.vm import layout
+from tests.host.test_logs import limited
 
 LOOK_AT_ITSELF = ("/bin/cat", "/proc/self/status")
 
@@ -31,6 +34,17 @@ async def test_qemu_ignores_no_signal_that_the_launcher_does_not_mean_it_to(
         assert (await process.wait_exited()).exit_code == 0
     process.close()
     assert ignored(tmp_path / layout.STDERR_LOG) == {signal.SIGPIPE, signal.SIGXFSZ}
+
+
+def test_what_cannot_be_attended_to_does_not_run() -> None:
+    pid = os.posix_spawn("/bin/sleep", ("sleep", "60"), {})
+    with (
+        limited(resource.RLIMIT_NOFILE, 3),
+        pytest.raises(OSError, match="Too many open files"),
+    ):
+        _our_child(pid, "boot")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)  # not even a zombie
 
 
 def ignored(status: Path) -> set[int]:
