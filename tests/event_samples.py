@@ -72,6 +72,7 @@ SAMPLES: tuple[AnyEvent, ...] = (
     vm.VmStopped(1, vm.Outcome.COMPLETED, "done"),
     vm.VmFailed(1, vm.Outcome.QEMU_CRASHED, "signal 11"),
     vm.DeleteOrdered(1),
+    vm.RemovalFailed(1, "Operation not permitted"),
     vm.VmDeleted(1),
 )
 

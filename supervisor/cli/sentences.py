@@ -130,7 +130,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.MemoryFailed: "the host's memory failed the guest: {detail}",
     vm.AgentBrokeProtocol: "the agent broke the protocol: {detail}",
     vm.StopOrdered: "it is to end as {outcome}: {step} and has until {deadline_ms}",
-    vm.StopEscalated: "it has not ended: {step} and has until {deadline_ms}",
+    vm.StopEscalated: "the next step to its end: {step} and has until {deadline_ms}",
     vm.QmpCommandFailed: "QEMU did not do {command}: {detail}",
     vm.ContactLost: "QEMU does not answer: {detail}",
     vm.ObservationGap: "from {from_ms} to {to_ms} events of QEMU may be missing",
@@ -147,6 +147,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.VmStopped: _ended("ended"),
     vm.VmFailed: _ended("failed"),
     vm.DeleteOrdered: "its deletion is ordered",
+    vm.RemovalFailed: "its files cannot be removed, which is tried again: {detail}",
     vm.VmDeleted: "it is deleted; its history stays",
 }
 

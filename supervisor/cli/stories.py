@@ -89,6 +89,7 @@ HOW: dict[type[Any], How] = {
     vm.VmStopped: How(),
     vm.VmFailed: How(),
     vm.DeleteOrdered: How(),
+    vm.RemovalFailed: How("the files are removed", "something stays"),
     vm.VmDeleted: How("the files are removed", "they are gone"),
 }
 _BY_TAG = {TAGS[kind]: how for kind, how in HOW.items()}

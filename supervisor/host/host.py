@@ -110,13 +110,19 @@ class VmHost:
                 async with self._files:
                     await trio.to_thread.run_sync(cleanup.release, Path(effect.directory))
             case fx.RemoveFiles():
-                async with self._files:
-                    await trio.to_thread.run_sync(cleanup.remove, self._directory)
-                await report(ob.FilesRemoved(effect.launch))
+                await report(await self._remove(effect))
             case fx.Reserve():
                 raise AssertionError("what VMs share is not for the host of one VM")
             case _:
                 assert_never(effect)
+
+    async def _remove(self, order: fx.RemoveFiles) -> ob.FilesRemoved | ob.RemovalFailed:
+        try:
+            async with self._files:
+                await trio.to_thread.run_sync(cleanup.remove, self._directory)
+        except cleanup.Unremovable as why:
+            return ob.RemovalFailed(order.launch, str(why))
+        return ob.FilesRemoved(order.launch)
 
     async def _spawn(self, order: fx.SpawnQemu, report: Report) -> None:
         try:

@@ -19,6 +19,7 @@ from supervisor.vm.commands import (
 )
 from supervisor.vm.decision import NOTHING, Decision, escalate, gentlest_step, order_stop
 from supervisor.vm.launching import begin_launch
+from supervisor.vm.removing import remove_files
 from supervisor.vm.state import Desired, Phase, VmState
 
 
@@ -135,7 +136,7 @@ def _reset(state: VmState) -> Decision:
 
 
 def _delete(state: VmState) -> Decision:
-    remove = fx.RemoveFiles(state.launch_number)
+    remove = remove_files(state)
     if state.phase in (Phase.QUEUED, Phase.BACKOFF):
         ended = _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         return Decision((*ended.events, ev.DeleteOrdered(state.launch_number)), (remove,))
@@ -147,5 +148,5 @@ def _delete(state: VmState) -> Decision:
 
 
 def _wrong_phase(state: VmState, what: str, advice: str = "") -> CommandDenied:
-    detail = f"VM {state.vm_id!r} is {state.phase.value} and cannot be {what}{advice}"
+    detail = f"VM {state.vm_id!r} is in phase {state.phase.value} and cannot be {what}{advice}"
     return CommandDenied(DenyReason.WRONG_PHASE, detail)

@@ -16,8 +16,9 @@ from supervisor.vm.decision import (
 )
 from supervisor.vm.ending import after_exit, after_result, finish
 from supervisor.vm.launching import BeforeLaunch, before_launch, begin_launch
+from supervisor.vm.removing import after_removal, try_again
 from supervisor.vm.run_state import fold_run_state, repeat_reset
-from supervisor.vm.state import Desired, Phase, VmState
+from supervisor.vm.state import Phase, VmState
 
 ANOTHER_BOOT = "QEMU ran under another boot: the host rebooted, or this is another host"
 
@@ -34,6 +35,7 @@ ProcessObservation = (
     | ob.ResultCollected
     | ob.ResultRefused
     | ob.FilesRemoved
+    | ob.RemovalFailed
 )
 
 
@@ -44,9 +46,8 @@ def decide_process(state: VmState, seen: ProcessObservation, now_ms: int) -> Dec
     match seen:
         case ob.ResultCollected() | ob.ResultRefused():
             return after_result(state, seen, now_ms)
-        case ob.FilesRemoved():
-            deleting = state.desired is Desired.DELETED and state.phase is not Phase.DELETED
-            return Decision((ev.VmDeleted(seen.launch),)) if deleting else NOTHING
+        case ob.FilesRemoved() | ob.RemovalFailed():
+            return after_removal(state, seen, now_ms)
         case ob.TimerFired():
             return _timer(state, seen, now_ms)
     return _alive(state, seen, now_ms) if state.has_process else NOTHING
@@ -114,6 +115,8 @@ def _never_spawned(state: VmState, now_ms: int) -> Decision:
 def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
     if seen.kind is ob.TimerKind.CONTACT:
         return NOTHING if state.silent_since_ms is None else Decision(effects=(reattach(state),))
+    if seen.kind is ob.TimerKind.REMOVAL:
+        return try_again(state)
     if state.deadlines.get(seen.kind) != seen.deadline_ms:
         return NOTHING  # disarmed or re-armed while it was on its way
     match seen.kind:

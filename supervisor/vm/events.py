@@ -332,6 +332,13 @@ class DeleteOrdered(msgspec.Struct, frozen=True):
     launch: int
 
 
+class RemovalFailed(msgspec.Struct, frozen=True):
+    """Something on the disk cannot be removed; the VM stays until it is gone."""
+
+    launch: int
+    detail: str
+
+
 class VmDeleted(msgspec.Struct, frozen=True):
     launch: int
 
@@ -380,6 +387,7 @@ Event = (
     | VmStopped
     | VmFailed
     | DeleteOrdered
+    | RemovalFailed
     | VmDeleted
 )
 
@@ -427,5 +435,6 @@ TAGS: dict[type[Event], str] = {
     VmStopped: "vm.stopped.v1",
     VmFailed: "vm.failed.v1",
     DeleteOrdered: "vm.delete-ordered.v1",
+    RemovalFailed: "vm.removal-failed.v1",
     VmDeleted: "vm.deleted.v1",
 }

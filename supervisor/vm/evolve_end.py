@@ -27,6 +27,7 @@ EndEvent = (
     | ev.VmStopped
     | ev.VmFailed
     | ev.DeleteOrdered
+    | ev.RemovalFailed
     | ev.VmDeleted
 )
 
@@ -55,6 +56,9 @@ def evolve_end(state: VmState, event: EndEvent) -> VmState:
             return _ended(state, Phase.FAILED, event)
         case ev.DeleteOrdered():
             return changed(state, desired=Desired.DELETED)
+        case ev.RemovalFailed():
+            told = f"{state.detail}; its files cannot be removed: {event.detail}"
+            return changed(state, detail=told, removal_failed_ms=state.seen_ms)
         case ev.VmDeleted():
             return changed(state, phase=Phase.DELETED)
 

@@ -33,7 +33,7 @@ class ShutdownCause(Enum):
 class TimerKind(Enum):
     """The deadlines of a launch; at most one timer of each kind is armed.
 
-    BACKOFF is of the launch that is to come.
+    BACKOFF is of the launch that is to come, REMOVAL of the files of a VM that is to be deleted.
     """
 
     LAUNCH = "launch"
@@ -41,6 +41,7 @@ class TimerKind(Enum):
     STOP = "stop"
     CONTACT = "contact"
     BACKOFF = "backoff"
+    REMOVAL = "removal"
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -359,6 +360,13 @@ class FilesRemoved(msgspec.Struct, frozen=True):
     launch: int
 
 
+class RemovalFailed(msgspec.Struct, frozen=True):
+    """Something of the VM cannot be removed; whatever else can be is gone."""
+
+    launch: int
+    detail: str
+
+
 Observation = (
     Queued
     | Reserved
@@ -397,4 +405,5 @@ Observation = (
     | ResultCollected
     | ResultRefused
     | FilesRemoved
+    | RemovalFailed
 )

@@ -175,6 +175,8 @@ class VmState(msgspec.Struct, frozen=True):
     ticket: int | None = None
     """The place in the queue that it was given last; it counts in phase QUEUED."""
     relaunch_due_ms: int | None = None
+    removal_failed_ms: int | None = None
+    """Since when its files could not be removed, although that is ordered."""
 
     @property
     def due_ms(self) -> int:

@@ -71,6 +71,8 @@ class FakeMachine:
         self.qemus: dict[int, FakeQemu] = {}
         self.artifacts: set[str] = set()
         self.result: ob.ResultCollected | None = None
+        self.unremovable = ""
+        """What keeps the VM's files on the disk, if anything."""
         self.first_words: Callable[[FakeQemu], ExitEvidence | None] = lambda qemu: None
         """What a new process dies of at once, if anything."""
 
@@ -125,7 +127,8 @@ class FakeHost:
             case fx.ReleaseLaunch(launch=launch):
                 self._release_timers(launch)
             case fx.RemoveFiles(launch=launch):
-                await report(ob.FilesRemoved(launch))
+                why = self._machine.unremovable
+                await report(ob.RemovalFailed(launch, why) if why else ob.FilesRemoved(launch))
             case fx.Reserve(launch=launch, network=network):
                 ports = range(FIRST_PORT, FIRST_PORT + len(network.forwards))
                 await report(ob.Reserved(launch, tuple(ports)))  # it shares the host with nobody

@@ -290,6 +290,18 @@ async def test_files_are_removed_and_may_be_missing(world: World) -> None:
         await story.until(ob.FilesRemoved)
 
 
+async def test_files_that_cannot_be_removed_are_told_and_may_be_removed_later(
+    world: World,
+) -> None:
+    async with life_of(world.host()) as story:
+        world.occupy()
+        story.do(fx.RemoveFiles(1))
+        assert "Not a directory" in (await story.until(ob.RemovalFailed)).detail
+        world.vacate()
+        story.do(fx.RemoveFiles(1))
+        await story.until(ob.FilesRemoved)
+
+
 @pytest.mark.qemu
 async def test_a_launch_leaves_no_descriptor_open(tmp_path: Path) -> None:
     world = RealWorld(tmp_path)

@@ -56,6 +56,12 @@ class World(Protocol):
     def thaw(self, process: ProcessIdentity) -> None:
         """SIGCONT."""
 
+    def occupy(self) -> None:
+        """Put something in the place of the VM's directory that cannot be removed."""
+
+    def vacate(self) -> None:
+        """Take it away again."""
+
 
 def order_to_spawn(
     prepared: LaunchPrepared, argv: tuple[str, ...], manifest: Manifest
@@ -101,6 +107,12 @@ class FakeWorld:
 
     def thaw(self, process: ProcessIdentity) -> None:
         self._pay_attention(process, Attention.AWAKE)
+
+    def occupy(self) -> None:
+        self.machine.unremovable = "vm-1: Not a directory"
+
+    def vacate(self) -> None:
+        self.machine.unremovable = ""
 
     def _pay_attention(self, process: ProcessIdentity, attention: Attention) -> None:
         for qemu in self.machine.qemus.values():
@@ -175,6 +187,13 @@ class RealWorld:
 
     def thaw(self, process: ProcessIdentity) -> None:
         os.kill(process.pid, signal.SIGCONT)
+
+    def occupy(self) -> None:
+        self.directory.parent.mkdir(exist_ok=True)
+        self.directory.touch()
+
+    def vacate(self) -> None:
+        self.directory.unlink()
 
     def clear(self) -> None:
         """End every QEMU that a test left running: its lock names the launches that live."""

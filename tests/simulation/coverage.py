@@ -56,7 +56,7 @@ EXEMPTIONS = (
         "a result is read only after the exit",
     ),
     Exemption(
-        (ob.FilesRemoved,),
+        (ob.FilesRemoved, ob.RemovalFailed),
         frozenset(Phase) - ENDED,
         "files are removed only of a VM that ended, and it is not started again",
     ),

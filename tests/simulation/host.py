@@ -70,6 +70,8 @@ class SimulatedHost(FakeHost):
                 return ob.QmpCommandFailed(launch, "query-status", why)
             case fx.CollectResult(launch=launch) if why:
                 return ob.ResultRefused(launch, why)
+            case fx.RemoveFiles(launch=launch) if why:
+                return ob.RemovalFailed(launch, why)
         return None
 
     async def _do(self, effect: Effect, report: Report) -> None:

@@ -248,7 +248,7 @@ _LISTENERS = (
 
 def _may_be_late(said: Observation, machine: SimulatedMachine) -> bool:
     """Of a process that is gone anything may be; of one that lives, nothing that says it is not."""
-    if isinstance(said, BeforeLaunch | ob.FilesRemoved):
+    if isinstance(said, BeforeLaunch | ob.FilesRemoved | ob.RemovalFailed):
         return False
     living = machine.current.launch if machine.current else None
     return said.launch != living or isinstance(said, GUEST_WORDS)

@@ -318,4 +318,16 @@ PROCESS_OBSERVATIONS = (
             "deleting": "VmDeleted",
         },
     ),
+    Row(
+        ob.RemovalFailed(0, "permission denied"),
+        {
+            "deleting": "RemovalFailed -> ArmTimer(removal)",
+        },
+    ),
+    Row(
+        ob.TimerFired(0, TimerKind.REMOVAL, DUE),
+        {
+            "deleting": "-> RemoveFiles",
+        },
+    ),
 )
