@@ -1,10 +1,13 @@
 """Files of a VM as streams of bytes; whatever blocks runs in a thread."""
 
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
+
+from supervisor.vm.commands import CommandDenied, DenyReason
 
 CHUNK_BYTES = 64 * 1024
 """What one message carries: far below every client's default limit of 4 MiB."""
@@ -14,6 +17,16 @@ POLL_SECONDS = 0.2
 
 class FileCut(Exception):
     """A file is shorter than the log says."""
+
+
+@contextmanager
+def deny_unreadable(what: str) -> Iterator[None]:
+    """Turn what keeps us from reading ``what`` into an answer. Raises CommandDenied for OSError."""
+    try:
+        yield
+    except OSError as error:
+        detail = f"{what} cannot be read: {error.strerror or error}"
+        raise CommandDenied(DenyReason.FILE_UNREADABLE, detail) from error
 
 
 async def read_exactly(path: Path, size: int) -> AsyncGenerator[bytes, None]:

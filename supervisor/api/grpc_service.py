@@ -145,16 +145,19 @@ class SupervisorService:
             over = launch is not None and launch < state.launch_number
             return not request.follow or over or state.phase in ENDED
 
-        async with aclosing(files.read_growing(lambda: locate(vm_id, launch), is_final)) as chunks:
-            async for chunk in chunks:
-                yield v1.FetchConsoleResponse(chunk=chunk)
+        text = files.read_growing(lambda: locate(vm_id, launch), is_final)
+        with files.deny_unreadable(f"what the guest of VM {vm_id!r} wrote"):
+            async with aclosing(text) as chunks:
+                async for chunk in chunks:
+                    yield v1.FetchConsoleResponse(chunk=chunk)
 
     async def fetch_transcript(
         self, request: v1.FetchTranscriptRequest, caller: Caller
     ) -> AsyncGenerator[v1.FetchTranscriptResponse, None]:
         """Read what was said between the daemon and QEMU."""
         vm_id = required("vm_id", request.vm_id)
-        found = await self._supervisor.transcript(vm_id, request.launch)
+        with files.deny_unreadable(f"the transcript of VM {vm_id!r}"):
+            found = await self._supervisor.transcript(vm_id, request.launch)
         yield v1.FetchTranscriptResponse(launch=found.launch)
         for start in range(0, len(found.content), files.CHUNK_BYTES):
             chunk = found.content[start : start + files.CHUNK_BYTES]

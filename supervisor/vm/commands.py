@@ -57,6 +57,7 @@ class DenyReason(Enum):
     EVENT_UNKNOWN = "event-unknown"
     WRONG_PHASE = "wrong-phase"
     NO_RESULT = "no-result"
+    FILE_UNREADABLE = "file-unreadable"
     POSITION_IN_FUTURE = "position-in-future"
     POSITION_ARCHIVED = "position-archived"
     CURSOR_OF_ANOTHER_LOG = "cursor-of-another-log"

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -473,6 +474,35 @@ async def test_a_console_is_followed_until_the_vm_has_ended(
         return text
 
     assert await served.ask(follow) == b"one two"
+
+
+async def test_an_odd_thing_in_the_place_of_a_text_is_named_in_the_refusal(
+    served: Served, supervisor: MemorySupervisor
+) -> None:
+    await submitted(served, "a")
+    supervisor.console("a").mkdir()
+    supervisor.guest_log("a").symlink_to("elsewhere")
+    supervisor.guest_log("a").with_name("elsewhere").write_bytes(b"secret")
+    supervisor.transcript_of("a").mkdir()
+
+    async def console(stub: v1.SupervisorStub, log: v1.ConsoleLog) -> object:
+        return await everything(stub.fetch_console(v1.FetchConsoleRequest(vm_id="a", log=log)))
+
+    async def transcript(stub: v1.SupervisorStub) -> object:
+        return await everything(stub.fetch_transcript(v1.FetchTranscriptRequest(vm_id="a")))
+
+    calls: dict[str, Callable[[v1.SupervisorStub], Awaitable[Any]]] = {
+        "what the guest of VM 'a' wrote cannot be read: Is a directory": partial(
+            console, log=v1.ConsoleLog.SERIAL
+        ),
+        "what the guest of VM 'a' wrote cannot be read: Too many levels of symbolic links": partial(
+            console, log=v1.ConsoleLog.GUEST
+        ),
+        "the transcript of VM 'a' cannot be read: Is a directory": transcript,
+    }
+    for told, call in calls.items():
+        refused = await refusal(served, call)
+        assert (refused.status, refused.message) == (Status.FAILED_PRECONDITION, told)
 
 
 async def test_an_unknown_console_is_refused(served: Served) -> None:
