@@ -117,7 +117,7 @@ class Service:
         """Return where a VM's result archive lies, and what it is."""
         state = self._registry.get(vm_id)
         if state.result is None:
-            detail = f"VM {vm_id!r} is {state.phase.value} and has no result"
+            detail = f"VM {vm_id!r} is in phase {state.phase.value} and has no result"
             raise CommandDenied(DenyReason.NO_RESULT, detail)
         return self._artifacts.path(state.result.sha256), state.result
 

@@ -9,6 +9,7 @@ import pytest
 from eventlog import Record
 from supervisor.replay import World, replay
 from supervisor.schema import SCHEMA, TAGS, UPCASTERS
+from supervisor.vm.state import VmState
 from tests.event_samples import GOLDEN, SAMPLES, digest, golden
 from tests.test_replay import lives
 from tests.vm.states import STORIES
@@ -62,8 +63,13 @@ def _is_within(kept: object, today: object) -> bool:
     return kept == today
 
 
+def facts(world: World) -> dict[str, VmState]:
+    """Return what a base holds, without the words that its version had for an end."""
+    return {vm_id: msgspec.structs.replace(vm, detail="") for vm_id, vm in world.vms.items()}
+
+
 def test_a_base_of_today_stays_readable() -> None:
     world = World.decoded(WORLD.read_bytes())
     kept = [story for story in STORIES if story in {*world.vms, "deleted"}]
-    assert dict(world.vms) == dict(replay(lives(*kept)).vms)
+    assert facts(world) == facts(replay(lives(*kept)))
     assert hashlib.sha256(WORLD.read_bytes()).hexdigest() == WORLD_HASH

@@ -131,7 +131,7 @@ def _finished_detail(state: VmState, outcome: ev.Outcome, exit_code: int) -> str
     finished = state.current.finished
     if finished is not None and finished.message:
         return finished.message
-    return f"{EXPLANATIONS[outcome]} with exit code {exit_code}"
+    return f"{EXPLANATIONS[outcome]}, with exit code {exit_code}"
 
 
 def _how_it_exited(evidence: ob.ExitEvidence) -> str:

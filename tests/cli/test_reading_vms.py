@@ -100,13 +100,14 @@ def test_sentences_are_folded_between_words_where_a_terminal_is_narrow(
     peer: Peer, run: Run, command: tuple[str, ...], columns: int
 ) -> None:
     filled(peer, "iris")
-    data = '{"outcome":"completed","detail":"the computation finished with exit code 0"}'
+    data = '{"outcome":"completed","detail":"the computation finished, with exit code 0"}'
     peer.supervisor.record(peer.supervisor.vms["vm-1"], "vm.stopped.v1", data, 3)
     output = run(*command, columns=columns).stdout
     sentences = [line for line in output.splitlines() if not line.lstrip()[0].isdigit()]
 
     assert max(map(len, sentences), default=0) <= columns
-    assert "ended, completed: the computation finished with exit code 0" in " ".join(output.split())
+    told = " ".join(output.split())
+    assert "ended, completed: the computation finished, with exit code 0" in told
 
 
 def test_a_pipe_gets_every_value_on_one_line(peer: Peer) -> None:

@@ -36,9 +36,13 @@ def test_every_type_of_event_has_a_sentence() -> None:
         (
             "vm.stop-escalated.v1",
             {"step": "terminate"},
-            "it has not ended: QEMU gets SIGTERM and has until ?",
+            "the next step to its end: QEMU gets SIGTERM and has until ?",
         ),
-        ("vm.stop-escalated.v1", {"step": "pray"}, "it has not ended: pray and has until ?"),
+        (
+            "vm.stop-escalated.v1",
+            {"step": "pray"},
+            "the next step to its end: pray and has until ?",
+        ),
         ("vm.guest-reset.v1", {"by_guest": False}, "the guest is reset and boots again"),
         ("vm.guest-reset.v1", {"by_guest": True}, "the machine resets itself once more"),
         ("vm.process-exited.v1", {"evidence": {"signal": 9}}, "QEMU was ended by signal 9"),

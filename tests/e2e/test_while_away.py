@@ -341,5 +341,5 @@ def test_a_computation_that_finished_in_time_has_not_outlived_its_time(
     ended = daemon.wait_for(vm_id, "vm.stopped.v1")
     assert (ended["data"]["outcome"], ended["data"]["detail"]) == (
         "completed",
-        "the computation finished with exit code 0",
+        "the computation finished, with exit code 0",
     )

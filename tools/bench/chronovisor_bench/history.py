@@ -92,7 +92,7 @@ _AFTER: tuple[AnyEvent, ...] = (
     vm.StopOrdered(1, vm.Outcome.COMPLETED, vm.StopStep.QUIT, AT_MS),
     vm.ProcessExited(1, ExitEvidence(exit_code=0)),
     vm.ResultRecorded(1, SHA256, 2048, 0),
-    vm.VmStopped(1, vm.Outcome.COMPLETED, "the computation finished with exit code 0"),
+    vm.VmStopped(1, vm.Outcome.COMPLETED, "the computation finished, with exit code 0"),
 )
 _EVENTS = (*_BEFORE, *_AFTER)
 _DELETION: tuple[AnyEvent, ...] = (vm.DeleteOrdered(1), vm.VmDeleted(1))
