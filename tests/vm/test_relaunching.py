@@ -34,7 +34,7 @@ from tests.vm.states import (
     after,
     defined,
 )
-from tests.vm.tables import reaction
+from tests.vm.tables import DUE, Message, addressed, reaction
 
 BACKOFF = STATES["backoff"]
 AGAIN = STATES["again"]
@@ -145,6 +145,26 @@ def test_a_client_has_the_last_word_while_a_launch_ends_by_itself(order: Stop | 
     assert reaction(cancelled, ob.ProcessExited(1, CRASH)) == (
         "ProcessExited, VmFailed(guest-panicked) -> ReleaseLaunch"
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "desired"),
+    [
+        (Stop(), Desired.ENDED),
+        (Kill(), Desired.ENDED),
+        (ob.TimerFired(1, TimerKind.TTL, DUE), Desired.ENDED),
+        (ob.GuestPanicked(1), Desired.RUNNING),
+        (FINISHED, Desired.RUNNING),
+    ],
+    ids=["stop", "kill", "ttl", "panic", "finished"],
+)
+def test_what_is_wanted_once_a_stop_is_ordered_is_what_the_policy_may_follow_on(
+    message: Message, desired: Desired
+) -> None:
+    for manifest, wanted in ((ALWAYS, desired), (MANIFEST, Desired.ENDED)):
+        computing = after(defined(manifest), *TO_COMPUTING)
+        stopping = after(computing, addressed(computing, message))
+        assert (stopping.phase, stopping.desired) == (Phase.STOPPING, wanted)
 
 
 @pytest.mark.parametrize("order", [Stop(), Kill(), Delete()], ids=["stop", "kill", "delete"])
