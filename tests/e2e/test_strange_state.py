@@ -222,3 +222,28 @@ def test_a_poisoned_handler_ends_the_daemon_with_a_last_word(daemon: Daemon) -> 
         assert word in last
     with running(daemon):
         daemon.wait_for("computing", "vm.failed.v1")
+
+
+@pytest.mark.fault("one-blocks-all")
+def test_what_cannot_be_removed_keeps_its_vm_and_harms_nobody(daemon: Daemon) -> None:
+    trio.run(write, daemon.state_dir / "log", 0, "stopped", "failed")
+    in_its_place = daemon.state_dir / "vms" / "stopped"
+    in_its_place.parent.mkdir(mode=0o700)
+    in_its_place.touch()
+    with running(daemon):
+        assert "cannot be read: Not a directory" in daemon.run("console", "stopped", codes=(4,))
+        assert "cannot be read: Not a directory" in daemon.run("transcript", "stopped", codes=(4,))
+        daemon.run("delete", "stopped")
+        failed = daemon.wait_for("stopped", "vm.removal-failed.v1")
+        assert failed["data"]["detail"] == f"{in_its_place}: Not a directory"
+        shown = daemon.json("show", "stopped")
+        assert shown["phase"] == "stopped"
+        assert shown["detail"].endswith(f"cannot be removed: {in_its_place}: Not a directory")
+        assert daemon.json("show", "failed")["phase"] == "failed"
+        daemon.end()
+    with running(daemon):
+        assert daemon.json("show", "stopped")["phase"] == "stopped"
+        in_its_place.unlink()
+        daemon.wait_for("stopped", "vm.deleted.v1")
+        assert len(daemon.events("--vm", "stopped", "--type", "vm.removal-failed.v1")) == 1
+        daemon.end()
