@@ -16,6 +16,8 @@ from tests.slow_host import SlowHost
 from tests.vm.states import PROCESS
 
 REATTACH = Reattach(1, "/vms/vm/launch-1", "uuid", PROCESS, 4096)
+STUCK_S = 60
+"""A turn that is never given ends a test here, and not at the limit of the whole suite."""
 
 
 async def ignore(observation: Observation) -> None:
@@ -24,10 +26,11 @@ async def ignore(observation: Observation) -> None:
 
 async def recovered(hosts: dict[str, SlowHost], parallel: int = PARALLEL) -> VmsRecovered:
     recovery = Recovery(hosts, parallel)
-    async with trio.open_nursery() as nursery:
-        for vm_id, host in hosts.items():
-            nursery.start_soon(recovery.guard(vm_id, host).perform, REATTACH, ignore)
-        found = await recovery.run()
+    with trio.fail_after(STUCK_S):
+        async with trio.open_nursery() as nursery:
+            for vm_id, host in hosts.items():
+                nursery.start_soon(recovery.guard(vm_id, host).perform, REATTACH, ignore)
+            found = await recovery.run()
     assert recovery.missing == 0
     return found
 
@@ -64,13 +67,14 @@ async def test_a_vm_whose_actor_crashed_meanwhile_gets_another_turn(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     recovery = Recovery(["vm"], parallel=1)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(recovery.run)
-        with trio.move_on_after(0.1):  # the crash
-            await recovery.guard("vm", SlowHost(1)).perform(REATTACH, ignore)
-        assert recovery.missing == 1
-        await recovery.guard("vm", SlowHost(0)).perform(REATTACH, ignore)
-        assert recovery.missing == 0
+    with trio.fail_after(STUCK_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(recovery.run)
+            with trio.move_on_after(0.1):  # the crash
+                await recovery.guard("vm", SlowHost(1)).perform(REATTACH, ignore)
+            assert recovery.missing == 1
+            await recovery.guard("vm", SlowHost(0)).perform(REATTACH, ignore)
+            assert recovery.missing == 0
 
 
 async def test_other_work_and_later_attempts_wait_for_no_turn(
@@ -78,14 +82,18 @@ async def test_other_work_and_later_attempts_wait_for_no_turn(
 ) -> None:
     recovery, host = Recovery(["vm"]), SlowHost(0)
     guarded = recovery.guard("vm", host)
-    await guarded.perform(QueryRunState(1), ignore)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(recovery.run)
+    with trio.fail_after(STUCK_S):
+        await guarded.perform(QueryRunState(1), ignore)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(recovery.run)
+            await guarded.perform(REATTACH, ignore)
         await guarded.perform(REATTACH, ignore)
-    await guarded.perform(REATTACH, ignore)
     assert len(host.began) == 3
     assert recovery.guard("new", host) is host
 
 
-async def test_nothing_to_look_for_is_nothing_to_wait_for() -> None:
-    assert (await Recovery([]).run()).adopted == 0
+async def test_nothing_to_look_for_is_nothing_to_wait_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with trio.fail_after(STUCK_S):
+        assert (await Recovery([]).run()).adopted == 0
