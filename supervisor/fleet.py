@@ -6,6 +6,7 @@ It opens no file, no socket and no clock: what touches the world is passed in as
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from itertools import islice
 
 import msgspec
 import trio
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 HOST_TENANT = "host"
 SET_ASIDE = "the daemon was told to set this VM aside; start it without --set-aside to attend to it"
+UNATTENDED_TOLD_MAX = 100
+"""Ids in one event; the daemon's messages name them all."""
 STOP_ALL_S = 60
 """What the VMs get to end, before a daemon that was told to stop them leaves all the same."""
 
@@ -108,7 +111,9 @@ class Fleet:
         set_aside: Set[str] = frozenset(),
     ) -> None:
         """Record that this life began, and ``notes`` on it; then give every VM its actor."""
-        record = await self.record(started)
+        unattended = _unattended(world, set_aside)
+        told = tuple(islice(unattended, UNATTENDED_TOLD_MAX))
+        record = await self.record(msgspec.structs.replace(started, unattended=told))
         self._life = Cause(record.event_id, record.event_id)
         for note in notes:
             await self.record(note)
@@ -119,13 +124,12 @@ class Fleet:
         self._recovery = Recovery(self._sought(attended))
         for state in attended:
             self._start_actor(self.registry.add(state), self._life)
-        for vm_id in world.vms.keys() & set_aside:
-            logger.warning("VM %s is set aside, as ordered", vm_id)
-            self.registry.set_aside(vm_id, SET_ASIDE)
+        for vm_id, why in unattended.items():
+            logger.error("VM %s is not attended to: %s", vm_id, why)
+            self.registry.set_aside(vm_id, why)
+        for vm_id in sorted(set_aside - unattended.keys()):
+            logger.warning("there is no VM %r to set aside", vm_id)
         self._nursery.start_soon(self._conclude_recovery)
-        for vm_id, unreadable in world.unavailable.items():
-            logger.error("VM %s is not attended to: %s", vm_id, unreadable.why)
-            self.registry.set_aside(vm_id, unreadable.why)
 
     @property
     def sought(self) -> int:
@@ -208,3 +212,9 @@ class Fleet:
         new = encode(event, HOST_STREAM, HOST_TENANT, self._life)
         (record,) = await self._log.append([new])
         return record
+
+
+def _unattended(world: World, set_aside: Set[str]) -> dict[str, str]:
+    """Return why, by their ids, VMs of the log are left as they are."""
+    ordered = dict.fromkeys(sorted(world.vms.keys() & set_aside), SET_ASIDE)
+    return ordered | {vm_id: unreadable.why for vm_id, unreadable in world.unavailable.items()}

@@ -14,6 +14,8 @@ class DaemonStarted(msgspec.Struct, frozen=True):
     qemu: str
     moved_from: str = ""
     """The node that wrote the log before, where that was another host."""
+    unattended: tuple[str, ...] = ()
+    """VMs that are left as they are: set aside by the operator, or not to be read."""
 
 
 class StopReason(Enum):

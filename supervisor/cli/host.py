@@ -28,7 +28,7 @@ STARTED, RECOVERED, FOUND, ENDED = (
 @connection_options
 @pass_access
 def host(access: Access, *, as_json: bool) -> None:
-    """Show how the daemon stands: its start, silent VMs, processes that belong to no VM.
+    """Show how the daemon stands: its start, silent VMs, unattended ones, processes of no VM.
 
     \b
     Example:
@@ -53,10 +53,12 @@ def _told(daemon: Daemon) -> Json:
     for each in life:
         by_type[each["type"]].append(each)
     ended = {each["data"]["pid"] for each in by_type[ENDED]}
+    started = by_type[STARTED][-1] if by_type[STARTED] else {"time": None, "data": None}
     return {
-        "started": by_type[STARTED][-1]["time"] if by_type[STARTED] else None,
-        "daemon": by_type[STARTED][-1]["data"] if by_type[STARTED] else None,
+        "started": started["time"],
+        "daemon": started["data"],
         "recovered": by_type[RECOVERED][-1]["data"] if by_type[RECOVERED] else None,
+        "unattended": (started["data"] or {}).get("unattended", []),
         "silent": [vm.vm_id for vm in all_vms(daemon) if vm.contact and vm.contact.silent_since],
         "orphans": [e["data"] for e in by_type[FOUND] if e["data"]["pid"] not in ended],
     }
@@ -70,6 +72,7 @@ def _facts(told: Json) -> dict[str, str]:
         "QEMU": daemon.get("qemu", ""),
         "came from node": daemon.get("moved_from", ""),
         "VMs at its start": _recovery(recovered) if recovered else "",
+        "unattended VMs": " ".join(told["unattended"]),
         "silent VMs": " ".join(told["silent"]),
         "orphans": "\n".join(_orphan(orphan) for orphan in told["orphans"]),
     }

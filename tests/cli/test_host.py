@@ -29,7 +29,15 @@ def orphan(pid: int, verdict: str) -> dict[str, object]:
 def test_it_tells_of_this_life_only_and_of_what_is_left_to_do(peer: Peer, run: Run) -> None:
     record(peer, "daemon-started", version="1", pid=1, qemu="/old")
     record(peer, "orphan-found", **orphan(11, "stranger"))
-    record(peer, "daemon-started", version="2", pid=2, qemu="/usr/bin/qemu", moved_from="abc")
+    record(
+        peer,
+        "daemon-started",
+        version="2",
+        pid=2,
+        qemu="/usr/bin/qemu",
+        moved_from="abc",
+        unattended=["aside", "unreadable"],
+    )
     record(peer, "vms-recovered", adopted=3, silent=1, gone=2, took_ms=80)
     record(peer, "orphan-found", **orphan(12, "ours"))
     record(peer, "orphan-found", **orphan(13, "stranger"))
@@ -47,9 +55,11 @@ def test_it_tells_of_this_life_only_and_of_what_is_left_to_do(peer: Peer, run: R
     assert "process 11" not in told
     assert "process 12" not in told
     assert "abc" in told
+    assert "aside unreadable" in told
 
     as_json = json.loads(run("host", "--json").stdout)
     assert as_json["silent"] == [vm_id]
+    assert as_json["unattended"] == ["aside", "unreadable"]
     assert [each["pid"] for each in as_json["orphans"]] == [13]
 
 

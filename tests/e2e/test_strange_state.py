@@ -201,8 +201,10 @@ def test_a_log_from_the_future_is_served_and_time_goes_on_from_there(daemon: Dae
 @pytest.mark.fault("one-blocks-all")
 def test_a_vm_that_is_set_aside_is_left_alone(daemon: Daemon) -> None:
     trio.run(write, daemon.state_dir / "log", 0, "computing", "stopped")
-    daemon.start("--set-aside", "computing")
+    daemon.start("--set-aside", "computing", "--set-aside", "nosuch")
     assert "set this VM aside" in daemon.run("show", "computing", codes=(4,))
+    assert daemon.json("host")["unattended"] == ["computing"]
+    assert "there is no VM 'nosuch' to set aside" in daemon.stderr()
     assert daemon.json("show", "stopped")["phase"] == "stopped"
     daemon.end()
     with running(daemon):
