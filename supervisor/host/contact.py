@@ -143,7 +143,9 @@ class Contact:
         return await _run(self._client, step, self._patience.command_s)
 
     async def _failed(self, command: str, error: QmpError, report: Report) -> None:
-        await report(ob.QmpCommandFailed(self._launch, command, str(error)))
+        refused = isinstance(error, QmpCommandRefused)
+        failure = ob.QmpFailure.REFUSED if refused else ob.QmpFailure.UNANSWERED
+        await report(ob.QmpCommandFailed(self._launch, command, str(error), failure))
         if isinstance(error, QmpTimeout):
             self._doubt.set()
             await self._fall_silent(report, ob.QmpLost, str(error))

@@ -172,13 +172,13 @@ class VmHost:
         if (session := self._sessions.get(order.launch)) is not None:
             await session.contact.execute(order.command, report)
         else:
-            await report(ob.QmpCommandFailed(order.launch, order.command.value, NOT_CONNECTED))
+            await report(_unheard(order.launch, order.command.value))
 
     async def _query_run_state(self, order: fx.QueryRunState, report: Report) -> None:
         if (session := self._sessions.get(order.launch)) is not None:
             await session.contact.query_run_state(report)
         else:
-            await report(ob.QmpCommandFailed(order.launch, "query-status", NOT_CONNECTED))
+            await report(_unheard(order.launch, "query-status"))
 
     async def _tell_agent(self, launch: int, line: bytes) -> None:
         # Without a session the guest is gone; without an answer it repeats itself.
@@ -194,3 +194,7 @@ class VmHost:
         # Only a process that is proven to be the launch's has a session.
         if (session := self._sessions.get(order.launch)) is not None:
             session.process.send(order.signal)
+
+
+def _unheard(launch: int, command: str) -> ob.QmpCommandFailed:
+    return ob.QmpCommandFailed(launch, command, NOT_CONNECTED, ob.QmpFailure.UNANSWERED)

@@ -120,7 +120,8 @@ def _command_failed(state: VmState, seen: ob.QmpCommandFailed, now_ms: int) -> D
     quit_failed = seen.command == fx.QmpCommand.QUIT.value
     if quit_failed and state.ending and state.ending.step is ev.StopStep.QUIT:
         return escalate(state, ev.StopStep.TERMINATE, now_ms).after(failed)
-    if state.phase is Phase.LAUNCHING and seen.command == fx.QmpCommand.CONT.value:
+    refused = seen.failure is ob.QmpFailure.REFUSED  # else it is asked again, once QEMU is back
+    if state.phase is Phase.LAUNCHING and refused and seen.command == fx.QmpCommand.CONT.value:
         outcome = ev.Outcome.QEMU_FAILED_TO_START
         return order_stop(state, outcome, ev.StopStep.QUIT, now_ms).after(failed)
     return tell(state, failed)

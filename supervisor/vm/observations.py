@@ -165,12 +165,22 @@ class QmpLost(msgspec.Struct, frozen=True):
     detail: str
 
 
+class QmpFailure(Enum):
+    """What became of a command that was not done."""
+
+    REFUSED = "refused"
+    """QEMU answered with an error: it will not do it."""
+    UNANSWERED = "unanswered"
+    """Nothing that can be understood came back: it may have been done."""
+
+
 class QmpCommandFailed(msgspec.Struct, frozen=True):
     """QEMU answered a command with an error, or did not answer in time."""
 
     launch: int
     command: str
     detail: str
+    failure: QmpFailure = QmpFailure.REFUSED
 
 
 class ObservationsDropped(msgspec.Struct, frozen=True):

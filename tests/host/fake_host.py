@@ -214,12 +214,12 @@ class FakeHost:
 
     async def _answering(self, launch: int, command: str, report: Report) -> FakeQemu | None:
         if launch not in self._attended:
-            await report(ob.QmpCommandFailed(launch, command, "not connected to QEMU"))
+            await report(_unanswered(launch, command, "not connected to QEMU"))
             return None
         qemu = self._machine.qemus[launch]
         if qemu.attention is Attention.AWAKE:
             return qemu
-        await report(ob.QmpCommandFailed(launch, command, "QEMU did not answer in time"))
+        await report(_unanswered(launch, command, "QEMU did not answer in time"))
         await report(ob.QmpLost(launch, "QEMU did not answer in time"))
         return None
 
@@ -247,3 +247,7 @@ class FakeHost:
         for (armed, _), scope in self._timers.items():
             if armed == launch:
                 scope.cancel()
+
+
+def _unanswered(launch: int, command: str, why: str) -> ob.QmpCommandFailed:
+    return ob.QmpCommandFailed(launch, command, why, ob.QmpFailure.UNANSWERED)

@@ -221,7 +221,10 @@ async def test_a_command_that_is_not_answered_is_doubt_at_once(
 ) -> None:
     connection = await opened(qemu, nursery)
     await qemu.contact.execute(QmpCommand.CONT, qemu.report)
-    assert [type(seen) for seen in await qemu.told(3)][1:] == [ob.QmpCommandFailed, ob.QmpLost]
+    unanswered, lost = (await qemu.told(3))[1:]
+    assert isinstance(unanswered, ob.QmpCommandFailed)
+    assert unanswered.failure is ob.QmpFailure.UNANSWERED
+    assert isinstance(lost, ob.QmpLost)
     answered = await connection.answer(2)
     assert sorted(answered) == ["cont", "query-status"]
     assert isinstance((await qemu.told(4))[3], ob.Reattached)

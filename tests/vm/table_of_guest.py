@@ -29,6 +29,12 @@ GUEST_OBSERVATIONS = (
         },
     ),
     Row(
+        ob.QmpCommandFailed(0, "cont", "not a QMP message", ob.QmpFailure.UNANSWERED),
+        {
+            "alive": "QmpCommandFailed",
+        },
+    ),
+    Row(
         ob.QmpCommandFailed(0, "quit", "no"),
         {
             "up asked killing": "QmpCommandFailed",

@@ -160,12 +160,12 @@ class World:
                 if qemu is not None and present and qemu.tongue is Tongue.LOOSE:
                     self._execute(qemu, command)
                 else:
-                    self._report(ob.QmpCommandFailed(launch, command.value, "no answer"))
+                    self._report(_unanswered(launch, command.value))
             case fx.QueryRunState(launch=launch):
                 if qemu is not None and present and qemu.tongue is Tongue.LOOSE:
                     self._say(qemu, ob.RunStateObserved(launch, qemu.run_state))
                 else:
-                    self._report(ob.QmpCommandFailed(launch, "query-status", "no answer"))
+                    self._report(_unanswered(launch, "query-status"))
             case fx.SignalProcess(signal=signal) if qemu is not None and present:
                 number = 15 if signal is ProcessSignal.TERM else 9
                 self._die(qemu, ob.ExitEvidence(signal=number))
@@ -250,3 +250,7 @@ class World:
     def _release(self, launch: int) -> None:
         for armed in [timer for timer in self.timers if timer[0] == launch]:
             del self.timers[armed]
+
+
+def _unanswered(launch: int, command: str) -> ob.QmpCommandFailed:
+    return ob.QmpCommandFailed(launch, command, "no answer", ob.QmpFailure.UNANSWERED)
