@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 import msgspec
@@ -102,27 +103,36 @@ def _findings(first: int, jobs: int, is_over: Callable[[], bool]) -> Iterator[Fi
 
 
 def _try_chunk(first: int) -> list[Finding]:
-    quiet()
-    findings = [try_seed(seed) for seed in range(first, first + CHUNK)]
+    with quiet():
+        findings = [try_seed(seed) for seed in range(first, first + CHUNK)]
     gc.collect()
     return findings
 
 
-def quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """Leave out what costs time and says nothing here: tracebacks of actors that are to crash."""
-    logging.getLogger("supervisor").setLevel(logging.CRITICAL + 1)
+    logger = logging.getLogger("supervisor")
+    told, collected = logger.level, gc.isenabled()
+    logger.setLevel(logging.CRITICAL + 1)
     # Whole object graphs die with each seed; looking for them among the living is a fifth of it.
     gc.disable()
+    try:
+        yield
+    finally:
+        logger.setLevel(told)
+        if collected:
+            gc.enable()
 
 
 def hunt(mutant: Mutant) -> Finding | None:
     """Return the first seed that a mutant is caught by, if one is."""
-    quiet()
-    for seed in range(MUTANT_SEEDS):
-        finding = try_seed(seed, mutant)
-        if finding.invariant:
-            gc.collect()
-            return finding
+    with quiet():
+        for seed in range(MUTANT_SEEDS):
+            finding = try_seed(seed, mutant)
+            if finding.invariant:
+                gc.collect()
+                return finding
     return None
 
 

@@ -26,14 +26,14 @@ def main() -> int:
     arguments = _parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _one(arguments) if arguments.seed is not None else _many(arguments)
+        with quiet():
+            return _one(arguments) if arguments.seed is not None else _many(arguments)
     except KeyboardInterrupt:
         _wipe()
         return INTERRUPTED
 
 
 def _one(arguments: argparse.Namespace) -> int:
-    quiet()
     finding = try_seed(arguments.seed, trace=_say if arguments.trace else None)
     if arguments.json:
         print(json.dumps(_described(finding)))
@@ -45,7 +45,6 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _many(arguments: argparse.Namespace) -> int:
-    quiet()
     goal = Goal(arguments.steps, arguments.seeds, arguments.seconds)
     tally = Tally()
     try:
