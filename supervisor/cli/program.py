@@ -22,6 +22,7 @@ from supervisor.cli import (
 )
 from supervisor.cli.exits import ExitCode, Failure, table
 from supervisor.cli.options import CONNECT_VARIABLE, STATE_DIR_VARIABLE, invoker_access
+from supervisor.cli.sev.group import sev
 
 
 class Program(click.Group):
@@ -97,6 +98,7 @@ for command in (
     logs.log,
     guest.guest,
     manifests.manifest,
+    sev,
     completion.completion,
 ):
     cli.add_command(command)
