@@ -55,6 +55,14 @@ class Algorithm(IntEnum):
     ECDH_SHA384 = 0x103
 
 
+SIGNERS: dict[Usage, frozenset[Usage]] = {
+    Usage.PDH: frozenset({Usage.PEK}),
+    Usage.PEK: frozenset({Usage.OCA, Usage.CEK}),
+    Usage.OCA: frozenset({Usage.OCA}),
+    Usage.CEK: frozenset({Usage.ASK}),
+}
+"""Whose signatures a certificate may bear, each of them once."""
+
 HASHES: dict[int, type[hashes.HashAlgorithm]] = {
     Algorithm.RSA_SHA256: hashes.SHA256,
     Algorithm.ECDSA_SHA256: hashes.SHA256,
@@ -111,6 +119,9 @@ def parse_certificate(data: bytes, expected: Usage) -> Certificate:
     if usage != expected:
         raise Malformed(f"{what} is another certificate: its usage is {_usage_name(usage)}")
     slots = _slot(data[SIGNED_BYTES:], what), _slot(data[SIGNED_BYTES + SLOT_BYTES :], what)
+    signers = [each.usage for each in slots if each.usage != Usage.NONE]
+    if len(set(signers)) != len(signers) or not SIGNERS[expected].issuperset(signers):
+        raise Malformed(f"{what} bears a signature of somebody who does not sign it")
     certificate = Certificate(expected, data[:SIGNED_BYTES], slots)
     certificate.public_key()
     return certificate

@@ -33,8 +33,7 @@ DANGERS = {
 }
 """What a host may do where a bit is not set."""
 
-KNOWN = PolicyFlag.NODBG | PolicyFlag.NOKS | PolicyFlag.ES | PolicyFlag.NOSEND
-KNOWN |= PolicyFlag.DOMAIN | PolicyFlag.SEV
+KNOWN = sum(PolicyFlag)
 
 
 def parse_flags(text: str) -> PolicyFlag:
