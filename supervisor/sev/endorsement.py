@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
 
@@ -31,6 +31,10 @@ PROVIDER_ID = AMD + "5"
 DER_INTEGER = 2
 CERTIFICATES_MAX = 8
 """AMD's bundles have two or three."""
+
+
+DAMAGE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+"""What reading a certificate raises: most of its fields are only read when they are asked for."""
 
 
 class Endorsement(msgspec.Struct, frozen=True):
@@ -54,7 +58,7 @@ def parse_x509(data: bytes, what: str) -> list[x509.Certificate]:
                 if pem
                 else [x509.load_der_x509_certificate(data)]
             )
-    except ValueError:
+    except DAMAGE:
         raise Malformed(f"{what} is no X.509 certificate, or it is damaged") from None
     if len(found) > CERTIFICATES_MAX:
         raise Malformed(
@@ -72,6 +76,17 @@ def verify_endorsement(
         Untrusted: There is not one root, a signature is wrong, or a certificate is out of date.
         Malformed: AMD's extensions are missing or damaged.
     """
+    try:
+        return _verified(leaf, authorities, now)
+    except DAMAGE:
+        raise Malformed(
+            "the certificate of the report's key, or one of AMD's, is damaged inside"
+        ) from None
+
+
+def _verified(
+    leaf: x509.Certificate, authorities: Sequence[x509.Certificate], now: datetime.datetime
+) -> Endorsement:
     roots = [each for each in authorities if each.subject == each.issuer]
     if len(roots) != 1:
         raise Untrusted(f"AMD's certificates hold {len(roots)} roots, and must hold one: the ARK")
@@ -123,14 +138,11 @@ def _endorsement(leaf: x509.Certificate, key: ec.EllipticCurvePublicKey) -> Endo
 
 
 def _extensions(leaf: x509.Certificate) -> dict[str, bytes]:
-    try:
-        return {
-            each.oid.dotted_string: each.value.value
-            for each in leaf.extensions
-            if isinstance(each.value, x509.UnrecognizedExtension)
-        }
-    except (ValueError, x509.DuplicateExtension):
-        raise Malformed("the extensions of the report's key's certificate are damaged") from None
+    return {
+        each.oid.dotted_string: each.value.value
+        for each in leaf.extensions
+        if isinstance(each.value, x509.UnrecognizedExtension)
+    }
 
 
 def _number(der: bytes) -> int:

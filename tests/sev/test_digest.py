@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -132,7 +133,7 @@ def test_a_damaged_table_of_a_firmware_is_refused() -> None:
 
 
 def test_a_table_of_endless_entries_is_refused() -> None:
-    guids = [images.UUID(int=number) for number in range(65)]
+    guids = [UUID(int=number) for number in range(65)]
     with pytest.raises(Malformed, match="an entry of a wrong length"):
         parse_firmware(images.firmware(dict.fromkeys(guids, b"")))
 

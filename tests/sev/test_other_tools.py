@@ -24,8 +24,16 @@ DEBIANS_PYTHON = "/usr/bin/python3"
 """Another one that comes first in the path lacks the packages that the tool needs."""
 
 VALIDATE = shutil.which("virt-qemu-sev-validate")
+
+
+def is_installed() -> bool:
+    needs = [DEBIANS_PYTHON, "-c", "import cryptography, lxml"]
+    return VALIDATE is not None and subprocess.run(needs, check=False).returncode == 0
+
+
 pytestmark = pytest.mark.skipif(
-    VALIDATE is None, reason="needs virt-qemu-sev-validate of Debian's libvirt-clients-qemu"
+    not is_installed(),
+    reason="needs libvirt-clients-qemu, python3-lxml and python3-cryptography of Debian",
 )
 
 KERNEL, INITRD, COMMAND_LINE = b"a kernel", b"an initrd", "console=ttyS0"

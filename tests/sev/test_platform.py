@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -85,7 +86,8 @@ def test_a_certificate_of_another_chip_breaks_the_chain(
 def test_no_byte_of_a_platforms_certificates_can_change(
     part: str, data: st.DataObject, chip: Chip, generation: Generation
 ) -> None:
-    forged = replace(chip, **{part: data.draw(flipped(getattr(chip, part)))})
+    changed: dict[str, Any] = {part: data.draw(flipped(getattr(chip, part)))}
+    forged = replace(chip, **changed)
     with pytest.raises(SevRefused):
         verify_platform(platform_of(forged), roots_of(generation))
 
@@ -96,7 +98,8 @@ def test_no_byte_of_a_platforms_certificates_can_change(
 def test_no_byte_of_amds_certificates_can_change(
     part: str, data: st.DataObject, generation: Generation
 ) -> None:
-    forged = replace(generation, **{part: data.draw(flipped(getattr(generation, part)))})
+    changed: dict[str, Any] = {part: data.draw(flipped(getattr(generation, part)))}
+    forged = replace(generation, **changed)
     with pytest.raises(SevRefused):
         roots_of(forged)
 
