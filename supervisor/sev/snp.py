@@ -54,6 +54,8 @@ def verify_report(report: SnpReport, endorsement: Endorsement, demands: SnpDeman
 
 
 def _verify_signature(report: SnpReport, endorsement: Endorsement) -> None:
+    if report.chip_key_masked or report.signing_key is SigningKey.NONE:
+        raise Untrusted("the report is not signed: the host has masked the chip's key")
     encoded = ecdsa_signature(report.signature, "the report")
     try:
         endorsement.key.verify(encoded, report.signed, ec.ECDSA(hashes.SHA384()))

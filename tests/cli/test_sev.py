@@ -1,6 +1,7 @@
 """`chronovisor sev`: a guest owner's whole exchange with a platform of our own, from files."""
 
 import base64
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -118,6 +119,40 @@ def test_a_platform_is_told_with_the_address_of_its_certificate(owner: Owner) ->
     assert (found["cbitpos"], found["reduced_phys_bits"]) == (51, 1)
 
 
+def test_what_a_person_reads(owner: Owner) -> None:
+    assert (
+        "cbitpos            51\n"
+        in owner.run("sev", "platform", owner.file("platform.json")).stdout
+    )
+    made = owner.make_session()
+    assert made.stdout == f"a session is in {owner.session}, with the policy 0x3 (nodbg, noks)\n"
+    assert made.stderr.endswith("keep tk.bin to yourself\n")
+    _, measurement = owner.launch()
+    verified = owner.run("sev", "verify", *owner.evidence(measurement))
+    assert verified.stdout == (
+        f"it is your guest: launch digest {owner.digest()}, policy 0x3 (nodbg, noks)\n"
+    )
+
+
+def test_what_a_script_reads(owner: Owner) -> None:
+    pdh = answer(owner.run, "sev", "platform", owner.file("platform.json"))["pdh_sha256"]
+    chain = answer(owner.run, "sev", "verify-chain", *owner.chain)
+    assert chain == {"verified": True, "pdh_sha256": pdh}
+    made = json.loads(owner.make_session("--json").stdout)
+    blob = base64.b64decode((owner.session / "session.b64").read_bytes())
+    assert made == {
+        "directory": str(owner.session),
+        "policy": POLICY,
+        "session_sha256": hashlib.sha256(blob).hexdigest(),
+        "pdh_sha256": pdh,
+    }
+    _, measurement = owner.launch()
+    sealing = ("--secret", f"luks-key:{owner.file('disk.key')}")
+    sealed = answer(owner.run, "sev", "secret", *owner.evidence(measurement), *sealing)
+    kept = json.loads((owner.session / "secret.json").read_bytes())
+    assert sealed == {"verified": True, **kept}
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"pdh": "AAAA"}', b"\xff", b'{"return": 1}'])
 def test_what_is_no_answer_of_qemu_is_refused(owner: Owner, content: bytes) -> None:
     file = owner.write("answer.json", content)
@@ -217,6 +252,7 @@ def test_a_session_seals_once(owner: Owner) -> None:
         ({"measurement": "AAAA"}, ExitCode.MALFORMED, "the measurement has 3 bytes"),
         ({"platform_version": "1.55"}, ExitCode.USAGE, "it takes MAJOR.MINOR.BUILD"),
         ({"digest": "00"}, ExitCode.USAGE, "a launch digest has 1 bytes, and must have 32"),
+        ({"digest": "not hex"}, ExitCode.USAGE, "a launch digest is not hexadecimal"),
         ({"session": "/nowhere"}, ExitCode.USAGE, "no such file or directory"),
     ],
 )

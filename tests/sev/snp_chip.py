@@ -45,6 +45,7 @@ class Report:
 
     chip_id: bytes
     signing_key: int = VCEK
+    key_masked: bool = False
     version: int = 2
     policy: int = 0x30000
     vmpl: int = 0
@@ -65,7 +66,7 @@ class Report:
             0x08: self.policy.to_bytes(8, "little"),
             0x30: self.vmpl.to_bytes(4, "little"),
             0x34: self.algorithm.to_bytes(4, "little"),
-            0x48: (self.signing_key << 2).to_bytes(4, "little"),
+            0x48: (self.signing_key << 2 | self.key_masked << 1).to_bytes(4, "little"),
             0x50: self.report_data,
             0x90: self.measurement,
             0xC0: self.host_data,

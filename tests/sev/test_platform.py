@@ -157,6 +157,12 @@ def test_a_signature_of_another_algorithm_or_size_is_refused(
         verify_platform(platform_of(large), roots_of(generation))
 
 
+def test_bytes_after_an_rsa_signature_are_refused(chip: Chip, generation: Generation) -> None:
+    other = replace(chip, cek=with_number(chip.cek, 1052 + 256, 1))
+    with pytest.raises(Untrusted, match="the CEK certificate is not signed by this ASK"):
+        verify_platform(platform_of(other), roots_of(generation))
+
+
 def test_a_cek_signed_by_no_rsa_is_refused(chip: Chip, generation: Generation) -> None:
     other = replace(chip, cek=with_number(chip.cek, 1048, 2))
     with pytest.raises(Untrusted, match="the CEK certificate is not signed by this ASK"):

@@ -153,6 +153,14 @@ def test_a_chips_key_does_not_sign_as_a_providers(amd: Amd, chip: SnpChip) -> No
         verify(amd, chip, Report(chip.chip_id, signing_key=VLEK).signed_by(chip.key))
 
 
+@pytest.mark.parametrize("masked", [{"key_masked": True}, {"signing_key": 7}])
+def test_a_report_that_nobody_signed_is_refused(
+    masked: dict[str, Any], amd: Amd, chip: SnpChip
+) -> None:
+    with pytest.raises(Untrusted, match="is not signed: the host has masked the chip's key"):
+        verify(amd, chip, replace(Report(chip.chip_id), **masked).signed_by(chip.key))
+
+
 def test_another_key_did_not_sign_the_report(amd: Amd, chip: SnpChip) -> None:
     other = ec.generate_private_key(ec.SECP384R1())
     with pytest.raises(Untrusted, match="the report is not signed by this key"):
