@@ -33,7 +33,10 @@ CERTIFICATES_MAX = 8
 """AMD's bundles have two or three."""
 
 
-DAMAGE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+DAMAGE = (
+    *(ValueError, TypeError),
+    *(UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension),
+)
 """What reading a certificate raises: most of its fields are only read when they are asked for."""
 
 
@@ -77,7 +80,9 @@ def verify_endorsement(
         Malformed: AMD's extensions are missing or damaged.
     """
     try:
-        return _verified(leaf, authorities, now)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a damaged name warns, and is refused all the same
+            return _verified(leaf, authorities, now)
     except DAMAGE:
         raise Malformed(
             "the certificate of the report's key, or one of AMD's, is damaged inside"

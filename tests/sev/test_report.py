@@ -72,10 +72,14 @@ def test_no_byte_of_a_report_can_change(data: st.DataObject, amd: Amd, chip: Snp
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_no_byte_of_a_chips_certificate_can_change(
+def test_no_byte_that_amd_signed_for_a_chip_can_change(
     data: st.DataObject, amd: Amd, chip: SnpChip
 ) -> None:
-    der = data.draw(flipped(chip.certificate.public_bytes(Encoding.DER)))
+    whole = chip.certificate.public_bytes(Encoding.DER)
+    part = data.draw(
+        st.sampled_from([chip.certificate.tbs_certificate_bytes, chip.certificate.signature])
+    )
+    der = whole.replace(part, data.draw(flipped(part)))
     with pytest.raises(SevRefused):
         verify_endorsement(parse_x509(der, "the key's certificate")[0], [amd.ask, amd.ark], NOW)
 
