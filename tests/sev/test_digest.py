@@ -159,16 +159,17 @@ def test_cpus_that_no_guest_has_are_refused(count: int, model: str, sentence: st
 
 def test_a_snp_guest_is_measured_with_its_kernel(tmp_path: Path) -> None:
     image = images.snp_firmware(*images.SECTIONS, images.HASHES_SECTION)
-    files = on_disk(tmp_path, firmware=image, kernel=KERNEL)
-    firmware, kernel = Path(files["firmware"]), Path(files["kernel"])
+    files = on_disk(tmp_path, firmware=image, kernel=KERNEL, initrd=INITRD)
+    firmware, kernel, initrd = (Path(files[name]) for name in ("firmware", "kernel", "initrd"))
     digests = {
         snp_digest(SnpImages(firmware), MILAN, 1),
         snp_digest(SnpImages(firmware, kernel), MILAN, 1),
+        snp_digest(SnpImages(firmware, kernel, initrd), MILAN, 1),
         snp_digest(SnpImages(firmware, kernel, command_line="quiet"), MILAN, 1),
         snp_digest(SnpImages(firmware, kernel, command_line="quiet"), MILAN, 0x21),
     }
     assert {len(each) for each in digests} == {48}
-    assert len(digests) == 4
+    assert len(digests) == 5
 
 
 def test_a_snp_kernel_needs_firmware_with_a_page_for_hashes(tmp_path: Path) -> None:
@@ -181,3 +182,13 @@ def test_snp_firmware_is_whole_pages(tmp_path: Path) -> None:
     files = on_disk(tmp_path, firmware=images.firmware()[1:])
     with pytest.raises(Malformed, match="has 4095 bytes, which are no whole pages"):
         snp_digest(SnpImages(Path(files["firmware"])), MILAN, 1)
+
+
+@pytest.mark.parametrize("area", [b"\1\0\0\0" + bytes(4), bytes(4) + b"\1\0\0\0"])
+def test_an_area_of_no_size_or_no_place_is_none(area: bytes) -> None:
+    found = parse_firmware(images.firmware({images.HASHES: area, images.SECRET: area}))
+    assert (found.hashes, found.secret) == (None, None)
+
+
+def test_a_guest_may_have_as_many_cpus_as_a_platform() -> None:
+    assert Cpus(VCPUS_MAX, "EPYC").count == VCPUS_MAX

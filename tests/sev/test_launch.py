@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from supervisor.sev.errors import Malformed, Mismatch, Outdated, SevRefused, Unfit, WeakPolicy
 from supervisor.sev.firmware_version import FirmwareVersion, parse_firmware_version
 from supervisor.sev.measurement import Demands, Evidence, parse_measurement, verify_launch
+from supervisor.sev.octets import from_base64, from_hex, to_base64
 from supervisor.sev.policy import PolicyFlag, describe_policy, parse_flags, parse_policy
 from supervisor.sev.secret import Secret, parse_secret_table, seal, secret_table
 from supervisor.sev.session import TransportKeys
@@ -237,3 +238,34 @@ def test_a_damaged_table_is_read_or_refused(table: bytes) -> None:
 def test_a_secret_shows_in_no_representation() -> None:
     content = os.urandom(8)
     assert repr(Secret(LUKS, content)) == f"Secret({LUKS}, ...)"
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (b"", "does not begin with its GUID"),
+        (secret_table([Secret(LUKS, b"")])[:-8] + b"\1" * 8, "bytes follow the secret table"),
+        (secret_table([Secret(LUKS, bytes(8))])[:40], "is longer than the table"),
+    ],
+)
+def test_a_damaged_table_is_refused_with_its_damage(table: bytes, sentence: str) -> None:
+    with pytest.raises(Malformed, match=sentence):
+        parse_secret_table(table)
+
+
+def test_the_largest_numbers_are_read() -> None:
+    assert parse_firmware_version("255.255.255") == FirmwareVersion(255, 255, 255)
+    assert parse_policy("0xffff003f") == 0xFFFF003F
+
+
+def test_a_digest_of_another_length_is_refused() -> None:
+    _, evidence = launched()
+    demands = msgspec.structs.replace(DEMANDS, digests=(bytes(48),))
+    with pytest.raises(Malformed, match="a launch digest has 48 bytes, and must have 32"):
+        verify_launch(evidence, demands, KEYS.tik)
+
+
+def test_texts_may_be_broken_into_lines_and_come_back() -> None:
+    assert from_base64("AAEC\nAwQF\n", "it") == from_base64(b"AAECAwQF", "it") == bytes(range(6))
+    assert to_base64(bytes(range(6))) == "AAECAwQF"
+    assert from_hex("00ff", 2, "it") == b"\0\xff"

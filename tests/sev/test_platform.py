@@ -236,3 +236,22 @@ def test_damage_in_qmps_answer_is_named(name: str, value: str, sentence: str, ch
     answer = json.loads(chip.capabilities())["return"]
     with pytest.raises(Malformed, match=sentence):
         read_capabilities(msgspec.convert({**answer, name: value}, Capabilities))
+
+
+def test_no_byte_of_the_signed_ceks_key_may_differ(chip: Chip) -> None:
+    reported = parse_platform(chip.pdh, chip.cert_chain)
+    cek = parse_certificate(chip.cek, Usage.CEK)
+    at = 1043
+    other = cek.signed[:at] + bytes([cek.signed[at] ^ 1])
+    with pytest.raises(Untrusted, match="is of another chip: its key is another one"):
+        with_signed_cek(reported, msgspec.structs.replace(cek, signed=other))
+
+
+def test_the_roots_are_those_that_were_named(generation: Generation) -> None:
+    roots = roots_of(generation)
+    assert (roots.ask.encode(), roots.ark.encode()) == (generation.ask, generation.ark)
+
+
+def test_an_empty_place_for_a_signature_names_no_algorithm(chip: Chip) -> None:
+    with pytest.raises(Malformed, match="bytes that are not zero where the format reserves them"):
+        parse_certificate(with_number(chip.pdh, 1568, 2), Usage.PDH)

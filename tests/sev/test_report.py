@@ -281,3 +281,64 @@ def test_a_report_of_turin_is_read_in_that_layout(chip: SnpChip) -> None:
 def test_what_is_no_tcb_is_refused(text: str) -> None:
     with pytest.raises(Malformed, match="is no part of a TCB; there are bootloader, tee, snp"):
         read_tcb(text)
+
+
+def test_every_field_is_read_from_its_place(chip: SnpChip) -> None:
+    def packed(first: int) -> bytes:
+        return bytes((first, 2, 3, 4, 0, 0, 0, 5))
+
+    others = {
+        0x38: packed(10),
+        0x48: b"\1",  # an author key was used: it masks nothing
+        0x110: b"a" * 48,
+        0x1E0: packed(11),
+        0x280: b"\xff",
+    }
+    report = Report(
+        chip.chip_id,
+        version=3,
+        family=0x1A,
+        policy=0x30001,
+        launch_tcb=packed(12),
+        reported_tcb=packed(13),
+        others=others,
+    )
+    found = parse_report(report.signed_by(chip.key))
+    assert (found.version, found.policy, found.vmpl) == (3, 0x30001, 0)
+    assert found.author_key_digest == b"a" * 48
+    assert not found.chip_key_masked
+    assert [
+        each.fmc
+        for each in (found.current_tcb, found.committed_tcb, found.launch_tcb, found.reported_tcb)
+    ] == [10, 11, 12, 13]
+
+
+def test_a_chip_may_have_a_short_id(amd: Amd) -> None:
+    short = b"8 bytes."
+    chip = new_snp_chip(amd, extensions={"4": short})
+    verify(amd, chip, Report(short.ljust(64, b"\0")).signed_by(chip.key))
+
+
+def test_certificates_are_valid_to_the_last_second(amd: Amd, chip: SnpChip) -> None:
+    leaf = chip.certificate
+    for moment in (leaf.not_valid_before_utc, leaf.not_valid_after_utc):
+        assert endorsed(amd, chip, moment).chip_id == chip.chip_id
+
+
+def test_a_bundle_may_begin_with_a_blank_line_and_have_eight_certificates(amd: Amd) -> None:
+    assert len(parse_x509(b"\n" + amd.ark.public_bytes(Encoding.PEM) * 8, "the file")) == 8
+
+
+def test_a_damaged_name_is_refused(amd: Amd, chip: SnpChip) -> None:
+    der = chip.certificate.public_bytes(Encoding.DER).replace(
+        b"\x0c\tSEV-Milan", b"\x03\tSEV-Milan"
+    )
+    [leaf] = parse_x509(der, "the key's certificate")
+    with pytest.raises(Malformed, match="the certificate of the report's key, or one of AMD's, is"):
+        verify_endorsement(leaf, [amd.ask, amd.ark], NOW)
+
+
+def test_a_tcb_has_eight_bytes_and_parts_of_one() -> None:
+    assert read_tcb("snp=255") == Tcb(snp=255)
+    with pytest.raises(Malformed, match="a TCB version has 7 bytes, and must have 8"):
+        parse_tcb(bytes(7), None)

@@ -65,3 +65,14 @@ def test_keys_are_read_as_they_are_kept() -> None:
     assert parse_keys(keys.encode()) == keys
     with pytest.raises(Malformed, match="session's keys has 31 bytes, and must have 32"):
         parse_keys(keys.encode()[1:])
+
+
+def test_the_owners_certificate_says_what_its_key_is_for(chip: Chip) -> None:
+    session = new_session(pdh(chip), POLICY)
+    head = session.certificate[:20]
+    version, usage, algorithm, curve = (head[at : at + 4] for at in (0, 8, 12, 16))
+    assert [int.from_bytes(each, "little") for each in (version, usage, algorithm, curve)] == [
+        *(1, 0x1003, 3, 2)
+    ]
+    assert len(session.certificate) == 2084
+    assert session.policy == POLICY
