@@ -130,6 +130,8 @@ def test_a_damaged_table_of_a_firmware_is_refused() -> None:
         parse_firmware(images.firmware({images.RESET: b""}).replace(b"\x12\0", b"\x11\0", 1))
     with pytest.raises(Malformed, match="entry for hashes has 4 bytes, and must have 8"):
         parse_firmware(images.firmware({images.HASHES: bytes(4)}))
+    with pytest.raises(Malformed, match="entry for secrets has 9 bytes, and must have 8"):
+        parse_firmware(images.firmware({images.SECRET: bytes(9)}))
 
 
 def test_a_table_of_endless_entries_is_refused() -> None:

@@ -288,8 +288,9 @@ def test_every_field_is_read_from_its_place(chip: SnpChip) -> None:
         return bytes((first, 2, 3, 4, 0, 0, 0, 5))
 
     others = {
+        0x10: b"\xff" * 32,  # family and image
         0x38: packed(10),
-        0x48: b"\1",  # an author key was used: it masks nothing
+        0x48: b"\1\0\0\0\xff",  # an author key was used: it masks nothing
         0x110: b"a" * 48,
         0x1E0: packed(11),
         0x280: b"\xff",
