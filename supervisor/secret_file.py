@@ -34,6 +34,11 @@ def load_secret(path: Path, make: Callable[[], str]) -> str:
 
 def read_secret(path: Path) -> str:
     """Return the line in the file ``path``. Raises as :func:`load_secret` does."""
+    return read_secret_bytes(path).decode("ascii", "replace").strip()
+
+
+def read_secret_bytes(path: Path) -> bytes:
+    """Return what the file ``path`` holds. Raises as :func:`load_secret` does."""
     with os.fdopen(_opened(path), "rb") as file:
         found = os.fstat(file.fileno())
         if found.st_uid not in {0, os.geteuid()}:
@@ -43,7 +48,7 @@ def read_secret(path: Path) -> str:
                 f"others may read {path}: run chmod 600 {path}, and let nobody use what it holds "
                 "if they may have seen it"
             )
-        return file.read(SECRET_FILE_BYTES).decode("ascii", "replace").strip()
+        return file.read(SECRET_FILE_BYTES)
 
 
 def _opened(path: Path) -> int:

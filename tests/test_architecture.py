@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "chronovisor_guest",
         "supervisor.cannot_serve",
         "supervisor.clock",
+        "supervisor.sev",
     ),
 )
 """From the top; a module imports what lies below it, and nothing that stands beside it.
@@ -104,6 +105,13 @@ def test_the_event_log_could_be_a_package_of_its_own() -> None:
     named = ("eventlog", "trio", "msgspec", "google_crc32c", "cryptography")
     allowed = (*named, *sys.stdlib_module_names)
     assert foreign(modules("eventlog"), *allowed) == {}
+
+
+def test_what_a_guest_owner_uses_knows_neither_daemon_nor_event_loop() -> None:
+    allowed = ("supervisor.sev", "msgspec", "cryptography", "sevsnpmeasure")
+    waits = {"asyncio", "socket", "subprocess", "threading"}
+    own = (*allowed, *(sys.stdlib_module_names - waits))
+    assert foreign(modules("supervisor/sev"), *own) == {}
 
 
 @pytest.mark.parametrize("root", ["protos/chronovisor_api", "tools/guest/chronovisor_guest"])

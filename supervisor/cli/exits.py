@@ -17,6 +17,12 @@ class ExitCode(IntEnum):
     NOT_FOUND = 5
     LOG_DAMAGED = 6
     HOST_TROUBLE = 7
+    MALFORMED = 20
+    UNTRUSTED = 21
+    MISMATCH = 22
+    WEAK_POLICY = 23
+    OUTDATED = 24
+    UNFIT = 25
     INTERRUPTED = 130
     CLOSED_PIPE = 141
 
@@ -30,6 +36,12 @@ MEANINGS = {
     ExitCode.NOT_FOUND: "there is no such VM, result or log",
     ExitCode.LOG_DAMAGED: "the log is damaged or was rewritten, or a proof does not hold",
     ExitCode.HOST_TROUBLE: "this host or the daemon failed: disk, rights, packages, a bug",
+    ExitCode.MALFORMED: "sev: a certificate, measurement, report or key file is damaged",
+    ExitCode.UNTRUSTED: "sev: a signature or the chain of certificates does not hold",
+    ExitCode.MISMATCH: "sev: the measurement, or a value that was demanded, is another one",
+    ExitCode.WEAK_POLICY: "sev: the policy allows the host what was demanded to be forbidden",
+    ExitCode.OUTDATED: "sev: the platform's firmware or TCB is older than demanded",
+    ExitCode.UNFIT: "sev: it cannot be measured, sealed a second time, or taken in by a guest",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.CLOSED_PIPE: "the reader of the output went away (128 + SIGPIPE)",
 }

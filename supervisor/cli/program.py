@@ -30,6 +30,7 @@ COMMANDS = {
     "host": "host.host",
     "guest": "guest.guest",
     "manifest": "manifests.manifest",
+    "sev": "sev.group.sev",
     "completion": "completion.completion",
 }
 """The commands in the order of use, and where they are: only the module of what runs is loaded."""
@@ -60,7 +61,7 @@ class Program(click.Group):
         """Return the command of this name, if there is one."""
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].partition(".")
+        module, _, attribute = COMMANDS[name].rpartition(".")
         command = getattr(import_module(f"supervisor.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command

@@ -1,0 +1,130 @@
+"""`sev platform` and `sev verify-chain`: which secure processor it is, and whether AMD made it."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from supervisor.cli.options import F, json_option
+from supervisor.cli.output import print_facts, print_json
+from supervisor.cli.sev.files import CERTIFICATE_BYTES_MAX, file_type, read_whole
+from supervisor.cli.sev.refusals import refusals_told
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from supervisor.sev.amd_certificate import AmdRoots
+    from supervisor.sev.platform import Capabilities, Platform
+
+
+def platform_argument(command: F) -> F:
+    """Let a command be told what a host answered."""
+    return click.argument("platform", type=file_type, metavar="PLATFORM.json")(command)
+
+
+def trust_options(command: F) -> F:
+    """Let a command be told whom the owner trusts."""
+    root = click.option(
+        "--amd-root",
+        "amd_root",
+        type=file_type,
+        required=True,
+        multiple=True,
+        help="AMD's ASK and ARK of this generation, in one file or two: what you trust.",
+    )
+    cek = click.option(
+        "--signed-cek",
+        type=file_type,
+        required=True,
+        help="The chip's CEK as AMD's key service signed it; `sev platform` tells its address.",
+    )
+    return root(cek(command))
+
+
+@click.command()
+@platform_argument
+@json_option
+def platform(*, platform: Path, as_json: bool) -> None:
+    """Tell which secure processor a host has, from its answer to QMP's query-sev-capabilities.
+
+    Nothing is verified yet. The address is where AMD hands out the certificate that `sev
+    verify-chain` needs.
+
+    \b
+    Example:
+      chronovisor sev platform platform.json
+    """
+    from supervisor.sev.platform import cek_address, read_capabilities
+
+    with refusals_told(as_json=as_json):
+        answer = read_answer(platform)
+        found, chip = read_capabilities(answer)
+    facts = {
+        "chip_id": chip.hex(),
+        "signed_cek": cek_address(chip),
+        "pdh_sha256": sha256(found.pdh.encode()).hexdigest(),
+        "cbitpos": answer.cbitpos,
+        "reduced_phys_bits": answer.reduced_phys_bits,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts({name.replace("_", " "): str(value) for name, value in facts.items()})
+
+
+@click.command("verify-chain")
+@platform_argument
+@trust_options
+@json_option
+def verify_chain(
+    *, platform: Path, signed_cek: Path, amd_root: Sequence[Path], as_json: bool
+) -> None:
+    """Check that AMD made the secure processor: ARK to ASK to CEK to PEK to PDH, and OCA to PEK.
+
+    \b
+    Example:
+      chronovisor sev verify-chain platform.json --signed-cek cek.cert --amd-root ask_ark_rome.cert
+    """
+    with refusals_told(as_json=as_json):
+        found, _ = trusted_platform(platform, signed_cek, amd_root)
+    digest = sha256(found.pdh.encode()).hexdigest()
+    if as_json:
+        print_json({"verified": True, "pdh_sha256": digest})
+    else:
+        click.echo(f"the chain holds: AMD made the processor whose PDH has SHA-256 {digest}")
+
+
+def trusted_platform(
+    answer: Path, signed_cek: Path, amd_root: Sequence[Path]
+) -> tuple["Platform", "ec.EllipticCurvePublicKey"]:
+    """Return a platform whose chain holds, and the key to agree a session with."""
+    from supervisor.sev.certificate import Usage, parse_certificate
+    from supervisor.sev.platform import read_capabilities, verify_platform, with_signed_cek
+
+    cek = parse_certificate(read_whole(signed_cek, CERTIFICATE_BYTES_MAX), Usage.CEK)
+    found, _ = read_capabilities(read_answer(answer))
+    found = with_signed_cek(found, cek)
+    return found, verify_platform(found, _roots(amd_root))
+
+
+def _roots(files: Sequence[Path]) -> "AmdRoots":
+    from supervisor.sev.amd_certificate import parse_amd_certificates, trusted_roots
+
+    contents = (read_whole(file, CERTIFICATE_BYTES_MAX) for file in files)
+    return trusted_roots([each for data in contents for each in parse_amd_certificates(data)])
+
+
+def read_answer(file: Path) -> "Capabilities":
+    """Return QMP's answer, with or without the reply round it. Raises Malformed."""
+    from supervisor.sev.errors import Malformed
+    from supervisor.sev.platform import Capabilities
+
+    try:
+        content = msgspec.json.decode(read_whole(file, CERTIFICATE_BYTES_MAX))
+        inner = content.get("return", content) if isinstance(content, dict) else content
+        return msgspec.convert(inner, Capabilities)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"{file} is no answer to query-sev-capabilities: {error}") from None
