@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from supervisor.cli.drawing import print_facts
 from supervisor.cli.options import F, json_option
-from supervisor.cli.output import print_facts, print_json
+from supervisor.cli.output import print_json
 from supervisor.cli.sev.files import CERTIFICATE_BYTES_MAX, file_type, read_whole
 from supervisor.cli.sev.refusals import refusals_told
 
