@@ -14,7 +14,17 @@ import trio
 from supervisor.actor import Host, Report
 from supervisor.admission.events import VmsRecovered
 from supervisor.vm.effects import Effect, Reattach
-from supervisor.vm.observations import Observation, ProcessSilent, Reattached
+from supervisor.vm.observations import (
+    HostRebooted,
+    NeverSpawned,
+    Observation,
+    ProcessExited,
+    ProcessSilent,
+    Reattached,
+)
+
+FINDINGS = Reattached | ProcessSilent | ProcessExited | NeverSpawned | HostRebooted
+"""What ends a search. The guest's agent may be heard before QEMU is proven to be the one."""
 
 PARALLEL = 64
 """Attempts at once. Each takes some milliseconds of our own CPU: were thousands begun together, the
@@ -66,7 +76,7 @@ class Recovery:
 
     def heard(self, vm_id: str, seen: Observation) -> None:
         """Note the first thing that was found out of a VM."""
-        if vm_id in self._missing:
+        if vm_id in self._missing and isinstance(seen, FINDINGS):
             self._missing.remove(vm_id)
             self._turns.pop(vm_id, None)
             self._found[type(seen)] += 1

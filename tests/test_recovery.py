@@ -4,14 +4,11 @@ import pytest
 import trio
 import trio.testing
 
+from supervisor.actor import Report
 from supervisor.admission.events import VmsRecovered
 from supervisor.recovery import PARALLEL, TURN_S, Recovery
-from supervisor.vm.effects import QueryRunState, Reattach
-from supervisor.vm.observations import (
-    NeverSpawned,
-    Observation,
-    ProcessSilent,
-)
+from supervisor.vm.effects import Effect, QueryRunState, Reattach
+from supervisor.vm.observations import AgentReady, NeverSpawned, Observation, ProcessSilent
 from tests.slow_host import SlowHost
 from tests.vm.states import PROCESS
 
@@ -61,6 +58,18 @@ async def test_those_that_do_not_answer_pass_their_turn_on(
 async def test_what_is_found_gone_is_counted_apart(autojump_clock: trio.testing.MockClock) -> None:
     found = await recovered({"vm": SlowHost(0, NeverSpawned(1))})
     assert (found.adopted, found.silent, found.gone) == (0, 0, 1)
+
+
+async def test_a_guest_that_is_heard_before_its_qemu_is_proven_ends_no_search(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Chatty(SlowHost):
+        async def perform(self, effect: Effect, report: Report) -> None:
+            await report(AgentReady(1, 1))
+            await super().perform(effect, report)
+
+    found = await recovered({"vm": Chatty(0.5)})
+    assert (found.adopted, found.silent, found.gone) == (1, 0, 0)
 
 
 async def test_a_vm_whose_actor_crashed_meanwhile_gets_another_turn(
