@@ -11,13 +11,16 @@ from tests.e2e.daemon_process import Daemon, Json, qemu_pids
 
 pytestmark = pytest.mark.guest
 
-DEAF = "trap '' TERM; while :; do sleep 1; done"
-"""The reference guest listens to no power button, and this algorithm to no signal."""
+DEAF = """trap '' TERM
+echo 0.5 deaf >"$CHRONOVISOR_PROGRESS"
+while :; do sleep 1; done"""
+"""The reference guest listens to no power button, and this algorithm, once it says so, to no
+signal."""
 
 
 def started(daemon: Daemon, manifests: Manifests) -> tuple[str, int]:
     vm_id: str = daemon.submit(manifests.shell(DEAF))["vm_id"]
-    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    daemon.wait_for(vm_id, "vm.progress-reported.v1")
     (pid,) = qemu_pids(daemon.state_dir)
     return vm_id, pid
 
