@@ -33,19 +33,19 @@ def lock_is_held(directory: Path) -> bool:
 
 def pidfile_owner(directory: Path) -> int | None:
     """Return the PID of the process that holds the lock on QEMU's pidfile. Raises OSError."""
-    return lock_owner(directory / layout.PIDFILE)
-
-
-def lock_owner(path: Path) -> int | None:
-    """Return the PID of a process that holds a record lock on a file. Raises OSError."""
-    if (descriptor := _opened(path)) is None:
+    if (descriptor := _opened(directory / layout.PIDFILE)) is None:
         return None
     try:
-        # struct flock of fcntl(2): type, whence, start, length, pid.
-        request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = struct.unpack("hhqqi4x", fcntl.fcntl(descriptor, fcntl.F_GETLK, request))
+        return lock_owner(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock_owner(descriptor: int) -> int | None:
+    """Return the PID of a process that holds a record lock on an open file. Raises OSError."""
+    # struct flock of fcntl(2): type, whence, start, length, pid.
+    request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer = struct.unpack("hhqqi4x", fcntl.fcntl(descriptor, fcntl.F_GETLK, request))
     return None if answer[0] == fcntl.F_UNLCK else int(answer[4])
 
 

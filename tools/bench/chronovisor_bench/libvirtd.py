@@ -161,7 +161,9 @@ class Libvirtd:
             except subprocess.TimeoutExpired:
                 self.kill()
         for pidfile in self._place("RUNTIME_DIR").glob("libvirt/qemu/run/vm-*.pid"):
-            if (pid := lock_owner(pidfile)) is not None:
+            with pidfile.open("rb") as file:
+                pid = lock_owner(file.fileno())
+            if pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
