@@ -9,8 +9,10 @@ VENV_PYTHON = ROOT / ".venv" / "bin" / "python"
 
 
 def enter() -> None:
-    """Go on in the environment that has the log's packages, or say how to make it."""
+    """Go on in the environment that has the packages of log and daemon, or say how to make it."""
     try:
+        import qemu.qmp  # noqa: F401
+
         import eventlog  # noqa: F401
     except ModuleNotFoundError as missing:
         if VENV_PYTHON.exists() and Path(sys.prefix) != VENV_PYTHON.parents[1]:

@@ -6,7 +6,10 @@ An answer is a promise. Each is written down, and held against the log in the en
 import random
 import threading
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -48,6 +51,16 @@ WEIGHTS = {
     Order.RESET: 1,
     Order.DELETE: 4,
     Order.GET: 4,
+}
+CALLS: dict[Order, tuple[Callable[..., Awaitable[v1.Vm]], Callable[..., object]]] = {
+    Order.START: (v1.SupervisorStub.start_vm, v1.StartVmRequest),
+    Order.STOP: (v1.SupervisorStub.stop_vm, v1.StopVmRequest),
+    Order.KILL: (v1.SupervisorStub.kill_vm, v1.KillVmRequest),
+    Order.PAUSE: (v1.SupervisorStub.pause_vm, v1.PauseVmRequest),
+    Order.RESUME: (v1.SupervisorStub.resume_vm, v1.ResumeVmRequest),
+    Order.RESET: (v1.SupervisorStub.reset_vm, v1.ResetVmRequest),
+    Order.DELETE: (v1.SupervisorStub.delete_vm, v1.DeleteVmRequest),
+    Order.GET: (v1.SupervisorStub.get_vm, v1.GetVmRequest),
 }
 ENDED = {v1.Phase.STOPPED, v1.Phase.FAILED}
 
@@ -131,16 +144,12 @@ class Client(threading.Thread):
         key = f"{self.name}-{self._submitted}"
         manifest = from_manifest(self._random.choice(self._computations).manifest)
         request = v1.SubmitComputationRequest(manifest=manifest, idempotency_key=key)
-        try:
+        with self._refusals_noted("submit"):
             answer = daemon.repeat(daemon.stub.submit_computation, request)
             vm = answer.vm or v1.Vm()
             self._ledger.promised(vm, "submit")
             if self._random.random() < 0.2:
                 self._submit_again(daemon, request, vm.vm_id)
-        except Failure as failure:
-            self._ledger.refused("submit", failure)
-            if isinstance(failure, Unreachable):
-                raise
 
     def _submit_again(
         self, daemon: Daemon, request: v1.SubmitComputationRequest, expected: str
@@ -152,27 +161,16 @@ class Client(threading.Thread):
 
     def _order(self, daemon: Daemon, vm: v1.Vm) -> None:
         (order,) = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        name, stub = vm.vm_id, daemon.stub
-        try:
-            match order:
-                case Order.START:
-                    answer = daemon.call(stub.start_vm, v1.StartVmRequest(vm_id=name))
-                case Order.STOP:
-                    answer = daemon.call(stub.stop_vm, v1.StopVmRequest(vm_id=name))
-                case Order.KILL:
-                    answer = daemon.call(stub.kill_vm, v1.KillVmRequest(vm_id=name))
-                case Order.PAUSE:
-                    answer = daemon.call(stub.pause_vm, v1.PauseVmRequest(vm_id=name))
-                case Order.RESUME:
-                    answer = daemon.call(stub.resume_vm, v1.ResumeVmRequest(vm_id=name))
-                case Order.RESET:
-                    answer = daemon.call(stub.reset_vm, v1.ResetVmRequest(vm_id=name))
-                case Order.DELETE:
-                    answer = daemon.call(stub.delete_vm, v1.DeleteVmRequest(vm_id=name))
-                case Order.GET:
-                    answer = daemon.call(stub.get_vm, v1.GetVmRequest(vm_id=name))
+        method, request = CALLS[order]
+        with self._refusals_noted(order.value):
+            answer = daemon.call(partial(method, daemon.stub), request(vm_id=vm.vm_id))
             self._ledger.promised(answer, order.value)
+
+    @contextmanager
+    def _refusals_noted(self, order: str) -> Iterator[None]:
+        try:
+            yield
         except Failure as failure:
-            self._ledger.refused(order.value, failure)
+            self._ledger.refused(order, failure)
             if isinstance(failure, Unreachable):
                 raise

@@ -64,9 +64,12 @@ class Fate:
                 self._daemon.leave()
                 self._daemon.start()
             case Trouble.KILL_QEMU:
-                self._signal(signal.SIGKILL)
+                if self._signal(signal.SIGKILL) is None:
+                    return  # nothing ran, so nothing went wrong
             case Trouble.FREEZE_QEMU:
-                self._freeze()
+                if (victim := self._signal(signal.SIGSTOP)) is None:
+                    return
+                self._thaw(victim)
             case Trouble.FULL_DISK:
                 assert self._disk is not None
                 self._fill(self._disk)
@@ -77,16 +80,16 @@ class Fate:
         if not alive:
             return None
         victim = self._random.choice(alive)
-        with suppress(ProcessLookupError):
+        try:
             os.kill(victim, number)
+        except ProcessLookupError:
+            return None
         return victim
 
-    def _freeze(self) -> None:
-        victim = self._signal(signal.SIGSTOP)
+    def _thaw(self, victim: int) -> None:
         self._wait(FROZEN_S)
-        if victim is not None:
-            with suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGCONT)
 
     def _fill(self, disk: Path) -> None:
         ballast = disk / "ballast"
