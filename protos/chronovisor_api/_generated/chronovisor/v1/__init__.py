@@ -7,8 +7,11 @@
 __all__ = (
     "Accelerator",
     "Algorithm",
+    "ApproveLaunchRequest",
     "ArtifactExpectation",
+    "AttestationStage",
     "CaughtUp",
+    "Confidential",
     "ConsoleLog",
     "Contact",
     "ContactState",
@@ -16,6 +19,7 @@ __all__ = (
     "Dataset",
     "DeleteVmRequest",
     "Event",
+    "Evidence",
     "FetchConsoleRequest",
     "FetchConsoleResponse",
     "FetchResultRequest",
@@ -24,11 +28,19 @@ __all__ = (
     "FetchTranscriptResponse",
     "Forward",
     "ForwardProtocol",
+    "GetAttestationReportRequest",
+    "GetAttestationReportResponse",
     "GetLogRequest",
+    "GetPlatformRequest",
+    "GetPlatformResponse",
     "GetVmRequest",
+    "GuestSession",
     "HostForward",
     "ImageRef",
+    "InjectLaunchSecretRequest",
     "KillVmRequest",
+    "LaunchClaims",
+    "LaunchState",
     "Limits",
     "ListVmsRequest",
     "ListVmsResponse",
@@ -42,21 +54,33 @@ __all__ = (
     "Phase",
     "PreviousLaunch",
     "Progress",
+    "ProvideSessionRequest",
+    "Recipient",
+    "RejectLaunchRequest",
     "ResetVmRequest",
     "RestartOn",
     "RestartPolicy",
     "Result",
     "ResumeVmRequest",
+    "Sev",
+    "SevEs",
+    "SevEvidence",
+    "SevPlatform",
+    "Snp",
+    "SnpEvidence",
     "StartVmRequest",
     "StopVmRequest",
     "SubmitComputationRequest",
     "SubmitComputationResponse",
     "SupervisorBase",
     "SupervisorStub",
+    "Unavailable",
     "UploadArtifactRequest",
     "UploadArtifactResponse",
+    "Verification",
     "Vm",
     "VmShape",
+    "VmsaVariant",
     "WatchEventsRequest",
     "WatchEventsResponse",
 )
@@ -122,6 +146,57 @@ class Accelerator(betterproto2.Enum):
             "ACCELERATOR_AUTO": 1,
             "ACCELERATOR_TCG": 2,
             "ACCELERATOR_KVM": 3,
+        }
+
+
+class AttestationStage(betterproto2.Enum):
+    """
+    How far the verification of a launch has come.
+    """
+
+    UNSPECIFIED = 0
+    """
+    Nothing is measured yet.
+    """
+
+    MEASURED = 1
+    """
+    It is measured.
+    """
+
+    SECRET_ACCEPTED = 2
+    """
+    A secret was accepted; the secure processor may have it.
+    """
+
+    SECRET_INJECTED = 3
+    """
+    The secure processor has the secret.
+    """
+
+    APPROVED = 4
+    """
+    The guest may run.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "ATTESTATION_STAGE_UNSPECIFIED",
+            1: "ATTESTATION_STAGE_MEASURED",
+            2: "ATTESTATION_STAGE_SECRET_ACCEPTED",
+            3: "ATTESTATION_STAGE_SECRET_INJECTED",
+            4: "ATTESTATION_STAGE_APPROVED",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "ATTESTATION_STAGE_UNSPECIFIED": 0,
+            "ATTESTATION_STAGE_MEASURED": 1,
+            "ATTESTATION_STAGE_SECRET_ACCEPTED": 2,
+            "ATTESTATION_STAGE_SECRET_INJECTED": 3,
+            "ATTESTATION_STAGE_APPROVED": 4,
         }
 
 
@@ -406,6 +481,31 @@ class Outcome(betterproto2.Enum):
     The host's disk failed, and QEMU froze the guest.
     """
 
+    ATTESTATION_FAILED = 18
+    """
+    The launch was not as submitted, or the secure processor refused the secret.
+    """
+
+    LAUNCH_REJECTED = 19
+    """
+    The owner rejected the launch.
+    """
+
+    VERIFICATION_DEADLINE = 20
+    """
+    The owner did not decide in time.
+    """
+
+    SESSION_DEADLINE = 21
+    """
+    The owner gave no session in time.
+    """
+
+    LAUNCH_BYPASSED = 22
+    """
+    The guest ran although its launch had not been approved.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -427,6 +527,11 @@ class Outcome(betterproto2.Enum):
             15: "OUTCOME_LOST_BY_REBOOT",
             16: "OUTCOME_GUEST_HUNG",
             17: "OUTCOME_HOST_DISK_FAILED",
+            18: "OUTCOME_ATTESTATION_FAILED",
+            19: "OUTCOME_LAUNCH_REJECTED",
+            20: "OUTCOME_VERIFICATION_DEADLINE",
+            21: "OUTCOME_SESSION_DEADLINE",
+            22: "OUTCOME_LAUNCH_BYPASSED",
         }
 
     @classmethod
@@ -450,6 +555,11 @@ class Outcome(betterproto2.Enum):
             "OUTCOME_LOST_BY_REBOOT": 15,
             "OUTCOME_GUEST_HUNG": 16,
             "OUTCOME_HOST_DISK_FAILED": 17,
+            "OUTCOME_ATTESTATION_FAILED": 18,
+            "OUTCOME_LAUNCH_REJECTED": 19,
+            "OUTCOME_VERIFICATION_DEADLINE": 20,
+            "OUTCOME_SESSION_DEADLINE": 21,
+            "OUTCOME_LAUNCH_BYPASSED": 22,
         }
 
 
@@ -513,6 +623,16 @@ class Phase(betterproto2.Enum):
     As many VMs run as may; it is launched when its turn has come.
     """
 
+    AWAITING_VERIFICATION = 11
+    """
+    Its guest is measured, has not run yet, and waits for the owner's decision.
+    """
+
+    AWAITING_SESSION = 12
+    """
+    Its next launch waits for the owner's session; there is no QEMU.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -527,6 +647,8 @@ class Phase(betterproto2.Enum):
             8: "PHASE_DELETED",
             9: "PHASE_BACKOFF",
             10: "PHASE_QUEUED",
+            11: "PHASE_AWAITING_VERIFICATION",
+            12: "PHASE_AWAITING_SESSION",
         }
 
     @classmethod
@@ -543,6 +665,8 @@ class Phase(betterproto2.Enum):
             "PHASE_DELETED": 8,
             "PHASE_BACKOFF": 9,
             "PHASE_QUEUED": 10,
+            "PHASE_AWAITING_VERIFICATION": 11,
+            "PHASE_AWAITING_SESSION": 12,
         }
 
 
@@ -590,6 +714,80 @@ class RestartOn(betterproto2.Enum):
         }
 
 
+class Verification(betterproto2.Enum):
+    """
+    Who verifies a launch.
+    """
+
+    UNSPECIFIED = 0
+    """
+    The client leaves the choice to the daemon, which takes VERIFICATION_OWNER.
+    """
+
+    OWNER = 1
+    """
+    The owner, who holds the session's keys; the launch waits for the decision.
+    """
+
+    TRUSTED_HOST = 2
+    """
+    The host, which makes the session itself: it must be trusted, and only the platform is not.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "VERIFICATION_UNSPECIFIED",
+            1: "VERIFICATION_OWNER",
+            2: "VERIFICATION_TRUSTED_HOST",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "VERIFICATION_UNSPECIFIED": 0,
+            "VERIFICATION_OWNER": 1,
+            "VERIFICATION_TRUSTED_HOST": 2,
+        }
+
+
+class VmsaVariant(betterproto2.Enum):
+    """
+    What a host's kernel puts into the registers that SEV-ES measures.
+    """
+
+    UNSPECIFIED = 0
+    """
+    The client leaves the choice to the daemon, which takes VMSA_VARIANT_LEGACY.
+    """
+
+    LEGACY = 1
+    """
+    KVM_SEV_ES_INIT: the floating-point unit's registers are zero.
+    """
+
+    INIT2 = 2
+    """
+    KVM_SEV_INIT2 (Linux 6.10, QEMU 9.1): they have their values after a reset.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "VMSA_VARIANT_UNSPECIFIED",
+            1: "VMSA_VARIANT_LEGACY",
+            2: "VMSA_VARIANT_INIT2",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "VMSA_VARIANT_UNSPECIFIED": 0,
+            "VMSA_VARIANT_LEGACY": 1,
+            "VMSA_VARIANT_INIT2": 2,
+        }
+
+
 @dataclass(eq=False, repr=False)
 class Algorithm(betterproto2.Message):
     """
@@ -611,8 +809,41 @@ class Algorithm(betterproto2.Message):
     The program's arguments, at most 256, each at most 4096 bytes and without NUL.
     """
 
+    encryption: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    How the guest decrypts it, in words that the guest understands: printable, at most 256
+    characters. Empty: it is not encrypted. The daemon never looks.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Algorithm", Algorithm)
+
+
+@dataclass(eq=False, repr=False)
+class ApproveLaunchRequest(betterproto2.Message):
+    """
+    An owner's consent to one launch.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    launch: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Which of its launches was verified; another than the current one is refused.
+    """
+
+    measurement: "bytes" = betterproto2.field(3, betterproto2.TYPE_BYTES)
+    """
+    The measurement that was verified, 48 bytes; it must be that of the launch.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "ApproveLaunchRequest", ApproveLaunchRequest
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -653,6 +884,41 @@ class CaughtUp(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "CaughtUp", CaughtUp)
+
+
+@dataclass(eq=False, repr=False)
+class Confidential(betterproto2.Message):
+    """
+    What keeps the host out of the guest. The host carries the launch to the point of decision and
+    waits; whether it is the owner's guest that was launched, the owner decides.
+
+    Oneofs:
+        - kind: The technology; exactly one must be set.
+    """
+
+    sev: "Sev | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    AMD SEV: the guest's memory is encrypted.
+    """
+
+    sev_es: "SevEs | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    AMD SEV-ES: the registers of its CPUs are, too.
+    """
+
+    snp: "Snp | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    AMD SEV-SNP: its memory is protected from changes, and it reports on itself.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Confidential", Confidential)
 
 
 @dataclass(eq=False, repr=False)
@@ -725,6 +991,12 @@ class Dataset(betterproto2.Message):
     provider: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Who provides it; a label for people, at most 128 characters.
+    """
+
+    encryption: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    How the guest decrypts it, in words that the guest understands: printable, at most 256
+    characters. Empty: it is not encrypted. The daemon never looks.
     """
 
 
@@ -832,6 +1104,33 @@ class Event(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "Event", Event)
+
+
+@dataclass(eq=False, repr=False)
+class Evidence(betterproto2.Message):
+    """
+    What the secure processor said of a launch.
+
+    Oneofs:
+        - kind: By technology.
+    """
+
+    sev: "SevEvidence | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    SEV and SEV-ES: a measurement, keyed with the owner's session.
+    """
+
+    snp: "SnpEvidence | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    SEV-SNP: what the launch was given; the measurement is in the guest's report.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Evidence", Evidence)
 
 
 @dataclass(eq=False, repr=False)
@@ -993,6 +1292,63 @@ default_message_pool.register_message("chronovisor.v1", "Forward", Forward)
 
 
 @dataclass(eq=False, repr=False)
+class GetAttestationReportRequest(betterproto2.Message):
+    """
+    Whose report to make.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    nonce: "bytes" = betterproto2.field(2, betterproto2.TYPE_BYTES)
+    """
+    Chosen by the client at random, so that an old report cannot pass for a new one: 16 bytes for
+    SEV and SEV-ES, 16 to 64 for SEV-SNP, where it stands in the report's data, zeros after it.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "GetAttestationReportRequest", GetAttestationReportRequest
+)
+
+
+@dataclass(eq=False, repr=False)
+class GetAttestationReportResponse(betterproto2.Message):
+    """
+    A report, or why there is none.
+
+    Oneofs:
+        - answer: What came of it.
+    """
+
+    launch: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    The launch that was asked.
+    """
+
+    report: "bytes | None" = betterproto2.field(
+        2, betterproto2.TYPE_BYTES, optional=True, group="answer"
+    )
+    """
+    The report as the secure processor signed it; nothing of it was verified.
+    """
+
+    unavailable: "Unavailable | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True, group="answer"
+    )
+    """
+    QEMU or the guest refused.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "GetAttestationReportResponse", GetAttestationReportResponse
+)
+
+
+@dataclass(eq=False, repr=False)
 class GetLogRequest(betterproto2.Message):
     """
     Asks for nothing in particular.
@@ -1002,6 +1358,45 @@ class GetLogRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "GetLogRequest", GetLogRequest)
+
+
+@dataclass(eq=False, repr=False)
+class GetPlatformRequest(betterproto2.Message):
+    """
+    Asks for nothing in particular.
+    """
+
+    pass
+
+
+default_message_pool.register_message("chronovisor.v1", "GetPlatformRequest", GetPlatformRequest)
+
+
+@dataclass(eq=False, repr=False)
+class GetPlatformResponse(betterproto2.Message):
+    """
+    The host's secure processor.
+
+    Oneofs:
+        - platform: What there is.
+    """
+
+    sev: "SevPlatform | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, optional=True, group="platform"
+    )
+    """
+    AMD SEV.
+    """
+
+    unavailable: "Unavailable | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, optional=True, group="platform"
+    )
+    """
+    No confidential guest can be launched on this host.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "GetPlatformResponse", GetPlatformResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -1017,6 +1412,27 @@ class GetVmRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "GetVmRequest", GetVmRequest)
+
+
+@dataclass(eq=False, repr=False)
+class GuestSession(betterproto2.Message):
+    """
+    What an owner gives for one launch. It holds keys that only the platform's secure processor can
+    unwrap, so the host may keep it.
+    """
+
+    godh_cert: "bytes" = betterproto2.field(1, betterproto2.TYPE_BYTES)
+    """
+    The owner's Diffie-Hellman certificate (GODH), 2084 bytes.
+    """
+
+    session_blob: "bytes" = betterproto2.field(2, betterproto2.TYPE_BYTES)
+    """
+    The session blob, 128 bytes. One that was ever given before is refused with ALREADY_EXISTS.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "GuestSession", GuestSession)
 
 
 @dataclass(eq=False, repr=False)
@@ -1073,6 +1489,49 @@ default_message_pool.register_message("chronovisor.v1", "ImageRef", ImageRef)
 
 
 @dataclass(eq=False, repr=False)
+class InjectLaunchSecretRequest(betterproto2.Message):
+    """
+    A secret for one launch.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    launch: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Which of its launches was verified; another than the current one is refused.
+    """
+
+    measurement: "bytes" = betterproto2.field(3, betterproto2.TYPE_BYTES)
+    """
+    The measurement that was verified, 48 bytes; it must be that of the launch.
+    """
+
+    packet_header: "bytes" = betterproto2.field(4, betterproto2.TYPE_BYTES)
+    """
+    The packet's header, 52 bytes.
+    """
+
+    secret: "bytes" = betterproto2.field(5, betterproto2.TYPE_BYTES)
+    """
+    The encrypted secret table, at most 16 KiB and no larger than the firmware's secret area.
+    """
+
+    idempotency_key: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Empty, or 1 to 128 printable ASCII characters. It is not needed: SHA-256 over header and secret
+    names the packet, so the same packet is the same request.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "InjectLaunchSecretRequest", InjectLaunchSecretRequest
+)
+
+
+@dataclass(eq=False, repr=False)
 class KillVmRequest(betterproto2.Message):
     """
     Which VM to kill.
@@ -1085,6 +1544,105 @@ class KillVmRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "KillVmRequest", KillVmRequest)
+
+
+@dataclass(eq=False, repr=False)
+class LaunchClaims(betterproto2.Message):
+    """
+    What the host says that it launched.
+    """
+
+    firmware_sha256: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of the firmware, 64 hexadecimal digits.
+    """
+
+    kernel_sha256: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of the kernel.
+    """
+
+    initrd_sha256: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of the initial RAM disk.
+    """
+
+    command_line_sha256: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of the command line with its final NUL.
+    """
+
+    vcpus: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
+    """
+    Virtual CPUs.
+    """
+
+    vmsa_variant: "VmsaVariant" = betterproto2.field(
+        6, betterproto2.TYPE_ENUM, default_factory=lambda: VmsaVariant(0)
+    )
+    """
+    What is measured of the CPUs under SEV-ES. VMSA_VARIANT_UNSPECIFIED: nothing is.
+    """
+
+    digest: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    The launch digest that the host computes, in hexadecimal. Empty: it cannot.
+    """
+
+    secret_room: "int" = betterproto2.field(8, betterproto2.TYPE_UINT32)
+    """
+    Bytes in the firmware's secret area; 0: it has none.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "LaunchClaims", LaunchClaims)
+
+
+@dataclass(eq=False, repr=False)
+class LaunchState(betterproto2.Message):
+    """
+    How far the verification of a confidential launch has come.
+    """
+
+    stage: "AttestationStage" = betterproto2.field(
+        1, betterproto2.TYPE_ENUM, default_factory=lambda: AttestationStage(0)
+    )
+    """
+    Where it is.
+    """
+
+    evidence: "Evidence | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What the secure processor said. Absent: nothing yet.
+    """
+
+    claims: "LaunchClaims | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What the host says that it launched; nothing of it is proven. Absent: nothing yet.
+    """
+
+    deadline: "datetime.datetime | None" = betterproto2.field(
+        4, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Until when the owner must have decided, or have given a session. Absent: nothing waits for the
+    owner.
+    """
+
+    packet_sha256: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    SHA-256 over header and secret of the packet that was accepted, 64 hexadecimal digits. Empty:
+    none was.
+    """
+
+    session_sha256: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of the session blob, 64 hexadecimal digits: of the launch, or of the one that is kept
+    for the next. Empty: there is none.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "LaunchState", LaunchState)
 
 
 @dataclass(eq=False, repr=False)
@@ -1276,6 +1834,20 @@ class Manifest(betterproto2.Message):
     Its network. Absent: none.
     """
 
+    confidential: "Confidential | None" = betterproto2.field(
+        10, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    What keeps the host out of the guest. Absent: nothing does.
+    """
+
+    result_recipients: "list[Recipient]" = betterproto2.field(
+        11, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+    """
+    For whom the guest encrypts its result, at most 16. The daemon never looks into a result.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Manifest", Manifest)
 
@@ -1373,6 +1945,73 @@ default_message_pool.register_message("chronovisor.v1", "Progress", Progress)
 
 
 @dataclass(eq=False, repr=False)
+class ProvideSessionRequest(betterproto2.Message):
+    """
+    A session for a VM's next launch.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    session: "GuestSession | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The owner's session. Required.
+    """
+
+
+default_message_pool.register_message(
+    "chronovisor.v1", "ProvideSessionRequest", ProvideSessionRequest
+)
+
+
+@dataclass(eq=False, repr=False)
+class Recipient(betterproto2.Message):
+    """
+    Somebody for whom a result is encrypted.
+    """
+
+    name: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Who it is; a name for people, at most 128 characters.
+    """
+
+    public_key: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    The public key, in words that the guest understands: printable, at most 4096 characters.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Recipient", Recipient)
+
+
+@dataclass(eq=False, repr=False)
+class RejectLaunchRequest(betterproto2.Message):
+    """
+    An owner's refusal of one launch.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    launch: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Which of its launches is refused; another than the current one is left alone.
+    """
+
+    reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Why, for people: printable, at most 1024 characters.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "RejectLaunchRequest", RejectLaunchRequest)
+
+
+@dataclass(eq=False, repr=False)
 class ResetVmRequest(betterproto2.Message):
     """
     Which VM to reset.
@@ -1463,6 +2102,228 @@ default_message_pool.register_message("chronovisor.v1", "ResumeVmRequest", Resum
 
 
 @dataclass(eq=False, repr=False)
+class Sev(betterproto2.Message):
+    """
+    A guest under AMD SEV.
+    """
+
+    policy: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    The owner's policy (SEV API, chapter 3): the low 16 bits are flags, the high 16 the lowest API
+    version of the firmware. The ES flag is for SevEs.
+    """
+
+    session: "GuestSession | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The owner's session for the first launch; each further one needs another. Required for
+    VERIFICATION_OWNER, refused for VERIFICATION_TRUSTED_HOST.
+    """
+
+    kernel_hashes: "bool | None" = betterproto2.field(3, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Whether kernel, initial RAM disk and command line are measured. Absent: true. False is refused:
+    the kernel would not be measured.
+    """
+
+    verification: "Verification" = betterproto2.field(
+        4, betterproto2.TYPE_ENUM, default_factory=lambda: Verification(0)
+    )
+    """
+    Who verifies the launch. VERIFICATION_UNSPECIFIED: VERIFICATION_OWNER.
+    """
+
+    expected_digest: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The launch digest, 64 lower-case hexadecimal digits. Required for VERIFICATION_TRUSTED_HOST.
+    For an owner: a launch of another digest is refused before it is asked about.
+    """
+
+    deadline_ms: "int | None" = betterproto2.field(6, betterproto2.TYPE_UINT64, optional=True)
+    """
+    From the measurement until the owner must have decided, and how long a launch waits for a
+    session: 1 s to 24 hours. Absent: 10 minutes.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Sev", Sev)
+
+
+@dataclass(eq=False, repr=False)
+class SevEs(betterproto2.Message):
+    """
+    A guest under AMD SEV-ES; its fields are those of Sev, with one more.
+    """
+
+    policy: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    The owner's policy, with the ES flag.
+    """
+
+    session: "GuestSession | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The owner's session for the first launch; see Sev.
+    """
+
+    kernel_hashes: "bool | None" = betterproto2.field(3, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Whether kernel, initial RAM disk and command line are measured. Absent: true; false is refused.
+    """
+
+    verification: "Verification" = betterproto2.field(
+        4, betterproto2.TYPE_ENUM, default_factory=lambda: Verification(0)
+    )
+    """
+    Who verifies the launch. VERIFICATION_UNSPECIFIED: VERIFICATION_OWNER.
+    """
+
+    expected_digest: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The launch digest, 64 lower-case hexadecimal digits; see Sev.
+    """
+
+    deadline_ms: "int | None" = betterproto2.field(6, betterproto2.TYPE_UINT64, optional=True)
+    """
+    From the measurement until the owner must have decided: 1 s to 24 hours. Absent: 10 minutes.
+    """
+
+    vmsa_variant: "VmsaVariant" = betterproto2.field(
+        7, betterproto2.TYPE_ENUM, default_factory=lambda: VmsaVariant(0)
+    )
+    """
+    What is measured of the CPUs. VMSA_VARIANT_UNSPECIFIED: VMSA_VARIANT_LEGACY.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "SevEs", SevEs)
+
+
+@dataclass(eq=False, repr=False)
+class SevEvidence(betterproto2.Message):
+    """
+    A measurement, and what it was made over besides the guest.
+    """
+
+    measurement: "bytes" = betterproto2.field(1, betterproto2.TYPE_BYTES)
+    """
+    MEASURE and MNONCE, 48 bytes (SEV API, section 6.5).
+    """
+
+    api_major: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    The firmware's API version.
+    """
+
+    api_minor: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    The firmware's API version.
+    """
+
+    build: "int" = betterproto2.field(4, betterproto2.TYPE_UINT32)
+    """
+    The firmware's build.
+    """
+
+    policy: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
+    """
+    The policy in force.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "SevEvidence", SevEvidence)
+
+
+@dataclass(eq=False, repr=False)
+class SevPlatform(betterproto2.Message):
+    """
+    AMD's secure processor, as QMP's query-sev-capabilities tells of it.
+    """
+
+    pdh: "bytes" = betterproto2.field(1, betterproto2.TYPE_BYTES)
+    """
+    The platform's Diffie-Hellman certificate, 2084 bytes.
+    """
+
+    cert_chain: "bytes" = betterproto2.field(2, betterproto2.TYPE_BYTES)
+    """
+    The certificates PEK, OCA and CEK, 6252 bytes. AMD's signature of the CEK is not in it.
+    """
+
+    cpu0_id: "bytes" = betterproto2.field(3, betterproto2.TYPE_BYTES)
+    """
+    The chip's id, 64 bytes, by which AMD hands out the signed CEK.
+    """
+
+    cbitpos: "int" = betterproto2.field(4, betterproto2.TYPE_UINT32)
+    """
+    The bit of a page table entry that says that a page is encrypted.
+    """
+
+    reduced_phys_bits: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
+    """
+    How many bits of physical addresses a guest loses.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "SevPlatform", SevPlatform)
+
+
+@dataclass(eq=False, repr=False)
+class Snp(betterproto2.Message):
+    """
+    A guest under AMD SEV-SNP. It is measured, and nobody outside of it can ask for the measurement:
+    the guest gets a report and shows it to whom it likes.
+    """
+
+    policy: "int | None" = betterproto2.field(1, betterproto2.TYPE_UINT64, optional=True)
+    """
+    The owner's policy (SEV-SNP firmware ABI, section 4.3). Absent: 0x30000.
+    """
+
+    id_block: "bytes" = betterproto2.field(2, betterproto2.TYPE_BYTES)
+    """
+    The owner's ID block, 96 bytes: the firmware refuses a launch of another digest. Empty: none.
+    """
+
+    id_auth: "bytes" = betterproto2.field(3, betterproto2.TYPE_BYTES)
+    """
+    What proves whose ID block it is, at most 4096 bytes. Goes with `id_block`.
+    """
+
+    kernel_hashes: "bool | None" = betterproto2.field(4, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Whether kernel, initial RAM disk and command line are measured. Absent: true; false is refused.
+    """
+
+    expected_digest: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The launch digest, 96 lower-case hexadecimal digits. Empty: the host tells what it expects.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Snp", Snp)
+
+
+@dataclass(eq=False, repr=False)
+class SnpEvidence(betterproto2.Message):
+    """
+    What an SEV-SNP launch was given.
+    """
+
+    policy: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    The policy in force.
+    """
+
+    host_data: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    The report's host data, 64 hexadecimal digits: the manifest's SHA-256.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "SnpEvidence", SnpEvidence)
+
+
+@dataclass(eq=False, repr=False)
 class StartVmRequest(betterproto2.Message):
     """
     Which VM to start.
@@ -1546,6 +2407,21 @@ class SubmitComputationResponse(betterproto2.Message):
 default_message_pool.register_message(
     "chronovisor.v1", "SubmitComputationResponse", SubmitComputationResponse
 )
+
+
+@dataclass(eq=False, repr=False)
+class Unavailable(betterproto2.Message):
+    """
+    What was asked for cannot be had.
+    """
+
+    reason: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Why, in one sentence for people.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Unavailable", Unavailable)
 
 
 @dataclass(eq=False, repr=False)
@@ -1763,6 +2639,13 @@ class Vm(betterproto2.Message):
     forwards: "list[HostForward]" = betterproto2.field(28, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The host ports that lead to its guest, while it has a QEMU.
+    """
+
+    launch_state: "LaunchState | None" = betterproto2.field(
+        29, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    How far the verification of its launch has come. Absent: it is not confidential.
     """
 
 
@@ -2255,6 +3138,141 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
         ):
             yield response
 
+    async def get_platform(
+        self,
+        message: "GetPlatformRequest | None" = None,
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "GetPlatformResponse":
+        """
+        Say which secure processor the host has, or why none can be used. Nothing of the answer is
+        proven: verify its certificates.
+        """
+
+        if message is None:
+            message = GetPlatformRequest()
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/GetPlatform",
+            message,
+            GetPlatformResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def provide_session(
+        self,
+        message: "ProvideSessionRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Vm":
+        """
+        Give a confidential VM the owner's session for its next launch. A launch that waits in
+        PHASE_AWAITING_SESSION goes on. A session that was ever given before is refused with
+        ALREADY_EXISTS; only the one that this VM holds and has not used is accepted again.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/ProvideSession",
+            message,
+            Vm,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def inject_launch_secret(
+        self,
+        message: "InjectLaunchSecretRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Vm":
+        """
+        Hand the owner's secret to a launch in PHASE_AWAITING_VERIFICATION, and let the guest run. It is
+        accepted durably before the secure processor gets it. The same packet is accepted again for the
+        same launch, another one is refused with ALREADY_EXISTS.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/InjectLaunchSecret",
+            message,
+            Vm,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def approve_launch(
+        self,
+        message: "ApproveLaunchRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Vm":
+        """
+        Let a launch in PHASE_AWAITING_VERIFICATION run without a secret.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/ApproveLaunch",
+            message,
+            Vm,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def reject_launch(
+        self,
+        message: "RejectLaunchRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Vm":
+        """
+        End a launch in PHASE_AWAITING_VERIFICATION, because it is not the owner's guest.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/RejectLaunch",
+            message,
+            Vm,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def get_attestation_report(
+        self,
+        message: "GetAttestationReportRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "GetAttestationReportResponse":
+        """
+        Have the secure processor report on a guest that runs: for SEV and SEV-ES the host asks it, for
+        SEV-SNP the guest's agent does.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/GetAttestationReport",
+            message,
+            GetAttestationReportResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 from ...google import protobuf as __google__protobuf__
 
@@ -2401,6 +3419,56 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield FetchTranscriptResponse()
 
+    async def get_platform(self, message: "GetPlatformRequest") -> "GetPlatformResponse":
+        """
+        Say which secure processor the host has, or why none can be used. Nothing of the answer is
+        proven: verify its certificates.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def provide_session(self, message: "ProvideSessionRequest") -> "Vm":
+        """
+        Give a confidential VM the owner's session for its next launch. A launch that waits in
+        PHASE_AWAITING_SESSION goes on. A session that was ever given before is refused with
+        ALREADY_EXISTS; only the one that this VM holds and has not used is accepted again.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def inject_launch_secret(self, message: "InjectLaunchSecretRequest") -> "Vm":
+        """
+        Hand the owner's secret to a launch in PHASE_AWAITING_VERIFICATION, and let the guest run. It is
+        accepted durably before the secure processor gets it. The same packet is accepted again for the
+        same launch, another one is refused with ALREADY_EXISTS.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def approve_launch(self, message: "ApproveLaunchRequest") -> "Vm":
+        """
+        Let a launch in PHASE_AWAITING_VERIFICATION run without a secret.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def reject_launch(self, message: "RejectLaunchRequest") -> "Vm":
+        """
+        End a launch in PHASE_AWAITING_VERIFICATION, because it is not the owner's guest.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def get_attestation_report(
+        self, message: "GetAttestationReportRequest"
+    ) -> "GetAttestationReportResponse":
+        """
+        Have the secure processor report on a guest that runs: for SEV and SEV-ES the host asks it, for
+        SEV-SNP the guest's agent does.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def __rpc_upload_artifact(
         self, stream: "grpclib.server.Stream[UploadArtifactRequest, UploadArtifactResponse]"
     ) -> None:
@@ -2522,6 +3590,55 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
             request,
         )
 
+    async def __rpc_get_platform(
+        self, stream: "grpclib.server.Stream[GetPlatformRequest, GetPlatformResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.get_platform(request)
+        await stream.send_message(response)
+
+    async def __rpc_provide_session(
+        self, stream: "grpclib.server.Stream[ProvideSessionRequest, Vm]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.provide_session(request)
+        await stream.send_message(response)
+
+    async def __rpc_inject_launch_secret(
+        self, stream: "grpclib.server.Stream[InjectLaunchSecretRequest, Vm]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.inject_launch_secret(request)
+        await stream.send_message(response)
+
+    async def __rpc_approve_launch(
+        self, stream: "grpclib.server.Stream[ApproveLaunchRequest, Vm]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.approve_launch(request)
+        await stream.send_message(response)
+
+    async def __rpc_reject_launch(
+        self, stream: "grpclib.server.Stream[RejectLaunchRequest, Vm]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.reject_launch(request)
+        await stream.send_message(response)
+
+    async def __rpc_get_attestation_report(
+        self,
+        stream: "grpclib.server.Stream[GetAttestationReportRequest, GetAttestationReportResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.get_attestation_report(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> "dict[str, grpclib.const.Handler]":
         return {
             "/chronovisor.v1.Supervisor/UploadArtifact": grpclib.const.Handler(
@@ -2619,5 +3736,41 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 FetchTranscriptRequest,
                 FetchTranscriptResponse,
+            ),
+            "/chronovisor.v1.Supervisor/GetPlatform": grpclib.const.Handler(
+                self.__rpc_get_platform,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                GetPlatformRequest,
+                GetPlatformResponse,
+            ),
+            "/chronovisor.v1.Supervisor/ProvideSession": grpclib.const.Handler(
+                self.__rpc_provide_session,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ProvideSessionRequest,
+                Vm,
+            ),
+            "/chronovisor.v1.Supervisor/InjectLaunchSecret": grpclib.const.Handler(
+                self.__rpc_inject_launch_secret,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                InjectLaunchSecretRequest,
+                Vm,
+            ),
+            "/chronovisor.v1.Supervisor/ApproveLaunch": grpclib.const.Handler(
+                self.__rpc_approve_launch,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ApproveLaunchRequest,
+                Vm,
+            ),
+            "/chronovisor.v1.Supervisor/RejectLaunch": grpclib.const.Handler(
+                self.__rpc_reject_launch,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                RejectLaunchRequest,
+                Vm,
+            ),
+            "/chronovisor.v1.Supervisor/GetAttestationReport": grpclib.const.Handler(
+                self.__rpc_get_attestation_report,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                GetAttestationReportRequest,
+                GetAttestationReportResponse,
             ),
         }
