@@ -10,7 +10,7 @@ from tests.source_tree import PACKAGES, ROOT, modules
 
 FUNCTION_LINES = 60
 MODULE_LINES = 300
-VOCABULARY_LINES = 450
+VOCABULARY_LINES = 520
 VOCABULARIES = {"supervisor/vm/events.py", "supervisor/vm/observations.py"}
 """Lists of words: one looks a word up in them, and reads none from top to bottom."""
 

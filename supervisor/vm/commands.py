@@ -4,6 +4,8 @@ from enum import Enum
 
 import msgspec
 
+from supervisor.vm.confidential import GuestSession
+
 
 class Start(msgspec.Struct, frozen=True):
     """Launch a VM that ended, or that waits for its next launch, once more."""
@@ -38,7 +40,47 @@ class Delete(msgspec.Struct, frozen=True):
     """Remove the files of a VM that has ended, and forget it; its history stays in the log."""
 
 
-Command = Start | Stop | Kill | Pause | Resume | Reset | Delete
+class ProvideSession(msgspec.Struct, frozen=True):
+    """Bring the session of the next launch; each launch needs one that no other had."""
+
+    session: GuestSession
+
+
+class InjectSecret(msgspec.Struct, frozen=True):
+    """Give a measured launch its secret, and let it run; ``measurement`` is echoed, in base64."""
+
+    launch: int
+    measurement: str
+    packet_header: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"InjectSecret(launch={self.launch}, {len(self.secret)} bytes)"
+
+
+class ApproveLaunch(msgspec.Struct, frozen=True):
+    """Let a measured launch run without a secret."""
+
+    launch: int
+    measurement: str
+
+
+class RejectLaunch(msgspec.Struct, frozen=True):
+    """End a measured launch that is not what was ordered."""
+
+    launch: int
+    reason: str = ""
+
+
+class RequestReport(msgspec.Struct, frozen=True):
+    """Ask a running confidential guest's processor for a signed report with ``nonce`` in it."""
+
+    nonce: bytes
+
+
+AttestationCommand = ProvideSession | InjectSecret | ApproveLaunch | RejectLaunch | RequestReport
+
+Command = Start | Stop | Kill | Pause | Resume | Reset | Delete | AttestationCommand
 
 
 class DenyReason(Enum):
@@ -68,6 +110,13 @@ class DenyReason(Enum):
     MAILBOX_FULL = "mailbox-full"
     DISK_FULL = "disk-full"
     SHUTTING_DOWN = "shutting-down"
+    NOT_CONFIDENTIAL = "not-confidential"
+    LAUNCH_DIFFERS = "launch-differs"
+    MEASUREMENT_DIFFERS = "measurement-differs"
+    SECRET_ALREADY_SENT = "secret-already-sent"
+    SECRET_TOO_LARGE = "secret-too-large"
+    SESSION_REUSED = "session-reused"
+    PLATFORM_UNAVAILABLE = "platform-unavailable"
 
 
 class FieldViolation(msgspec.Struct, frozen=True):

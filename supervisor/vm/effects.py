@@ -5,6 +5,7 @@ from enum import Enum
 import msgspec
 
 from supervisor.vm.bounds import QemuBounds
+from supervisor.vm.confidential import Confidential, GuestSession, SevClaims
 from supervisor.vm.observations import LaunchImages, ProcessIdentity, TimerKind
 from supervisor.vm.spec import Manifest, Network
 
@@ -42,12 +43,15 @@ class Reserve(msgspec.Struct, frozen=True):
 class PrepareLaunch(msgspec.Struct, frozen=True):
     """Make the launch's directory, disks and images -> LaunchPrepared | LaunchImpossible.
 
-    LaunchPrepared repeats ``host_ports``.
+    LaunchPrepared repeats ``host_ports``. The digest and the session count where the manifest is
+    confidential.
     """
 
     launch: int
     manifest: Manifest
     host_ports: tuple[int, ...] = ()
+    manifest_digest: str = ""
+    session: GuestSession | None = None
 
 
 class SpawnQemu(msgspec.Struct, frozen=True):
@@ -63,6 +67,7 @@ class SpawnQemu(msgspec.Struct, frozen=True):
     log_bytes: int
     images: LaunchImages
     bounds: QemuBounds
+    session: GuestSession | None = None
 
 
 class Reattach(msgspec.Struct, frozen=True):
@@ -154,6 +159,42 @@ class RemoveFiles(msgspec.Struct, frozen=True):
     launch: int
 
 
+class MeasureLaunch(msgspec.Struct, frozen=True):
+    """Read what the secure processor measured of a launch whose CPUs have not run.
+
+    -> LaunchMeasured | QmpCommandFailed of :data:`MEASURE`.
+    """
+
+    launch: int
+    directory: str
+    confidential: Confidential
+    claims: SevClaims | None
+
+
+class InjectSecret(msgspec.Struct, frozen=True):
+    """-> SecretInjected | QmpCommandFailed of :data:`INJECT`; the same packet may be repeated."""
+
+    launch: int
+    sha256: str
+    packet_header: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"InjectSecret(launch={self.launch}, sha256={self.sha256!r})"
+
+
+class RequestReport(msgspec.Struct, frozen=True):
+    """-> ReportReceived | ReportRefused, each with the nonce."""
+
+    launch: int
+    nonce: bytes
+    confidential: Confidential
+
+
+MEASURE = "query-sev-launch-measure"
+INJECT = "sev-inject-launch-secret"
+"""The QMP commands behind two of these effects, as a failure names them."""
+
 Effect = (
     Reserve
     | PrepareLaunch
@@ -169,4 +210,7 @@ Effect = (
     | CollectResult
     | ReleaseLaunch
     | RemoveFiles
+    | MeasureLaunch
+    | InjectSecret
+    | RequestReport
 )

@@ -10,6 +10,20 @@ from enum import Enum
 
 import msgspec
 
+from supervisor.vm.attestation_events import AttestationEvent as AttestationEvent
+from supervisor.vm.attestation_events import LaunchApproved as LaunchApproved
+from supervisor.vm.attestation_events import LaunchBypassed as LaunchBypassed
+from supervisor.vm.attestation_events import LaunchMeasured as LaunchMeasured
+from supervisor.vm.attestation_events import LaunchRejected as LaunchRejected
+from supervisor.vm.attestation_events import ReportReceived as ReportReceived
+from supervisor.vm.attestation_events import ReportRefused as ReportRefused
+from supervisor.vm.attestation_events import ReportRequested as ReportRequested
+from supervisor.vm.attestation_events import SecretAccepted as SecretAccepted
+from supervisor.vm.attestation_events import SecretInjected as SecretInjected
+from supervisor.vm.attestation_events import SessionAwaited as SessionAwaited
+from supervisor.vm.attestation_events import SessionProvided as SessionProvided
+from supervisor.vm.attestation_events import VerifiedBy as VerifiedBy
+from supervisor.vm.confidential import SevClaims
 from supervisor.vm.observations import (
     Containment,
     ExitEvidence,
@@ -41,6 +55,11 @@ class Outcome(Enum):
     QEMU_CRASHED = "qemu-crashed"
     QEMU_FAILED_TO_START = "qemu-failed-to-start"
     LOST_BY_REBOOT = "lost-by-reboot"
+    ATTESTATION_FAILED = "attestation-failed"
+    LAUNCH_REJECTED = "launch-rejected"
+    VERIFICATION_DEADLINE = "verification-deadline"
+    SESSION_DEADLINE = "session-deadline"
+    LAUNCH_BYPASSED = "launch-bypassed"
 
 
 class StopStep(Enum):
@@ -67,7 +86,10 @@ class Queued(msgspec.Struct, frozen=True):
 
 
 class LaunchIntended(msgspec.Struct, frozen=True):
-    """Durable before anything is spawned; ``host_ports`` has one for each forward."""
+    """Durable before anything is spawned; ``host_ports`` has one for each forward.
+
+    ``session_sha256`` names the session of a confidential launch: it serves no other.
+    """
 
     launch: int
     directory: str
@@ -78,6 +100,8 @@ class LaunchIntended(msgspec.Struct, frozen=True):
     accel: str
     deadline_ms: int
     host_ports: tuple[int, ...] = ()
+    claims: SevClaims | None = None
+    session_sha256: str = ""
 
 
 class QemuSpawned(msgspec.Struct, frozen=True):
@@ -206,6 +230,7 @@ class StopOrdered(msgspec.Struct, frozen=True):
     outcome: Outcome
     step: StopStep
     deadline_ms: int
+    detail: str = ""
 
 
 class StopEscalated(msgspec.Struct, frozen=True):
@@ -389,6 +414,7 @@ Event = (
     | DeleteOrdered
     | RemovalFailed
     | VmDeleted
+    | AttestationEvent
 )
 
 TAGS: dict[type[Event], str] = {
@@ -437,4 +463,15 @@ TAGS: dict[type[Event], str] = {
     DeleteOrdered: "vm.delete-ordered.v1",
     RemovalFailed: "vm.removal-failed.v1",
     VmDeleted: "vm.deleted.v1",
+    SessionAwaited: "vm.session-awaited.v1",
+    SessionProvided: "vm.session-provided.v1",
+    LaunchMeasured: "vm.launch-measured.v1",
+    SecretAccepted: "vm.secret-accepted.v1",
+    SecretInjected: "vm.secret-injected.v1",
+    LaunchApproved: "vm.launch-approved.v1",
+    LaunchRejected: "vm.launch-rejected.v1",
+    LaunchBypassed: "vm.launch-bypassed.v1",
+    ReportRequested: "vm.report-requested.v1",
+    ReportReceived: "vm.report-received.v1",
+    ReportRefused: "vm.report-refused.v1",
 }

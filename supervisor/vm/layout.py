@@ -47,6 +47,8 @@ class InheritedFd(IntEnum):
     INITRD = 13
     FIRMWARE = 14
     FIRMWARE_VARS = 15
+    GODH_CERT = 16
+    SESSION = 17
 
 
 LAUNCH_PREFIX = "launch-"

@@ -4,6 +4,8 @@ from enum import Enum
 
 import msgspec
 
+from supervisor.vm.confidential import Evidence, GuestSession, SevClaims, SevPlatform
+
 
 class RunState(Enum):
     """QEMU's answer to ``query-status`` (qapi/run-state.json, RunState), folded to what matters."""
@@ -33,7 +35,8 @@ class ShutdownCause(Enum):
 class TimerKind(Enum):
     """The deadlines of a launch; at most one timer of each kind is armed.
 
-    BACKOFF is of the launch that is to come, REMOVAL of the files of a VM that is to be deleted.
+    BACKOFF and SESSION are of the launch that is to come, REMOVAL of the files of a VM that is to
+    be deleted.
     """
 
     LAUNCH = "launch"
@@ -42,6 +45,8 @@ class TimerKind(Enum):
     CONTACT = "contact"
     BACKOFF = "backoff"
     REMOVAL = "removal"
+    VERIFICATION = "verification"
+    SESSION = "session"
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -124,13 +129,19 @@ class ReservationRefused(msgspec.Struct, frozen=True):
 
 
 class LaunchPrepared(msgspec.Struct, frozen=True):
-    """Everything that a launch needs lies ready in ``directory``."""
+    """Everything that a launch needs lies ready in ``directory``.
+
+    ``session`` is the one that the host made itself, where it is trusted to verify.
+    """
 
     launch: int
     directory: str
     images: LaunchImages
     accel: str
     host_ports: tuple[int, ...] = ()
+    platform: SevPlatform | None = None
+    claims: SevClaims | None = None
+    session: GuestSession | None = None
 
 
 class LaunchImpossible(msgspec.Struct, frozen=True):
@@ -377,6 +388,40 @@ class RemovalFailed(msgspec.Struct, frozen=True):
     detail: str
 
 
+class HostCheck(Enum):
+    """What a host that is trusted to verify found of a measurement."""
+
+    NOT_ASKED = "not-asked"
+    VERIFIED = "verified"
+    REFUSED = "refused"
+
+
+class LaunchMeasured(msgspec.Struct, frozen=True):
+    """The secure processor's word on a launch that waits; ``detail`` says why it was refused."""
+
+    launch: int
+    evidence: Evidence
+    host_check: HostCheck = HostCheck.NOT_ASKED
+    detail: str = ""
+
+
+class SecretInjected(msgspec.Struct, frozen=True):
+    launch: int
+    sha256: str
+
+
+class ReportReceived(msgspec.Struct, frozen=True):
+    launch: int
+    nonce: bytes
+    report: bytes
+
+
+class ReportRefused(msgspec.Struct, frozen=True):
+    launch: int
+    nonce: bytes
+    detail: str
+
+
 Observation = (
     Queued
     | Reserved
@@ -416,4 +461,8 @@ Observation = (
     | ResultRefused
     | FilesRemoved
     | RemovalFailed
+    | LaunchMeasured
+    | SecretInjected
+    | ReportReceived
+    | ReportRefused
 )

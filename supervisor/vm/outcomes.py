@@ -30,4 +30,9 @@ EXPLANATIONS = {
     Outcome.QEMU_CRASHED: "QEMU crashed",
     Outcome.QEMU_FAILED_TO_START: "QEMU failed to start",
     Outcome.LOST_BY_REBOOT: "the host rebooted",
+    Outcome.ATTESTATION_FAILED: "what was launched is not what was ordered",
+    Outcome.LAUNCH_REJECTED: "its owner rejected the launch",
+    Outcome.VERIFICATION_DEADLINE: "its owner had not decided about the launch by the deadline",
+    Outcome.SESSION_DEADLINE: "no session for its next launch had come by the deadline",
+    Outcome.LAUNCH_BYPASSED: "the guest ran although nobody had approved the launch",
 }

@@ -9,6 +9,8 @@ from enum import Enum
 
 import msgspec
 
+from supervisor.vm.confidential import Confidential
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -57,6 +59,8 @@ class Algorithm(msgspec.Struct, frozen=True):
     sha256: str
     provider: str = ""
     arguments: tuple[str, ...] = ()
+    encryption: str = ""
+    """How the guest decrypts it, in words that are the guest's alone; empty for plain bytes."""
 
 
 class Dataset(msgspec.Struct, frozen=True):
@@ -65,6 +69,15 @@ class Dataset(msgspec.Struct, frozen=True):
     name: str
     sha256: str
     provider: str = ""
+    encryption: str = ""
+    """As of the algorithm."""
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """Somebody for whom the guest encrypts the result."""
+
+    name: str
+    public_key: str
 
 
 class RestartOn(Enum):
@@ -165,3 +178,5 @@ class Manifest(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     restart: RestartPolicy = RestartPolicy()
     network: Network = Network()
+    confidential: Confidential | None = None
+    result_recipients: tuple[Recipient, ...] = ()

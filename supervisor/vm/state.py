@@ -9,6 +9,7 @@ from enum import Enum
 import msgspec
 
 from supervisor.vm import events as ev
+from supervisor.vm.confidential import Evidence, GuestSession, SevClaims
 from supervisor.vm.observations import Containment, ExitEvidence, ProcessIdentity, TimerKind
 from supervisor.vm.spec import Manifest
 
@@ -22,6 +23,8 @@ class Phase(Enum):
     """It wants a launch, and other VMs have their turn before it."""
     LAUNCHING = "launching"
     """A launch is intended: QEMU starts, and its CPUs have not run yet."""
+    AWAITING_VERIFICATION = "awaiting-verification"
+    """Its launch is measured, and waits for its owner's word; its CPUs have not run yet."""
     RUNNING = "running"
     """The guest's CPUs run."""
     PAUSED = "paused"
@@ -30,6 +33,8 @@ class Phase(Enum):
     """It is to end, and why is settled; QEMU is leaving, or its result is being read."""
     BACKOFF = "backoff"
     """Its launch ended, and its restart policy waits before the next."""
+    AWAITING_SESSION = "awaiting-session"
+    """Its next launch needs a session of its own, which its owner is to bring."""
     STOPPED = "stopped"
     """It ended as somebody ordered, or with its work done."""
     FAILED = "failed"
@@ -40,16 +45,34 @@ class Phase(Enum):
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.DEFINED: frozenset(
-        {Phase.QUEUED, Phase.LAUNCHING, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}
+        {
+            Phase.QUEUED,
+            Phase.LAUNCHING,
+            Phase.AWAITING_SESSION,
+            Phase.BACKOFF,
+            Phase.STOPPED,
+            Phase.FAILED,
+        }
     ),
     Phase.QUEUED: frozenset({Phase.LAUNCHING, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}),
     Phase.LAUNCHING: frozenset(
-        {Phase.DEFINED, Phase.RUNNING, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}
+        {
+            Phase.DEFINED,
+            Phase.AWAITING_VERIFICATION,
+            Phase.RUNNING,
+            Phase.STOPPING,
+            Phase.BACKOFF,
+            Phase.FAILED,
+        }
+    ),
+    Phase.AWAITING_VERIFICATION: frozenset(
+        {Phase.LAUNCHING, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}
     ),
     Phase.RUNNING: frozenset({Phase.PAUSED, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}),
     Phase.PAUSED: frozenset({Phase.RUNNING, Phase.STOPPING, Phase.BACKOFF, Phase.FAILED}),
     Phase.STOPPING: frozenset({Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}),
     Phase.BACKOFF: frozenset({Phase.DEFINED, Phase.STOPPED}),
+    Phase.AWAITING_SESSION: frozenset({Phase.DEFINED, Phase.STOPPED, Phase.FAILED}),
     Phase.STOPPED: frozenset({Phase.DEFINED, Phase.DELETED}),
     Phase.FAILED: frozenset({Phase.DEFINED, Phase.DELETED}),
     Phase.DELETED: frozenset(),
@@ -59,7 +82,10 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
 ENDED = frozenset({Phase.STOPPED, Phase.FAILED, Phase.DELETED})
 """Phases that a VM leaves only on a client's order: to be launched once more, or deleted."""
 
-ALIVE = frozenset({Phase.LAUNCHING, Phase.RUNNING, Phase.PAUSED, Phase.STOPPING})
+STARTING = frozenset({Phase.LAUNCHING, Phase.AWAITING_VERIFICATION})
+"""Phases of a launch whose CPUs have not run."""
+
+ALIVE = STARTING | {Phase.RUNNING, Phase.PAUSED, Phase.STOPPING}
 """Phases of a launch that was intended and is not over."""
 
 WAITING = frozenset({Phase.DEFINED, Phase.QUEUED})
@@ -82,6 +108,16 @@ class AgentStage(Enum):
     READY = "ready"
     STARTED = "started"
     FINISHED = "finished"
+
+
+class AttestationStage(Enum):
+    """How far a launch that is measured has come on its way to run."""
+
+    NONE = "none"
+    MEASURED = "measured"
+    SECRET_ACCEPTED = "secret-accepted"
+    SECRET_INJECTED = "secret-injected"
+    APPROVED = "approved"
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -122,6 +158,15 @@ class Launch(msgspec.Struct, frozen=True):
     reset_ordered_ms: int | None = None
     """When a reset was ordered that has not been seen yet."""
     suspended_since_ms: int | None = None
+    session: GuestSession | None = None
+    """The one that its owner brought for this launch and no other."""
+    claims: SevClaims | None = None
+    evidence: Evidence | None = None
+    stage: AttestationStage = AttestationStage.NONE
+    packet_sha256: str = ""
+    """Of the secret that the launch may be given: there is never another."""
+    awaited_reports: tuple[str, ...] = ()
+    """The nonces, in hexadecimal, of reports that were asked for."""
 
 
 class PreviousLaunch(msgspec.Struct, frozen=True):
@@ -138,6 +183,7 @@ class Ending(msgspec.Struct, frozen=True):
 
     outcome: ev.Outcome
     step: ev.StopStep
+    detail: str = ""
 
 
 class VmState(msgspec.Struct, frozen=True):
@@ -177,6 +223,10 @@ class VmState(msgspec.Struct, frozen=True):
     relaunch_due_ms: int | None = None
     removal_failed_ms: int | None = None
     """Since when its files could not be removed, although that is ordered."""
+    session: GuestSession | None = None
+    """Of the next launch, where its owner verifies."""
+    used_sessions: tuple[str, ...] = ()
+    """The digests of the sessions that it had, the one of its next launch included."""
 
     @property
     def due_ms(self) -> int:
