@@ -77,10 +77,11 @@ class Monitor:
         for message in messages:
             # Before capabilities are negotiated there are no events.
             if "event" not in message or self._negotiated == self._greeted:
-                self._channel.say(_timed(message))
+                self._channel.say(timed(message))
 
 
-def _timed(message: Message) -> Message:
+def timed(message: Message) -> Message:
+    """Return a message as it is said now: events have a time."""
     if "event" not in message:
         return message
     seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
