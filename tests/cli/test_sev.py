@@ -18,6 +18,7 @@ from supervisor.sev.secret import parse_secret_table
 from tests.cli.conftest import Run, answer
 from tests.sev import images
 from tests.sev.amd import Generation, new_generation
+from tests.sev.attestation import attestation
 from tests.sev.chip import Chip, Launch, new_chip, start
 from tests.sev.snp_chip import Report, new_amd, new_snp_chip
 
@@ -374,6 +375,7 @@ def test_a_kernel_that_the_firmware_cannot_measure_is_refused(owner: Owner) -> N
 
 def snp_words(tmp_path: Path, **changes: Any) -> list[str]:
     """A report of a chip of our own, and what is demanded of it."""
+    tmp_path.mkdir(exist_ok=True)
     amd = new_amd()
     chip = new_snp_chip(amd)
     contents = {
@@ -437,6 +439,99 @@ def test_a_file_that_is_far_too_large_is_another(run: Run, tmp_path: Path) -> No
     words = snp_words(tmp_path)
     (tmp_path / "report").write_bytes(bytes((64 << 10) + 1))
     refused(run(*words), ExitCode.USAGE, "it has more than 65536 bytes, so it is another")
+
+
+def attestation_words(owner: Owner, **changes: str) -> list[str]:
+    """A report of a guest of our own, and what is demanded of it."""
+    signed = attestation(owner.chip, b"n" * 16, b"d" * 32, POLICY)
+    options = {
+        "platform": owner.file("platform.json"),
+        "signed-cek": owner.file("cek.cert"),
+        "amd-root": owner.file("ask_ark.cert"),
+        "nonce": (b"n" * 16).hex(),
+        "digest": (b"d" * 32).hex(),
+        "policy": "nodbg,noks",
+        **changes,
+    }
+    written = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return ["sev", "verify-report", str(owner.write("report", signed)), *written]
+
+
+def test_a_report_of_a_running_sev_guest_is_accepted(owner: Owner) -> None:
+    words = attestation_words(owner)
+    digest = (b"d" * 32).hex()
+    assert owner.run(*words).stdout == (
+        f"a guest like yours runs there: launch digest {digest}, policy 0x3 (nodbg, noks)\n"
+    )
+    assert answer(owner.run, *words) == {
+        "verified": True,
+        "signed_by": "pek",
+        "digest": digest,
+        "policy": POLICY,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "sentence"),
+    [
+        ({"nonce": "00" * 16}, ExitCode.MISMATCH, "it was made for another question"),
+        ({"digest": "00" * 32}, ExitCode.MISMATCH, "the report's digest is of another guest"),
+        ({"policy": "0x0"}, ExitCode.MISMATCH, "the report's policy is 0x3, and 0x0 is demanded"),
+        ({"require": "es"}, ExitCode.WEAK_POLICY, "lacks es, which is demanded"),
+    ],
+)
+def test_another_report_of_a_running_sev_guest_is_refused(
+    owner: Owner, changes: dict[str, str], code: ExitCode, sentence: str
+) -> None:
+    refused(owner.run(*attestation_words(owner, **changes)), code, sentence)
+
+
+def test_a_running_guest_has_the_flags_that_an_owner_names_none_of(owner: Owner) -> None:
+    words = attestation_words(owner, policy="noks")
+    weak = attestation(owner.chip, b"n" * 16, b"d" * 32, 0x2)
+    owner.write("report", weak)
+    refused(owner.run(*words), ExitCode.WEAK_POLICY, "the policy 0x2 lacks nodbg")
+    assert owner.run(*words, "--require", "noks").exit_code == 0
+
+
+def test_a_report_of_another_platform_is_refused(owner: Owner, generation: Generation) -> None:
+    words = attestation_words(owner)
+    other = attestation(new_chip(generation), b"n" * 16, b"d" * 32, POLICY)
+    owner.write("report", other)
+    refused(owner.run(*words), ExitCode.UNTRUSTED, "not signed by this platform's PEK")
+
+
+def test_a_report_of_no_known_size_is_refused(owner: Owner) -> None:
+    words = attestation_words(owner)
+    owner.write("report", bytes(209))
+    sizes = "a report of SEV has 208, a report of SEV-SNP has 1184"
+    refused(owner.run(*words), ExitCode.MALFORMED, f"has 209 bytes, which no report has: {sizes}")
+
+
+def test_a_report_takes_the_options_of_its_kind_and_no_others(owner: Owner, tmp_path: Path) -> None:
+    sev, snp = attestation_words(owner), snp_words(tmp_path / "snp")
+    for words, missing, foreign in (
+        (sev, "--nonce", ["--host-data", "00" * 32]),
+        (sev, "--digest", ["--allow-debug"]),
+        (snp, "--key", ["--policy", "0"]),
+        (snp, "--measurement", ["--require", "es"]),
+    ):
+        at = words.index(missing)
+        result = owner.run(*words[:at], *words[at + 2 :])
+        refused_usage(result, f"also takes {missing}")
+        refused_usage(owner.run(*words, *foreign), f"does not take {foreign[0]}")
+
+
+def test_a_nonce_and_a_digest_have_their_lengths(owner: Owner) -> None:
+    short = owner.run(*attestation_words(owner, nonce="00"))
+    refused_usage(short, "the nonce has 1 bytes, and must have 16")
+    short = owner.run(*attestation_words(owner, digest="00"))
+    refused_usage(short, "a launch digest has 1 bytes, and must have 32")
+
+
+def refused_usage(result: Result, sentence: str) -> None:
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    assert sentence in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Chip:
-    """Its certificates, and the private PDH."""
+    """Its certificates, and the private keys that it uses."""
 
     pdh_key: ec.EllipticCurvePrivateKey
+    pek_key: ec.EllipticCurvePrivateKey
     pdh: bytes
     pek: bytes
     oca: bytes
@@ -87,6 +88,7 @@ def new_chip(generation: Generation) -> Chip:
     of_pek = bodies[Usage.PEK]
     return Chip(
         pdh,
+        pek,
         pdh=bodies[Usage.PDH] + slot_of(Usage.PEK, pek, bodies[Usage.PDH]) + NO_SIGNATURE,
         pek=of_pek + slot_of(Usage.OCA, oca, of_pek) + slot_of(Usage.CEK, cek, of_pek),
         oca=bodies[Usage.OCA] + slot_of(Usage.OCA, oca, bodies[Usage.OCA]) + NO_SIGNATURE,

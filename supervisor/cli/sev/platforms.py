@@ -102,16 +102,24 @@ def trusted_platform(
     answer: Path, signed_cek: Path, amd_root: Sequence[Path]
 ) -> tuple["Platform", "ec.EllipticCurvePublicKey"]:
     """Return a platform whose chain holds, and the key to agree a session with."""
+    from supervisor.sev.platform import verify_platform
+
+    found = read_platform(answer, signed_cek)
+    return found, verify_platform(found, read_roots(amd_root))
+
+
+def read_platform(answer: Path, signed_cek: Path) -> "Platform":
+    """Return a platform with the CEK that AMD signed; nothing of its chain is verified yet."""
     from supervisor.sev.certificate import Usage, parse_certificate
-    from supervisor.sev.platform import read_capabilities, verify_platform, with_signed_cek
+    from supervisor.sev.platform import read_capabilities, with_signed_cek
 
     cek = parse_certificate(read_whole(signed_cek, CERTIFICATE_BYTES_MAX), Usage.CEK)
     found, _ = read_capabilities(read_answer(answer))
-    found = with_signed_cek(found, cek)
-    return found, verify_platform(found, _roots(amd_root))
+    return with_signed_cek(found, cek)
 
 
-def _roots(files: Sequence[Path]) -> "AmdRoots":
+def read_roots(files: Sequence[Path]) -> "AmdRoots":
+    """Return whom the owner trusts, from one file or two."""
     from supervisor.sev.amd_certificate import parse_amd_certificates, trusted_roots
 
     contents = (read_whole(file, CERTIFICATE_BYTES_MAX) for file in files)
