@@ -12,6 +12,7 @@ from supervisor.vm.outcomes import EXPLANATIONS, IN_GOOD_ORDER
 from supervisor.vm.relaunching import backoff_ms, is_followed
 from supervisor.vm.restart import add_restart
 from supervisor.vm.spec import SECOND_MS
+from supervisor.vm.start_failures import explain
 from supervisor.vm.state import ALIVE, AgentStage, Desired, Phase, VmState
 
 TOLD_BY_RESULT = frozenset({ev.Outcome.COMPLETED, ev.Outcome.GUEST_POWERED_OFF})
@@ -32,7 +33,7 @@ def after_exit(state: VmState, evidence: ob.ExitEvidence, now_ms: int) -> Decisi
         return finish(state, outcome, _detail(state, outcome, evidence), now_ms).after(exited)
     started = state.phase is not Phase.LAUNCHING
     outcome = ev.Outcome.QEMU_CRASHED if started else ev.Outcome.QEMU_FAILED_TO_START
-    return finish(state, outcome, _how_it_exited(evidence), now_ms).after(exited)
+    return finish(state, outcome, explain(evidence), now_ms).after(exited)
 
 
 def after_result(
@@ -115,8 +116,10 @@ def _result_expected(state: VmState) -> bool:
 
 
 def _detail(state: VmState, outcome: ev.Outcome, evidence: ob.ExitEvidence) -> str:
+    if state.ending and state.ending.detail:
+        return f"{EXPLANATIONS[outcome]}: {state.ending.detail}"
     if outcome is ev.Outcome.QEMU_FAILED_TO_START:
-        return _how_it_exited(evidence)
+        return explain(evidence)
     return _last_detail(state, outcome)
 
 
@@ -132,14 +135,3 @@ def _finished_detail(state: VmState, outcome: ev.Outcome, exit_code: int) -> str
     if finished is not None and finished.message:
         return finished.message
     return f"{EXPLANATIONS[outcome]}, with exit code {exit_code}"
-
-
-def _how_it_exited(evidence: ob.ExitEvidence) -> str:
-    if evidence.signal is not None:
-        how = f"QEMU was ended by signal {evidence.signal}"
-    elif evidence.exit_code is not None:
-        how = f"QEMU exited with status {evidence.exit_code}"
-    else:
-        how = "QEMU exited while nobody was there to learn how"
-    last_words = evidence.stderr.strip().splitlines()
-    return f"{how}: {last_words[-1]}" if last_words else how
