@@ -1,5 +1,6 @@
 """Asking what the secure processor is: a real QEMU's refusals, a simulated answer, and the end."""
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -10,6 +11,10 @@ from chronovisor_sev.installing import install
 from supervisor.host.facts import read_facts
 from supervisor.host.platform import Platform, Unavailable, read_platform
 from supervisor.vm.confidential import SevPlatform
+
+
+VERSION = {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}
+GREETING = {"QMP": {"version": VERSION, "capabilities": []}}
 
 
 def program(directory: Path, script: str) -> str:
@@ -65,12 +70,8 @@ async def test_a_qemu_that_never_answers_is_ended_at_the_deadline(tmp_path: Path
 
 @pytest.mark.parametrize("answer", ["[]", '{"pdh":1}', '{"pdh":"","cbitpos":1}'])
 async def test_an_answer_that_is_none_is_no_platform(tmp_path: Path, answer: str) -> None:
-    script = f"""
-        version='"version": {{"qemu": {{"major": 7, "minor": 2, "micro": 0}}, "package": ""}}'
-        echo "{{\"QMP\": {{$version, \"capabilities\": []}}}}"
-        read -r first; echo '{{"return": {{}}, "id": 1}}'
-        read -r second; echo '{{"return": {answer}, "id": 2}}'
-        exec sleep 600
-    """
+    lines = (GREETING, {"return": {}, "id": 1}, {"return": json.loads(answer), "id": 2})
+    say = [f"echo {shlex.quote(json.dumps(line))}" for line in lines]
+    script = "; read -r request; ".join(say)
     why = says(await read_platform(program(tmp_path, script), deadline_s=5))
     assert "cannot be understood" in why
