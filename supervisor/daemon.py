@@ -21,6 +21,7 @@ from eventlog import EventLog, LogOptions, open_log
 from eventlog.notary import Notary
 from supervisor.actor import Host
 from supervisor.admission.events import DaemonStarted
+from supervisor.admission.firmware import check_firmware
 from supervisor.admission.inputs import check_inputs
 from supervisor.admission.network import check_network
 from supervisor.api.asyncio_bridge import serve_grpc
@@ -38,6 +39,7 @@ from supervisor.fleet import Fleet, Surroundings
 from supervisor.host.confinement import Confinement, confine
 from supervisor.host.facts import MACHINE_ID, machine_name, read_facts
 from supervisor.host.host import VmHost
+from supervisor.host.platform import read_platform
 from supervisor.log_key import load_signer
 from supervisor.replay import load_vm
 from supervisor.service import Service
@@ -180,6 +182,7 @@ class Daemon:
     def _check(self, manifest: Manifest) -> None:
         check_network(manifest, self._config.capacity)
         check_inputs(manifest, self._store, self._catalogue)
+        check_firmware(manifest, self._store, self._catalogue)
 
     def _host(self, vm_id: str) -> Host:
         host = VmHost(
@@ -236,6 +239,7 @@ class Daemon:
             self._store,
             self._directory.vms,
             self._fleet.reservations.queue_position,
+            partial(read_platform, self._facts.qemu, self._confinement.user),
         )
         token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)

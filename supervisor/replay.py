@@ -6,6 +6,7 @@ unavailable, with the reason; such an event in the ``host`` stream closes the in
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 import msgspec
@@ -16,8 +17,10 @@ from supervisor.admission import events as admission
 from supervisor.admission.state import AdmissionState, PackedAdmission
 from supervisor.cannot_serve import CannotServe
 from supervisor.journal import HOST_STREAM, VM_PREFIX, recorded_ms, vm_stream
-from supervisor.schema import SCHEMA, TAGS, Schema, UnknownEventError
+from supervisor.schema import SCHEMA, TAGS, AnyEvent, Schema, UnknownEventError
 from supervisor.vm import events as vm
+from supervisor.vm.attestation_events import SessionProvided
+from supervisor.vm.confidential import GuestSession, Sev
 from supervisor.vm.evolve import define, evolve
 from supervisor.vm.state import VmState
 
@@ -25,6 +28,7 @@ WORLD_FORMAT = "chronovisor.world.v1"
 """Names the encoding of a whole state. Bases hold it, so a changed one gets a new name."""
 
 _DELETED = TAGS[vm.VmDeleted]
+_WITH_SESSIONS = frozenset(TAGS[kind] for kind in (vm.ComputationSubmitted, SessionProvided))
 
 
 class ReplayError(CannotServe):
@@ -119,7 +123,16 @@ class World:
         assert isinstance(event, admission.Event)
         self.admission.evolve(event, record.tenant)
 
+    def _take_session(self, record: Record) -> None:
+        # Of VMs that are unavailable, too: it is in the log, so it was given.
+        with suppress(UnknownEventError):
+            session = _session_in(self._schema.decode(record))
+            if session is not None:
+                self.admission.see(session)
+
     def _take_vm(self, record: Record) -> None:
+        if record.type in _WITH_SESSIONS:
+            self._take_session(record)
         vm_id = record.stream.removeprefix(VM_PREFIX)
         if record.type == _DELETED:
             self._vms.pop(vm_id, None)
@@ -130,6 +143,15 @@ class World:
             except UnknownEventError as error:
                 self._vms.pop(vm_id, None)
                 self.unavailable[vm_id] = Unreadable(record.position, record.type, str(error))
+
+
+def _session_in(event: AnyEvent) -> GuestSession | None:
+    match event:
+        case SessionProvided():
+            return event.session
+        case vm.ComputationSubmitted() if isinstance(event.manifest.confidential, Sev):
+            return event.manifest.confidential.session
+    return None
 
 
 class Replay:

@@ -1,6 +1,7 @@
 """What the APIs may ask of the daemon, without knowing how it is built."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from eventlog import EventLog, WrongExpectedVersion
+from eventlog import CaughtUp, EventLog, WrongExpectedVersion
 from supervisor.admission.events import ArtifactStored
 from supervisor.admission.intake import Admission
 from supervisor.artifacts.errors import (
@@ -23,14 +24,26 @@ from supervisor.cause import cause_of
 from supervisor.checkpoints import Checkpoints
 from supervisor.host.flight_recorder import transcript
 from supervisor.host.logs import console_path, guest_log_path
-from supervisor.journal import ARTIFACT_PREFIX, encode
+from supervisor.host.platform import Platform, Unavailable
+from supervisor.journal import ARTIFACT_PREFIX, decode, encode, vm_stream
 from supervisor.registry import Registry
-from supervisor.vm.commands import Command, CommandDenied, DenyReason
+from supervisor.vm.attestation_events import ReportReceived, ReportRefused
+from supervisor.vm.commands import (
+    Command,
+    CommandDenied,
+    DenyReason,
+    ProvideSession,
+    RequestReport,
+)
+from supervisor.vm.confidential import GuestSession
 from supervisor.vm.spec import GIB, Manifest
 from supervisor.vm.state import Result, VmState
 
 UPLOAD_MAX_BYTES = 16 * GIB
 """One artifact; larger data sets belong on a disk of their own."""
+
+REPORT_SECONDS = 30
+"""A secure processor answers within milliseconds, a guest's agent when its CPUs get their turn."""
 
 ARTIFACT_DENIALS: dict[type[ArtifactError], DenyReason] = {
     ArtifactTooLarge: DenyReason.ARTIFACT_TOO_LARGE,
@@ -53,6 +66,14 @@ class Transcript(msgspec.Struct, frozen=True):
     content: bytes
 
 
+class Report(msgspec.Struct, frozen=True):
+    """What came of asking a launch for a report: the report, or else why there is none."""
+
+    launch: int
+    report: bytes = b""
+    refused: str = ""
+
+
 class Service:
     """One method a request; every refusal is a CommandDenied."""
 
@@ -65,6 +86,7 @@ class Service:
         artifacts: ArtifactStore,
         vms: Path,
         queue_position: Callable[[str], int | None],
+        platform: Callable[[], Awaitable[Platform | Unavailable]],
     ) -> None:
         self.log = log
         self.checkpoints = checkpoints
@@ -73,6 +95,8 @@ class Service:
         self._artifacts = artifacts
         self._vms = vms
         self.queue_position = queue_position
+        self._read_platform = platform
+        self._probing = trio.Lock()
 
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
@@ -99,6 +123,43 @@ class Service:
     async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
         """Obey a command; return the VM's state once it is durable."""
         return await self._registry.ask(vm_id, command, caller)
+
+    async def platform(self) -> Platform | Unavailable:
+        """Ask the host for its secure processor; one QEMU at a time is started for that."""
+        async with self._probing:
+            return await self._read_platform()
+
+    async def provide_session(self, vm_id: str, session: GuestSession, caller: Caller) -> VmState:
+        """Keep an owner's session for a VM's next launch; no session is taken twice.
+
+        The one that the VM holds and has not used is taken again: a client may repeat itself.
+        """
+        state = self._registry.get(vm_id)
+        if state.session == session:
+            return state
+        with self._admission.sessions.claimed(session, "session"):
+            return await self._registry.ask(vm_id, ProvideSession(session), caller)
+
+    async def report(self, vm_id: str, nonce: bytes, caller: Caller) -> Report:
+        """Have the secure processor report on a guest that runs."""
+        head = self.log.head
+        await self._registry.ask(vm_id, RequestReport(nonce), caller)
+        with trio.move_on_after(REPORT_SECONDS):
+            return await self._answer(vm_id, nonce.hex(), head)
+        detail = f"no report of VM {vm_id!r} came within {REPORT_SECONDS} s; try again"
+        raise CommandDenied(DenyReason.PLATFORM_UNAVAILABLE, detail)
+
+    async def _answer(self, vm_id: str, nonce: str, after: int) -> Report:
+        stream = vm_stream(vm_id)
+        async for item in self.log.subscribe(after):
+            if isinstance(item, CaughtUp) or item.stream != stream:
+                continue
+            match decode(item):
+                case ReportReceived(launch, received, report) if received == nonce:
+                    return Report(launch, base64.b64decode(report))
+                case ReportRefused(launch, refused, detail) if refused == nonce:
+                    return Report(launch, refused=detail)
+        raise AssertionError("a subscription has no end")
 
     async def upload(
         self, chunks: AsyncIterator[bytes], *, sha256: str | None, caller: Caller

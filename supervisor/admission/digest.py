@@ -10,15 +10,23 @@ from typing import Any
 import msgspec
 import rfc8785
 
-from supervisor.vm.spec import Algorithm, Manifest
+from supervisor.vm.spec import Algorithm, Dataset, Manifest
 
 CAME_LATER = (
     ("restart",),
     ("network",),
+    ("confidential",),
+    ("result_recipients",),
+    ("algorithm", "encryption"),
     ("vm", "firmware_vars"),
     ("vm", "watchdog"),
+    ("confidential",),
+    ("result_recipients",),
+    ("algorithm", "encryption"),
 )
 """Where the fields stand that the first version did not have."""
+
+CAME_LATER_IN_DATASETS = ("encryption",)
 
 
 def manifest_digest(manifest: Manifest) -> str:
@@ -39,6 +47,10 @@ def _first_form(manifest: Manifest) -> dict[str, Any]:
             part, default = part[section], default[section]
         if part[name] == default[name]:
             del part[name]
+    for dataset in form["datasets"]:
+        for name in CAME_LATER_IN_DATASETS:
+            if dataset[name] == _DEFAULT_DATASET[name]:
+                del dataset[name]
     return form
 
 
@@ -47,3 +59,4 @@ def _digest(value: object) -> str:
 
 
 _DEFAULTS: dict[str, Any] = msgspec.to_builtins(Manifest("", Algorithm("")))
+_DEFAULT_DATASET: dict[str, Any] = msgspec.to_builtins(Dataset("", ""))

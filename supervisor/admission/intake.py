@@ -19,6 +19,7 @@ from eventlog import EventLog, Record, Spare
 from supervisor.admission.digest import manifest_digest, request_digest
 from supervisor.admission.events import ComputationAdmitted
 from supervisor.admission.quotas import Quotas
+from supervisor.admission.sessions import Sessions, session_of
 from supervisor.admission.state import AdmissionState, Admitted
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
@@ -66,6 +67,7 @@ class Admission:
         self._check_inputs = check_inputs
         self._start = start
         self._quotas = quotas
+        self.sessions = Sessions(state)
         self._in_flight: dict[tuple[str, str], trio.Event] = {}
         self._ids_in_flight: set[str] = set()
 
@@ -85,7 +87,8 @@ class Admission:
         self._quotas.check(caller)
         self._check_inputs(manifest)
         chosen = vm_id or _random_id()
-        with self._reserved(caller.tenant, key, chosen), self._quotas.counting(caller):
+        session = self.sessions.claimed(session_of(manifest), "confidential.session")
+        with session, self._reserved(caller.tenant, key, chosen), self._quotas.counting(caller):
             admitted = ComputationAdmitted(chosen, key, digest)
             records = await self._append(admitted, manifest, caller)
             self._state.evolve(admitted, caller.tenant)

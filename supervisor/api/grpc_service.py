@@ -10,10 +10,11 @@ from contextlib import aclosing
 from chronovisor_api import v1
 
 from eventlog import CaughtUp
-from supervisor.api import files, listing, subscription, uploads, wire
+from supervisor.api import files, launch_requests, listing, subscription, uploads, wire
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
 from supervisor.api.subscription import Matching, Subscription
+from supervisor.api.wire_confidential import from_platform, from_report
 from supervisor.api.wire_manifest import to_manifest
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
@@ -86,6 +87,39 @@ class SupervisorService:
     async def reset_vm(self, request: v1.ResetVmRequest, caller: Caller) -> v1.Vm:
         """Boot a guest again."""
         return await self._command(request.vm_id, Reset(), caller)
+
+    async def get_platform(
+        self, request: v1.GetPlatformRequest, caller: Caller
+    ) -> v1.GetPlatformResponse:
+        """Say which secure processor the host has, or why none can be used."""
+        return from_platform(await self._supervisor.platform())
+
+    async def provide_session(self, request: v1.ProvideSessionRequest, caller: Caller) -> v1.Vm:
+        """Keep an owner's session for a VM's next launch."""
+        vm_id, session = required("vm_id", request.vm_id), launch_requests.session_of(request)
+        return self._present(await self._supervisor.provide_session(vm_id, session, caller))
+
+    async def inject_launch_secret(
+        self, request: v1.InjectLaunchSecretRequest, caller: Caller
+    ) -> v1.Vm:
+        """Hand an owner's secret to a launch, and let it run."""
+        return await self._command(request.vm_id, launch_requests.secret_of(request), caller)
+
+    async def approve_launch(self, request: v1.ApproveLaunchRequest, caller: Caller) -> v1.Vm:
+        """Let a launch run without a secret."""
+        return await self._command(request.vm_id, launch_requests.approval_of(request), caller)
+
+    async def reject_launch(self, request: v1.RejectLaunchRequest, caller: Caller) -> v1.Vm:
+        """End a launch that is not the owner's guest."""
+        return await self._command(request.vm_id, launch_requests.rejection_of(request), caller)
+
+    async def get_attestation_report(
+        self, request: v1.GetAttestationReportRequest, caller: Caller
+    ) -> v1.GetAttestationReportResponse:
+        """Have the secure processor report on a guest that runs."""
+        vm_id, nonce = required("vm_id", request.vm_id), request.nonce
+        launch_requests.check_nonce(nonce, self._supervisor.get(vm_id).manifest.confidential)
+        return from_report(await self._supervisor.report(vm_id, nonce, caller))
 
     async def _command(self, vm_id: str, command: Command, caller: Caller) -> v1.Vm:
         required("vm_id", vm_id)

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from eventlog import CaughtUp, Record
 from eventlog.checkpoint import SignedCheckpoint
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command
+from supervisor.vm.confidential import GuestSession
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Result, VmState
 
@@ -37,6 +38,40 @@ class Transcript(Protocol):
     def launch(self) -> int: ...
     @property
     def content(self) -> bytes: ...
+
+
+class SevPlatform(Protocol):
+    """The host's secure processor as QMP tells of it; certificates and id in base64."""
+
+    @property
+    def pdh(self) -> str: ...
+    @property
+    def cert_chain(self) -> str: ...
+    @property
+    def cpu0_id(self) -> str: ...
+    @property
+    def cbitpos(self) -> int: ...
+    @property
+    def reduced_phys_bits(self) -> int: ...
+
+
+@runtime_checkable
+class Unavailable(Protocol):
+    """There is no secure processor that could be used."""
+
+    @property
+    def why(self) -> str: ...
+
+
+class Report(Protocol):
+    """What came of asking a launch for a report: the report, or else why there is none."""
+
+    @property
+    def launch(self) -> int: ...
+    @property
+    def report(self) -> bytes: ...
+    @property
+    def refused(self) -> str: ...
 
 
 class Log(Protocol):
@@ -89,6 +124,18 @@ class Supervisor(Protocol):
 
     async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
         """Return the state once what the command led to is durable."""
+        ...
+
+    async def platform(self) -> SevPlatform | Unavailable:
+        """Ask the host for its secure processor."""
+        ...
+
+    async def provide_session(self, vm_id: str, session: GuestSession, caller: Caller) -> VmState:
+        """Keep an owner's session for a VM's next launch; no session is taken twice."""
+        ...
+
+    async def report(self, vm_id: str, nonce: bytes, caller: Caller) -> Report:
+        """Have the secure processor report on a guest that runs."""
         ...
 
     async def upload(

@@ -11,6 +11,7 @@ from eventlog import CaughtUp, Record
 from supervisor.api.cloudevents import payload
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse
+from supervisor.api.wire_confidential import from_launch
 from supervisor.api.wire_manifest import from_manifest
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.observations import TimerKind
@@ -50,6 +51,7 @@ def from_state(state: VmState, queue_position: int | None = None) -> v1.Vm:
         suspended_since=_moment(state.current.suspended_since_ms if state.has_process else None),
         queue_position=queue_position if state.phase is Phase.QUEUED else None,
         forwards=list(_forwards(state)),
+        launch_state=from_launch(state),
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from chronovisor_api import v1
 
 from supervisor.api.refusals import denied
+from supervisor.api.wire_confidential import from_confidential, on_the_wire, to_confidential
 from supervisor.vm import rules, spec
 from supervisor.vm.commands import DenyReason, FieldViolation
 
@@ -56,7 +57,10 @@ def to_manifest(message: v1.Manifest | None) -> spec.Manifest:
         faults = [FieldViolation("", "is missing")]
     if faults:
         named = (
-            FieldViolation(_under_manifest(wrong.field), wrong.description) for wrong in faults
+            FieldViolation(
+                _under_manifest(on_the_wire(wrong.field, manifest.confidential)), wrong.description
+            )
+            for wrong in faults
         )
         raise denied(DenyReason.INVALID_MANIFEST, named)
     return manifest
@@ -72,15 +76,21 @@ def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manife
         name=message.name,
         description=message.description,
         labels=dict(message.labels),
-        algorithm=spec.Algorithm(algorithm.sha256, algorithm.provider, tuple(algorithm.arguments)),
+        algorithm=spec.Algorithm(
+            algorithm.sha256, algorithm.provider, tuple(algorithm.arguments), algorithm.encryption
+        ),
         datasets=tuple(
-            spec.Dataset(dataset.name, dataset.sha256, dataset.provider)
+            spec.Dataset(dataset.name, dataset.sha256, dataset.provider, dataset.encryption)
             for dataset in message.datasets
         ),
         vm=_shape(message.vm or v1.VmShape(), faults),
         limits=_given(spec.Limits(), message.limits or v1.Limits()),
         restart=_restart(message.restart or v1.RestartPolicy(), faults),
         network=_network(message.network or v1.Network(), faults),
+        confidential=to_confidential(message.confidential, faults),
+        result_recipients=tuple(
+            spec.Recipient(each.name, each.public_key) for each in message.result_recipients
+        ),
     )
 
 
@@ -161,15 +171,17 @@ def from_manifest(manifest: spec.Manifest) -> v1.Manifest:
             sha256=algorithm.sha256,
             provider=algorithm.provider,
             arguments=list(algorithm.arguments),
+            encryption=algorithm.encryption,
         ),
-        datasets=[
-            v1.Dataset(name=dataset.name, sha256=dataset.sha256, provider=dataset.provider)
-            for dataset in manifest.datasets
-        ],
+        datasets=[v1.Dataset(**msgspec.structs.asdict(each)) for each in manifest.datasets],
         vm=_from_shape(manifest.vm),
         limits=v1.Limits(**msgspec.structs.asdict(manifest.limits)),
         restart=_from_restart(manifest.restart),
         network=_from_network(manifest.network),
+        confidential=from_confidential(manifest.confidential),
+        result_recipients=[
+            v1.Recipient(**msgspec.structs.asdict(each)) for each in manifest.result_recipients
+        ],
     )
 
 

@@ -11,9 +11,11 @@ from eventlog.notary import Notary
 from eventlog.note import Signer
 from supervisor.caller import Caller
 from supervisor.checkpoints import Checkpoints
+from supervisor.host.platform import Platform, Unavailable
 from supervisor.log_key import origin
-from supervisor.service import Transcript
-from supervisor.vm.commands import Command, CommandDenied, DenyReason
+from supervisor.service import Report, Transcript
+from supervisor.vm.commands import Command, CommandDenied, DenyReason, ProvideSession
+from supervisor.vm.confidential import GuestSession
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Phase, Result, VmState
 
@@ -46,6 +48,9 @@ class MemorySupervisor:
         self.uploads_open = 0
         self.failure: Exception | None = None
         self.queue: list[str] = []
+        self.found: Platform | Unavailable = Unavailable("there is no processor in memory")
+        self.answer = Report(1, b"report")
+        self.nonces: list[bytes] = []
         self._directory = directory
 
     async def submit(
@@ -86,6 +91,17 @@ class MemorySupervisor:
         state = self.get(vm_id)
         self.commands.append((vm_id, command))
         return state
+
+    async def platform(self) -> Platform | Unavailable:
+        return self.found
+
+    async def provide_session(self, vm_id: str, session: GuestSession, caller: Caller) -> VmState:
+        return await self.command(vm_id, ProvideSession(session), caller)
+
+    async def report(self, vm_id: str, nonce: bytes, caller: Caller) -> Report:
+        self._saw(caller)
+        self.nonces.append(nonce)
+        return self.answer
 
     async def upload(
         self, chunks: AsyncIterator[bytes], *, sha256: str | None, caller: Caller

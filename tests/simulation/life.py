@@ -21,6 +21,7 @@ from supervisor.artifacts.store import ArtifactStore
 from supervisor.checkpoints import Checkpoints
 from supervisor.clock import Clock
 from supervisor.fleet import Fleet, Surroundings
+from supervisor.host.platform import Unavailable
 from supervisor.replay import Replay, World, load_vm
 from supervisor.service import Service
 from supervisor.supervision import TooManyRestarts
@@ -232,9 +233,14 @@ class Life:
 def _service(log: EventLog, fleet: Fleet) -> Service:
     checkpoints, store, directory = _offices()
     queue_position = fleet.reservations.queue_position
+    registry, admission = fleet.registry, fleet.admission
     return Service(
-        log, checkpoints, fleet.registry, fleet.admission, store, directory, queue_position
+        log, checkpoints, registry, admission, store, directory, queue_position, _platform
     )
+
+
+async def _platform() -> Unavailable:
+    return Unavailable("a simulation has no processor")
 
 
 @cache
