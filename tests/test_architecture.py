@@ -47,7 +47,7 @@ OURS = ("supervisor", "eventlog", "chronovisor_api", "chronovisor_guest")
 SOURCES = modules(*PACKAGES)
 
 CORE_MAY_IMPORT = (
-    *("collections.abc", "enum", "hashlib", "json", "posixpath", "re", "typing", "uuid"),
+    *("base64", "collections.abc", "enum", "hashlib", "json", "posixpath", "re", "typing", "uuid"),
     *("msgspec", "supervisor.vm"),
 )
 """Nothing in it reads a clock, a disk, an environment or a source of chance."""

@@ -51,6 +51,9 @@ def _first_form(manifest: Manifest) -> dict[str, Any]:
         for name in CAME_LATER_IN_DATASETS:
             if dataset[name] == _DEFAULT_DATASET[name]:
                 del dataset[name]
+    for dataset in form["datasets"]:
+        if not dataset["encryption"]:
+            del dataset["encryption"]
     return form
 
 

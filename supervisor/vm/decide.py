@@ -10,6 +10,7 @@ from typing import assert_never
 
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
+from supervisor.vm.attestation import AttestationObservation, decide_attestation
 from supervisor.vm.commands import Command
 from supervisor.vm.decide_agent import AgentObservation, decide_agent
 from supervisor.vm.decide_command import decide_command
@@ -18,6 +19,8 @@ from supervisor.vm.decide_process import ProcessObservation, decide_process
 from supervisor.vm.decision import NOTHING, Decision
 from supervisor.vm.launching import BeforeLaunch, let_go
 from supervisor.vm.state import ALIVE, Phase, VmState
+
+OF_NEXT_LAUNCH = (ob.TimerKind.BACKOFF, ob.TimerKind.SESSION)
 
 Message = Command | ob.Observation
 
@@ -41,6 +44,8 @@ def decide(state: VmState, message: Message, now_ms: int) -> Decision:
         return decide_guest(state, message, now_ms)
     if isinstance(message, AgentObservation):
         return decide_agent(state, message, now_ms)
+    if isinstance(message, AttestationObservation):
+        return decide_attestation(state, message, now_ms)
     assert_never(message)
 
 
@@ -48,7 +53,7 @@ def _expected_launch(state: VmState, observation: ob.Observation) -> int:
     match observation:
         case _ if isinstance(observation, BeforeLaunch):
             return state.next_launch
-        case ob.TimerFired(kind=ob.TimerKind.BACKOFF) if state.phase not in ALIVE:
+        case ob.TimerFired(kind=kind) if kind in OF_NEXT_LAUNCH and state.phase not in ALIVE:
             return state.next_launch
     return state.launch_number
 

@@ -6,7 +6,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.decision import NOTHING, Decision, end_guest, tell
-from supervisor.vm.state import AgentStage, Phase, VmState
+from supervisor.vm.state import STARTING, AgentStage, VmState
 
 RESULT_TOO_LARGE = "result-too-large"
 """The agent's error code for a result that does not fit its disk (docs/agent-protocol.md)."""
@@ -18,7 +18,7 @@ AgentObservation = (
 
 def decide_agent(state: VmState, seen: AgentObservation, now_ms: int) -> Decision:
     """Return what follows from a word of the agent; words may be repeated by it at any time."""
-    if state.phase is Phase.LAUNCHING:
+    if state.phase in STARTING:
         return NOTHING  # heard before QMP's RESUME was; the agent repeats what matters
     match seen:
         case ob.AgentReady():

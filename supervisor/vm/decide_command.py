@@ -4,8 +4,10 @@ from typing import assert_never
 
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
+from supervisor.vm.attestation_commands import decide_attestation_command
 from supervisor.vm.changed import changed
 from supervisor.vm.commands import (
+    AttestationCommand,
     Command,
     CommandDenied,
     Delete,
@@ -18,18 +20,23 @@ from supervisor.vm.commands import (
     Stop,
 )
 from supervisor.vm.decision import NOTHING, Decision, escalate, gentlest_step, order_stop
-from supervisor.vm.launching import begin_launch
 from supervisor.vm.removing import remove_files
-from supervisor.vm.state import Desired, Phase, VmState
+from supervisor.vm.sessions import launch_again
+from supervisor.vm.state import STARTING, Desired, Phase, VmState
+
+UP = (*STARTING, Phase.RUNNING, Phase.PAUSED)
+"""Phases of a launch whose end nobody has ordered."""
 
 
 def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
     """Return what a client's command leads to; raises CommandDenied."""
     if state.phase is Phase.DELETED:
         raise CommandDenied(DenyReason.VM_UNKNOWN, f"there is no VM {state.vm_id!r}")
+    if isinstance(command, AttestationCommand):
+        return decide_attestation_command(state, command, now_ms)
     match command:
         case Start():
-            return _start(state)
+            return _start(state, now_ms)
         case Stop():
             return _stop(state, command, now_ms)
         case Kill():
@@ -45,7 +52,7 @@ def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
     assert_never(command)
 
 
-def _start(state: VmState) -> Decision:
+def _start(state: VmState, now_ms: int) -> Decision:
     if state.phase is Phase.STOPPING:
         raise _wrong_phase(state, "started", "; wait for its end")
     if state.desired is Desired.DELETED:
@@ -54,14 +61,14 @@ def _start(state: VmState) -> Decision:
         return NOTHING  # it is on its way, or there already
     ordered = ev.StartOrdered(state.next_launch)
     # Whatever was kept of the launch before is of no use from now on.
-    return Decision((ordered,), begin_launch(changed(state, outcome=None)))
+    return launch_again(changed(state, outcome=None), now_ms).after(ordered)
 
 
 def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF:
+        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF | Phase.AWAITING_SESSION:
             return _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
-        case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
+        case _ if state.phase in UP:
             limit = state.manifest.limits.stop_grace_ms
             grace = limit if command.grace_ms is None else command.grace_ms
             outcome = ev.Outcome.STOPPED_BY_CLIENT
@@ -72,9 +79,9 @@ def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
 
 def _kill(state: VmState, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF:
+        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF | Phase.AWAITING_SESSION:
             return _end_without_process(state, ev.Outcome.KILLED_BY_CLIENT)
-        case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
+        case _ if state.phase in UP:
             return order_stop(state, ev.Outcome.KILLED_BY_CLIENT, ev.StopStep.KILL, now_ms)
         case Phase.STOPPING if state.ending and state.ending.step is not ev.StopStep.KILL:
             cancelled = _cancel_restart(state).events
@@ -131,13 +138,16 @@ def _resume(state: VmState) -> Decision:
 def _reset(state: VmState) -> Decision:
     if state.phase not in (Phase.RUNNING, Phase.PAUSED):
         raise _wrong_phase(state, "reset")
+    if state.manifest.confidential is not None:
+        told = f"VM {state.vm_id!r} is confidential: it is measured at a launch, and not at a reset"
+        raise CommandDenied(DenyReason.WRONG_PHASE, told)
     reset = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.RESET)
     return Decision((ev.ResetOrdered(state.launch_number),), (reset,))
 
 
 def _delete(state: VmState) -> Decision:
     remove = remove_files(state)
-    if state.phase in (Phase.QUEUED, Phase.BACKOFF):
+    if state.phase in (Phase.QUEUED, Phase.BACKOFF, Phase.AWAITING_SESSION):
         ended = _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         return Decision((*ended.events, ev.DeleteOrdered(state.launch_number)), (remove,))
     if state.phase not in (Phase.STOPPED, Phase.FAILED):

@@ -5,6 +5,7 @@ from typing import assert_never
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
+from supervisor.vm.attestation import let_run
 from supervisor.vm.contact import lose_contact
 from supervisor.vm.decision import (
     GUEST_EVENTS_MAX,
@@ -46,6 +47,14 @@ SHUTDOWN_OUTCOMES = {
     ob.ShutdownCause.UNKNOWN: ev.Outcome.GUEST_POWERED_OFF,
 }
 """The outcome of a shutdown that nobody here ordered."""
+
+
+REFUSAL_OUTCOMES = {
+    (Phase.LAUNCHING, fx.QmpCommand.CONT.value): ev.Outcome.QEMU_FAILED_TO_START,
+    (Phase.LAUNCHING, fx.MEASURE): ev.Outcome.ATTESTATION_FAILED,
+    (Phase.AWAITING_VERIFICATION, fx.INJECT): ev.Outcome.ATTESTATION_FAILED,
+}
+"""How a launch ends that cannot go on, because QEMU refused a command in this phase."""
 
 
 def decide_guest(state: VmState, seen: GuestObservation, now_ms: int) -> Decision:
@@ -112,7 +121,7 @@ def _ready(state: VmState, seen: ob.QmpReady) -> Decision:
     ready = ev.QmpReady(seen.launch, seen.qemu_version, seen.containment)
     if state.phase is not Phase.LAUNCHING:
         return Decision((ready,))
-    return Decision((ready,), (fx.ExecuteQmp(seen.launch, fx.QmpCommand.CONT),))
+    return let_run(state).after(ready)
 
 
 def _command_failed(state: VmState, seen: ob.QmpCommandFailed, now_ms: int) -> Decision:
@@ -121,9 +130,11 @@ def _command_failed(state: VmState, seen: ob.QmpCommandFailed, now_ms: int) -> D
     if quit_failed and state.ending and state.ending.step is ev.StopStep.QUIT:
         return escalate(state, ev.StopStep.TERMINATE, now_ms).after(failed)
     refused = seen.failure is ob.QmpFailure.REFUSED  # else it is asked again, once QEMU is back
-    if state.phase is Phase.LAUNCHING and refused and seen.command == fx.QmpCommand.CONT.value:
-        outcome = ev.Outcome.QEMU_FAILED_TO_START
-        return order_stop(state, outcome, ev.StopStep.QUIT, now_ms).after(failed)
+    outcome = REFUSAL_OUTCOMES.get((state.phase, seen.command))
+    if refused and outcome is not None:
+        detail = "" if seen.command == fx.QmpCommand.CONT.value else seen.detail
+        quits = order_stop(state, outcome, ev.StopStep.QUIT, now_ms, detail=detail)
+        return quits.after(failed)
     return tell(state, failed)
 
 

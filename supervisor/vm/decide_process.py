@@ -16,8 +16,10 @@ from supervisor.vm.decision import (
 )
 from supervisor.vm.ending import after_exit, after_result, finish
 from supervisor.vm.launching import BeforeLaunch, before_launch, begin_launch
+from supervisor.vm.outcomes import EXPLANATIONS
 from supervisor.vm.removing import after_removal, try_again
 from supervisor.vm.run_state import fold_run_state, repeat_reset
+from supervisor.vm.sessions import launch_again
 from supervisor.vm.state import Phase, VmState
 
 ANOTHER_BOOT = "QEMU ran under another boot: the host rebooted, or this is another host"
@@ -104,7 +106,9 @@ def _host_rebooted(state: VmState, now_ms: int) -> Decision:
 
 
 def _never_spawned(state: VmState, now_ms: int) -> Decision:
-    if state.current.process is not None or state.phase in (Phase.RUNNING, Phase.PAUSED):
+    launch = state.current
+    alive = launch.process is not None or launch.qmp_version != ""
+    if alive or state.phase in (Phase.AWAITING_VERIFICATION, Phase.RUNNING, Phase.PAUSED):
         return after_exit(state, ob.ExitEvidence(), now_ms)  # it was seen alive, so it is gone
     if state.ending:
         return finish(state, state.ending.outcome, "ended before QEMU was started", now_ms)
@@ -130,4 +134,10 @@ def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
             step = state.ending.step if state.ending else ev.StopStep.QUIT
             return escalate(state, NEXT_STEP[step], now_ms)
         case ob.TimerKind.BACKOFF:
-            return Decision((ev.BackoffElapsed(state.next_launch),), begin_launch(state))
+            return launch_again(state, now_ms).after(ev.BackoffElapsed(state.next_launch))
+        case ob.TimerKind.VERIFICATION:
+            outcome = ev.Outcome.VERIFICATION_DEADLINE
+            return order_stop(state, outcome, ev.StopStep.QUIT, now_ms)
+        case ob.TimerKind.SESSION:
+            outcome = ev.Outcome.SESSION_DEADLINE
+            return finish(state, outcome, EXPLANATIONS[outcome], now_ms)

@@ -46,11 +46,19 @@ NOTHING = Decision()
 
 
 def order_stop(
-    state: VmState, outcome: ev.Outcome, step: ev.StopStep, now_ms: int, grace_ms: int = 0
+    state: VmState,
+    outcome: ev.Outcome,
+    step: ev.StopStep,
+    now_ms: int,
+    grace_ms: int = 0,
+    detail: str = "",
 ) -> Decision:
-    """Begin the end of a VM with ``step``; ``grace_ms`` counts for the first rung only."""
+    """Begin the end of a VM with ``step``; ``grace_ms`` counts for the first rung only.
+
+    ``detail`` is the evidence, where the outcome alone does not tell it.
+    """
     deadline = now_ms + STEP_MS.get(step, grace_ms)
-    event = ev.StopOrdered(state.launch_number, outcome, step, deadline)
+    event = ev.StopOrdered(state.launch_number, outcome, step, deadline, detail)
     return Decision((event,), take_step(state, step, deadline))
 
 

@@ -8,16 +8,22 @@ from collections.abc import Iterable
 
 from supervisor.vm import events as ev
 from supervisor.vm.changed import changed, with_guest_event, with_launch, without_deadline
+from supervisor.vm.confidential import Sev
+from supervisor.vm.evolve_attestation import evolve_attestation
 from supervisor.vm.evolve_end import EndEvent, evolve_end
 from supervisor.vm.evolve_guest import GuestEvent, evolve_guest
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.state import TRANSITIONS, AgentStage, Launch, Phase, Progress, VmState
+
+USED_SESSIONS = 1024
+"""64 KiB of digests: more launches than an owner verifies by hand."""
 
 
 def define(
     event: ev.ComputationSubmitted, at_ms: int, *, vm_id: str, tenant: str, principal: str
 ) -> VmState:
     """Return the state after a VM's first event."""
+    wanted = event.manifest.confidential
     return VmState(
         vm_id=vm_id,
         manifest=event.manifest,
@@ -26,6 +32,7 @@ def define(
         principal=principal,
         created_ms=at_ms,
         seen_ms=at_ms,
+        session=wanted.session if isinstance(wanted, Sev) else None,
     )
 
 
@@ -52,6 +59,8 @@ def _apply(state: VmState, event: ev.Event) -> VmState:
         return evolve_guest(state, event)
     if isinstance(event, EndEvent):
         return evolve_end(state, event)
+    if isinstance(event, ev.AttestationEvent):
+        return evolve_attestation(state, event)
     match event:
         case ev.ComputationSubmitted():
             raise AssertionError("a VM is submitted once; define() makes its first state")
@@ -91,17 +100,7 @@ def _apply_launch(
         case ev.Queued():
             return changed(state, phase=Phase.QUEUED, ticket=event.ticket)
         case ev.LaunchIntended():
-            launch = Launch(
-                event.launch,
-                event.directory,
-                event.uuid,
-                event.accel,
-                state.seen_ms,
-                event.host_ports,
-            )
-            deadlines = {TimerKind.LAUNCH: event.deadline_ms}
-            intended = changed(state, launch=launch, deadlines=deadlines, unused_launches=0)
-            return changed(intended, phase=Phase.LAUNCHING)
+            return _intended(state, event)
         case ev.QemuSpawned():
             return with_launch(state, process=event.process)
         case ev.QmpReady():
@@ -111,10 +110,38 @@ def _apply_launch(
             started = changed(state, started_ms=state.seen_ms, deadlines=deadlines)
             return changed(started, phase=Phase.RUNNING)
         case ev.LaunchAbandoned():
-            return changed(state, phase=Phase.DEFINED, deadlines={}, silent_since_ms=None)
+            # What never became a process has used no session up.
+            kept = changed(state, session=state.current.session)
+            return changed(kept, phase=Phase.DEFINED, deadlines={}, silent_since_ms=None)
         case ev.Adopted():
             adopted = with_launch(changed(state, silent_since_ms=None), process=event.process)
             return with_launch(adopted, containment=event.containment or state.current.containment)
+
+
+def _intended(state: VmState, event: ev.LaunchIntended) -> VmState:
+    launch = Launch(
+        event.launch,
+        event.directory,
+        event.uuid,
+        event.accel,
+        state.seen_ms,
+        event.host_ports,
+        session=state.session,
+        claims=event.claims,
+    )
+    return changed(
+        state,
+        phase=Phase.LAUNCHING,
+        launch=launch,
+        deadlines={TimerKind.LAUNCH: event.deadline_ms},
+        unused_launches=0,
+        session=None,
+        used_sessions=_with_session(state.used_sessions, event.session_sha256),
+    )
+
+
+def _with_session(used: tuple[str, ...], sha256: str) -> tuple[str, ...]:
+    return used if sha256 in ("", *used) else (*used, sha256)[-USED_SESSIONS:]
 
 
 def _apply_agent(

@@ -69,13 +69,13 @@ def _ending(state: VmState, event: ev.StopOrdered | ev.StopEscalated) -> VmState
         return changed(
             state,
             phase=Phase.STOPPING,
-            ending=Ending(event.outcome, event.step),
+            ending=Ending(event.outcome, event.step, event.detail),
             desired=Desired.RUNNING if followed else Desired.ENDED,
             deadlines={TimerKind.STOP: event.deadline_ms},
         )
     if state.ending is None:
         raise AssertionError("a stop that was never ordered cannot escalate")
-    ending = Ending(state.ending.outcome, event.step)
+    ending = Ending(state.ending.outcome, event.step, state.ending.detail)
     deadlines = state.deadlines | {TimerKind.STOP: event.deadline_ms}
     return changed(state, ending=ending, deadlines=deadlines)
 

@@ -6,6 +6,8 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.bounds import bounds
+from supervisor.vm.claims import why_unfit
+from supervisor.vm.confidential import GuestSession, Sev, Verification
 from supervisor.vm.decision import NOTHING, Decision
 from supervisor.vm.ending import finish, release
 from supervisor.vm.qemu_argv import launch_uuid, qemu_argv
@@ -34,7 +36,9 @@ def before_launch(state: VmState, seen: BeforeLaunch, now_ms: int) -> Decision:
             known = state.phase is Phase.QUEUED
             return NOTHING if known else Decision((ev.Queued(seen.launch, seen.ticket),))
         case ob.Reserved():
-            order = fx.PrepareLaunch(seen.launch, state.manifest, seen.host_ports)
+            order = fx.PrepareLaunch(
+                seen.launch, state.manifest, seen.host_ports, state.digest, state.session
+            )
             return Decision(effects=(order,))
         case ob.LaunchPrepared():
             return intend(state, seen, now_ms)
@@ -49,6 +53,25 @@ def let_go(prepared: ob.LaunchPrepared) -> Decision:
 
 def intend(state: VmState, prepared: ob.LaunchPrepared, now_ms: int) -> Decision:
     """Record exactly what will be run, then run it."""
+    session = _session(state, prepared)
+    if problem := why_unfit(state.manifest.confidential, prepared, session):
+        ended = finish(state, problem.outcome, problem.detail, now_ms)
+        return Decision(ended.events, (*let_go(prepared).effects, *ended.effects))
+    intent = _intent(state, prepared, session, now_ms)
+    spawn = _spawn(intent, state.manifest, session)
+    return Decision((intent,), (spawn, _timer(intent)))
+
+
+def _session(state: VmState, prepared: ob.LaunchPrepared) -> GuestSession | None:
+    wanted = state.manifest.confidential
+    if isinstance(wanted, Sev) and wanted.verification is Verification.TRUSTED_HOST:
+        return prepared.session
+    return state.session
+
+
+def _intent(
+    state: VmState, prepared: ob.LaunchPrepared, session: GuestSession | None, now_ms: int
+) -> ev.LaunchIntended:
     argv = qemu_argv(
         state.manifest,
         vm_id=state.vm_id,
@@ -57,8 +80,10 @@ def intend(state: VmState, prepared: ob.LaunchPrepared, now_ms: int) -> Decision
         images=prepared.images,
         accel=prepared.accel,
         host_ports=prepared.host_ports,
+        platform=prepared.platform,
+        manifest_digest=state.digest,
     )
-    intent = ev.LaunchIntended(
+    return ev.LaunchIntended(
         launch=prepared.launch,
         directory=prepared.directory,
         uuid=launch_uuid(state.vm_id, prepared.launch),
@@ -68,11 +93,14 @@ def intend(state: VmState, prepared: ob.LaunchPrepared, now_ms: int) -> Decision
         accel=prepared.accel,
         deadline_ms=now_ms + state.manifest.limits.launch_deadline_ms,
         host_ports=prepared.host_ports,
+        claims=prepared.claims,
+        session_sha256=session.sha256 if session else "",
     )
-    return Decision((intent,), (_spawn(intent, state.manifest), _timer(intent)))
 
 
-def _spawn(intent: ev.LaunchIntended, manifest: Manifest) -> fx.SpawnQemu:
+def _spawn(
+    intent: ev.LaunchIntended, manifest: Manifest, session: GuestSession | None
+) -> fx.SpawnQemu:
     return fx.SpawnQemu(
         launch=intent.launch,
         directory=intent.directory,
@@ -81,6 +109,7 @@ def _spawn(intent: ev.LaunchIntended, manifest: Manifest) -> fx.SpawnQemu:
         log_bytes=manifest.limits.log_bytes,
         images=intent.images,
         bounds=bounds(manifest, intent.accel),
+        session=session,
     )
 
 

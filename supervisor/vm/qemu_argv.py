@@ -12,10 +12,13 @@ Options go as JSON where QEMU takes them (qemu-system(1), "JSON" forms of -devic
 import json
 import posixpath
 import uuid
+from collections.abc import Mapping
 
 from supervisor.vm import layout
+from supervisor.vm.confidential import SevPlatform
 from supervisor.vm.layout import InheritedFd
 from supervisor.vm.observations import LaunchImages
+from supervisor.vm.qemu_argv_confidential import ENCRYPTED_DEVICE, MACHINE_OPTION, guest_object
 from supervisor.vm.spec import Machine, Manifest, Network, NetworkMode, VmShape
 
 UUID_NAMESPACE = uuid.UUID("b1c7f0a6-0a52-5d0a-9c53-6e1c9a1f6f0e")
@@ -25,6 +28,10 @@ FORWARD_ADDRESS = "127.0.0.1"
 BASE_COMMAND_LINE = "console=ttyS0 quiet"
 CODE_FLASH = "firmware"
 VARS_FLASH = "firmware-vars"
+
+
+Device = Mapping[str, object]
+"""Properties of a device; those of every virtio device are passed along as ``every``."""
 
 
 def launch_uuid(vm_id: str, launch: int) -> str:
@@ -41,20 +48,25 @@ def qemu_argv(
     images: LaunchImages,
     accel: str,
     host_ports: tuple[int, ...] = (),
+    platform: SevPlatform | None = None,
+    manifest_digest: str = "",
 ) -> tuple[str, ...]:
     """Return the argv that starts this launch, paused and without a process of its own making.
 
-    ``host_ports`` has one port for each forward of the manifest.
+    ``host_ports`` has one port for each forward of the manifest; ``platform`` and the digest, in
+    hexadecimal, count for a confidential one.
     """
+    every = ENCRYPTED_DEVICE if manifest.confidential else {}
     return (
         images.qemu.path,
         *_identity(vm_id, launch),
-        *_machine(manifest.vm, accel, images),
+        *_machine(manifest, accel, images),
+        *_encryption(manifest, platform, manifest_digest),
         *_firmware(images),
         *_boot(manifest.vm),
-        *_channels(directory),
-        *_disks(directory, images),
-        *_network(manifest.network, host_ports),
+        *_channels(directory, every),
+        *_disks(directory, images, every),
+        *_network(manifest.network, host_ports, every),
         *("-sandbox", SANDBOX),
     )
 
@@ -68,12 +80,15 @@ def _identity(vm_id: str, launch: int) -> tuple[str, ...]:
     )
 
 
-def _machine(shape: VmShape, accel: str, images: LaunchImages) -> tuple[str, ...]:
+def _machine(manifest: Manifest, accel: str, images: LaunchImages) -> tuple[str, ...]:
+    shape = manifest.vm
     # q35 needs neither USB nor a graphics card here; what is absent cannot be attacked.
     smm = ",smm=off" if shape.machine is Machine.Q35 else ""
     flash = f",pflash0={CODE_FLASH},pflash1={VARS_FLASH}" if images.firmware_vars else ""
+    confidential = MACHINE_OPTION if manifest.confidential else ""
+    options = f"accel={accel},usb=off,graphics=off{smm}{flash}{confidential}"
     return (
-        *("-machine", f"{shape.machine.value},accel={accel},usb=off,graphics=off{smm}{flash}"),
+        *("-machine", f"{shape.machine.value},{options}"),
         *("-cpu", "host" if accel == "kvm" else "max"),
         *("-smp", str(shape.cpus)),
         *("-m", f"{shape.memory_bytes}B"),
@@ -81,6 +96,16 @@ def _machine(shape: VmShape, accel: str, images: LaunchImages) -> tuple[str, ...
         # Frozen, a hung guest can be told from one that rebooted; a dead watchdog costs nothing.
         *(("-device", "i6300esb", "-action", "watchdog=pause") if shape.watchdog else ()),
     )
+
+
+def _encryption(
+    manifest: Manifest, platform: SevPlatform | None, manifest_digest: str
+) -> tuple[str, ...]:
+    if manifest.confidential is None:
+        return ()
+    if platform is None:
+        raise AssertionError("a confidential launch needs to know its platform")
+    return ("-object", _json(guest_object(manifest.confidential, platform, manifest_digest)))
 
 
 def _firmware(images: LaunchImages) -> tuple[str, ...]:
@@ -103,7 +128,7 @@ def _boot(shape: VmShape) -> tuple[str, ...]:
     )
 
 
-def _channels(directory: str) -> tuple[str, ...]:
+def _channels(directory: str, every: Device) -> tuple[str, ...]:
     # wait=off is implied for the monitors but not for the agent and the console.
     console_log = posixpath.join(directory, layout.CONSOLE_LOG)
     return (
@@ -116,21 +141,21 @@ def _channels(directory: str) -> tuple[str, ...]:
         f"socket,id=console,fd={InheritedFd.CONSOLE},server=on,wait=off,"
         f"logfile={_set(InheritedFd.CONSOLE_LOG)},logappend=on",
         *("-serial", "chardev:console"),
-        *("-device", "virtio-serial-pci"),
+        *_virtio("virtio-serial-pci", every),
         *("-chardev", f"socket,id=agent,fd={InheritedFd.AGENT},server=on,wait=off"),
         "-device",
         _json({"driver": "virtserialport", "chardev": "agent", "name": layout.AGENT_PORT}),
-        *("-device", "virtio-rng-pci"),
+        *_virtio("virtio-rng-pci", every),
     )
 
 
-def _disks(directory: str, images: LaunchImages) -> tuple[str, ...]:
+def _disks(directory: str, images: LaunchImages, every: Device) -> tuple[str, ...]:
     results = posixpath.join(directory, layout.RESULTS_DISK)
     return (
         *_file(layout.INPUTS_SERIAL, InheritedFd.INPUTS, images.inputs.path, read_only=True),
-        *_disk(layout.INPUTS_SERIAL),
+        *_disk(layout.INPUTS_SERIAL, every),
         *_file(layout.RESULTS_SERIAL, InheritedFd.RESULTS, results, read_only=False),
-        *_disk(layout.RESULTS_SERIAL),
+        *_disk(layout.RESULTS_SERIAL, every),
     )
 
 
@@ -140,11 +165,10 @@ def _file(node: str, number: InheritedFd, path: str, *, read_only: bool) -> tupl
     return (*_lent(number, path), "-blockdev", _json(raw))
 
 
-def _disk(serial: str) -> tuple[str, ...]:
+def _disk(serial: str, every: Device) -> tuple[str, ...]:
     # Errors go to the guest, whose computation fails, where the default would pause it for ever.
     errors = {"rerror": "report", "werror": "report"}
-    device = {"driver": "virtio-blk-pci", "drive": serial, "serial": serial, **errors}
-    return ("-device", _json(device))
+    return _virtio("virtio-blk-pci", every, {"drive": serial, "serial": serial, **errors})
 
 
 def _once(number: InheritedFd) -> str:
@@ -160,7 +184,7 @@ def _lent(number: InheritedFd, path: str) -> tuple[str, str]:
     return ("-add-fd", f"fd={number},set={number},opaque={path.replace(',', ',,')}")
 
 
-def _network(network: Network, host_ports: tuple[int, ...]) -> tuple[str, ...]:
+def _network(network: Network, host_ports: tuple[int, ...], every: Device) -> tuple[str, ...]:
     if network.mode is NetworkMode.NONE:
         return ()
     forwards = (
@@ -170,8 +194,13 @@ def _network(network: Network, host_ports: tuple[int, ...]) -> tuple[str, ...]:
     restrict = "on" if network.mode is NetworkMode.RESTRICTED else "off"
     netdev = ",".join((f"user,id=net,restrict={restrict}", *forwards))
     # Nobody boots from this card, and its ROM is a package of its own on some systems.
-    card = {"driver": "virtio-net-pci", "netdev": "net", "romfile": ""}
-    return ("-netdev", netdev, "-device", _json(card))
+    card = {"netdev": "net", "romfile": ""}
+    return ("-netdev", netdev, *_virtio("virtio-net-pci", every, card))
+
+
+def _virtio(driver: str, every: Device, own: Device | None = None) -> tuple[str, str]:
+    device = {"driver": driver, **(own or {}), **every}
+    return ("-device", _json(device) if len(device) > 1 else driver)
 
 
 def _json(value: object) -> str:

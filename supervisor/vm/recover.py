@@ -26,13 +26,21 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
             kind = TimerKind.BACKOFF
             timer = fx.ArmTimer(state.next_launch, kind, state.deadlines[kind])
             return (*release(state), timer)
-        case Phase.LAUNCHING | Phase.RUNNING | Phase.PAUSED:
-            return (reattach(state), *_timers(state))
+        case Phase.AWAITING_SESSION:
+            kind = TimerKind.SESSION
+            timer = fx.ArmTimer(state.next_launch, kind, state.deadlines[kind])
+            return (*release(state), timer)
         case Phase.STOPPING if state.current.exit_evidence is not None:
             limit = state.manifest.limits.result_bytes
             launch = state.current
             return (fx.CollectResult(launch.number, launch.directory, limit),)
-        case Phase.STOPPING:
+        case (
+            Phase.LAUNCHING
+            | Phase.AWAITING_VERIFICATION
+            | Phase.RUNNING
+            | Phase.PAUSED
+            | Phase.STOPPING
+        ):
             return (reattach(state), *_timers(state))
         case Phase.STOPPED | Phase.FAILED:
             if state.desired is Desired.DELETED:

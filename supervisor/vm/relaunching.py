@@ -8,7 +8,10 @@ from supervisor.vm.outcomes import IN_GOOD_ORDER
 from supervisor.vm.spec import RestartOn, RestartPolicy
 
 ORDERED = frozenset({Outcome.STOPPED_BY_CLIENT, Outcome.KILLED_BY_CLIENT, Outcome.TTL_EXPIRED})
-"""Ends that are the last word whatever the policy says."""
+"""Ends that a client, or the deadline that it set, ordered."""
+
+LAST_WORDS = ORDERED | {Outcome.LAUNCH_REJECTED, Outcome.SESSION_DEADLINE}
+"""Ends that no launch follows, whatever the policy says: an owner's no, and nobody there to ask."""
 
 
 def may_be_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
@@ -16,7 +19,7 @@ def may_be_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
 
     What the results disk holds may still make a failure of a success, or the reverse.
     """
-    return policy.policy is not RestartOn.NEVER and outcome not in ORDERED
+    return policy.policy is not RestartOn.NEVER and outcome not in LAST_WORDS
 
 
 def is_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
@@ -25,9 +28,9 @@ def is_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
         case RestartOn.NEVER:
             return False
         case RestartOn.FAILURE:
-            return outcome not in IN_GOOD_ORDER
+            return outcome not in IN_GOOD_ORDER | LAST_WORDS
         case RestartOn.ALWAYS:
-            return outcome not in ORDERED
+            return outcome not in LAST_WORDS
 
 
 def backoff_ms(policy: RestartPolicy, restart: int) -> int:

@@ -17,6 +17,9 @@ vm.initrd                         1 to 16 layers              they are concatena
 vm.command_line                   2000 printable ASCII        x86 kernels take 2048 with our part
 limits, restart                   see :data:`RANGES`          a slip of a unit is caught
 network.forwards                  16, each port once          each is a listening socket of QEMU
+encryption                        256 printable characters    it is a hint for the guest
+result_recipients                 16, each name once          each gets a copy of a key
+confidential                      see confidential_rules      a gap nobody sees is refused
 the whole                         48 KiB                      it is an event, and those are < 64 KiB
 ================================  ==========================  ======================================
 """
@@ -27,6 +30,7 @@ from collections.abc import Iterator
 import msgspec
 
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.confidential_rules import confidential_violations
 from supervisor.vm.network_rules import network_violations
 from supervisor.vm.ranges import MILLISECONDS, RANGES, STOP_GRACE_MOST_MS, STOP_GRACE_TAKES
 from supervisor.vm.spec import (
@@ -36,6 +40,7 @@ from supervisor.vm.spec import (
     Dataset,
     ImageRef,
     Manifest,
+    Recipient,
     VmShape,
 )
 
@@ -47,6 +52,9 @@ ARGUMENT_BYTES = 4096
 DATASETS = 64
 DATASET_NAME_BYTES = 128
 INITRD_LAYERS = 16
+ENCRYPTION_CHARACTERS = 256
+RECIPIENTS = 16
+PUBLIC_KEY_BYTES = 2048
 COMMAND_LINE_BYTES = 2000
 MANIFEST_BYTES = 48 * KIB
 IDEMPOTENCY_KEY_BYTES = 128
@@ -114,6 +122,8 @@ def _violations(manifest: Manifest) -> Iterator[FieldViolation]:
     yield from _numbers(manifest)
     yield from _shape(manifest.vm)
     yield from network_violations(manifest.network)
+    yield from _recipients(manifest.result_recipients)
+    yield from confidential_violations(manifest)
 
 
 def _name(name: str) -> Iterator[FieldViolation]:
@@ -153,6 +163,7 @@ def _labels(labels: dict[str, str]) -> Iterator[FieldViolation]:
 def _algorithm(algorithm: Algorithm) -> Iterator[FieldViolation]:
     yield from check_digest("algorithm.sha256", algorithm.sha256)
     yield from _provider("algorithm.provider", algorithm.provider)
+    yield from _encryption("algorithm.encryption", algorithm.encryption)
     yield from _count("algorithm.arguments", len(algorithm.arguments), 0, ARGUMENTS)
     for index, argument in enumerate(algorithm.arguments[:ARGUMENTS]):
         yield from _text(f"algorithm.arguments[{index}]", argument, ARGUMENT_BYTES)
@@ -165,6 +176,7 @@ def _datasets(datasets: tuple[Dataset, ...]) -> Iterator[FieldViolation]:
         yield from _dataset_name(f"datasets[{index}].name", dataset.name, seen)
         yield from check_digest(f"datasets[{index}].sha256", dataset.sha256)
         yield from _provider(f"datasets[{index}].provider", dataset.provider)
+        yield from _encryption(f"datasets[{index}].encryption", dataset.encryption)
         seen.add(dataset.name)
 
 
@@ -175,6 +187,26 @@ def _dataset_name(field: str, name: str, seen: set[str]) -> Iterator[FieldViolat
         yield _violation(field, name, f"at most {DATASET_NAME_BYTES} bytes")
     elif name in seen:
         yield _violation(field, name, "a name that no other dataset has")
+
+
+def _encryption(field: str, encryption: str) -> Iterator[FieldViolation]:
+    if len(encryption) > ENCRYPTION_CHARACTERS or not encryption.isprintable():
+        takes = f"at most {ENCRYPTION_CHARACTERS} characters without control characters"
+        yield _violation(field, encryption, takes)
+
+
+def _recipients(recipients: tuple[Recipient, ...]) -> Iterator[FieldViolation]:
+    yield from _count("result_recipients", len(recipients), 0, RECIPIENTS)
+    seen: set[str] = set()
+    for index, recipient in enumerate(recipients[:RECIPIENTS]):
+        field = f"result_recipients[{index}]"
+        if not recipient.name or recipient.name in seen:
+            yield _violation(f"{field}.name", recipient.name, "a name that no other recipient has")
+        yield from _provider(f"{field}.name", recipient.name)
+        if not recipient.public_key:
+            yield _violation(f"{field}.public_key", "", "a public key, as the guest reads it")
+        yield from _text(f"{field}.public_key", recipient.public_key, PUBLIC_KEY_BYTES)
+        seen.add(recipient.name)
 
 
 def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:

@@ -7,6 +7,7 @@ differ the order is given again.
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
+from supervisor.vm.attestation import bypassed, is_gated, let_run
 from supervisor.vm.decision import NOTHING, Decision, end_guest, escalate, repeat_step, tell
 from supervisor.vm.observations import RunState
 from supervisor.vm.state import AgentStage, Desired, Phase, VmState
@@ -48,6 +49,8 @@ def stopped(state: VmState) -> Decision:
 
 def resumed(state: VmState, now_ms: int) -> Decision:
     """QEMU says RESUME, or is found running."""
+    if is_gated(state):
+        return bypassed(state, now_ms)
     stop = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.STOP)
     match state.phase:
         case Phase.LAUNCHING:
@@ -93,7 +96,10 @@ def repeat_reset(state: VmState, run_state: RunState) -> tuple[fx.Effect, ...]:
 
 
 def _found_suspended(state: VmState, now_ms: int) -> Decision:
-    up, asleep = resumed(state, now_ms), suspended(state)
+    up = resumed(state, now_ms)
+    if is_gated(state):
+        return up
+    asleep = suspended(state)
     return Decision((*up.events, *asleep.events), up.effects)
 
 
@@ -101,7 +107,7 @@ def _found_frozen(state: VmState, run_state: RunState) -> Decision:
     cont = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.CONT)
     match state.phase:
         case Phase.LAUNCHING if run_state is RunState.PRELAUNCH:
-            return Decision(effects=(cont,))
+            return let_run(state)
         case Phase.PAUSED if state.desired is Desired.RUNNING:
             return Decision(effects=(cont,))  # ordered before the daemon died, not yet obeyed
         case Phase.RUNNING:  # a reset while paused is PRELAUNCH too

@@ -226,7 +226,7 @@ class VmState(msgspec.Struct, frozen=True):
     session: GuestSession | None = None
     """Of the next launch, where its owner verifies."""
     used_sessions: tuple[str, ...] = ()
-    """The digests of the sessions that it had, the one of its next launch included."""
+    """The digests of the sessions of its launches, the latest last."""
 
     @property
     def due_ms(self) -> int:

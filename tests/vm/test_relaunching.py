@@ -13,7 +13,7 @@ from supervisor.vm.decide import decide
 from supervisor.vm.events import Outcome
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.outcomes import IN_GOOD_ORDER
-from supervisor.vm.relaunching import ORDERED, backoff_ms, is_followed, may_be_followed
+from supervisor.vm.relaunching import LAST_WORDS, ORDERED, backoff_ms, is_followed, may_be_followed
 from supervisor.vm.spec import RestartOn, RestartPolicy
 from supervisor.vm.state import Desired, Phase, VmState
 from tests.vm.states import (
@@ -48,7 +48,7 @@ REFUSED = ob.ResultRefused(1, "the header has launch 7")
 def test_a_policy_follows_on_what_nobody_ordered(outcome: Outcome) -> None:
     followed = {on for on in RestartOn if is_followed(RestartPolicy(on), outcome)}
     assert followed <= {on for on in RestartOn if may_be_followed(RestartPolicy(on), outcome)}
-    if outcome in ORDERED:
+    if outcome in LAST_WORDS:
         assert followed == set()
     elif outcome in IN_GOOD_ORDER:
         assert followed == {RestartOn.ALWAYS}
