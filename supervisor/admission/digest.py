@@ -20,9 +20,6 @@ CAME_LATER = (
     ("algorithm", "encryption"),
     ("vm", "firmware_vars"),
     ("vm", "watchdog"),
-    ("confidential",),
-    ("result_recipients",),
-    ("algorithm", "encryption"),
 )
 """Where the fields stand that the first version did not have."""
 
@@ -51,9 +48,6 @@ def _first_form(manifest: Manifest) -> dict[str, Any]:
         for name in CAME_LATER_IN_DATASETS:
             if dataset[name] == _DEFAULT_DATASET[name]:
                 del dataset[name]
-    for dataset in form["datasets"]:
-        if not dataset["encryption"]:
-            del dataset["encryption"]
     return form
 
 

@@ -13,7 +13,7 @@ from supervisor.vm.decide import decide
 from supervisor.vm.events import Outcome
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.outcomes import IN_GOOD_ORDER
-from supervisor.vm.relaunching import LAST_WORDS, ORDERED, backoff_ms, is_followed, may_be_followed
+from supervisor.vm.relaunching import LAST_WORDS, backoff_ms, is_followed, may_be_followed
 from supervisor.vm.spec import RestartOn, RestartPolicy
 from supervisor.vm.state import Desired, Phase, VmState
 from tests.vm.states import (
