@@ -2,8 +2,8 @@
 """The demo's computation: it opens a data set with a key that only a verified guest has.
 
 SIMULATED: a real guest finds the owner's secret in memory (docs/confidential.md); this one finds it
-on a disk with the serial "simulated-secret". The guest's Python has no AES, so the data set is sealed
-with a stream of HMAC-SHA-256 over a counter, and an HMAC over the whole: good for a demo only.
+on a disk with the serial "simulated-secret". The guest's Python has no AES, so the data set is
+sealed with a stream of HMAC-SHA-256 over a counter, and an HMAC over it all: good for a demo only.
 """
 
 import csv
