@@ -13,7 +13,15 @@ from typing import TypeVar
 import msgspec
 from msgspec import inspect
 
-from supervisor.manifest.quantities import Duration, Inexact, Size, parse_duration, parse_size
+from supervisor.manifest.quantities import (
+    Duration,
+    Inexact,
+    Policy,
+    Size,
+    parse_duration,
+    parse_policy,
+    parse_size,
+)
 from supervisor.vm.commands import FieldViolation
 
 GOT_CHARACTERS_MAX = 60
@@ -121,9 +129,11 @@ def _wrong_quantity(kind: type, value: object) -> str | None:
     return None
 
 
-def _parse_quantity(kind: type, value: object) -> Size | Duration:
+def _parse_quantity(kind: type, value: object) -> Size | Duration | Policy:
     if kind is Size and isinstance(value, str | int) and not isinstance(value, bool):
         return parse_size(value)
+    if kind is Policy and isinstance(value, str | int) and not isinstance(value, bool):
+        return parse_policy(value)
     if kind is Duration and isinstance(value, str):
         return parse_duration(value)
     raise ValueError

@@ -62,6 +62,18 @@ def survey(file: LocalFile, report: Report) -> Upload:
     return Upload(file.field, file.path, found, size, head)
 
 
+def read_small(path: Path, limit: int) -> bytes:
+    """Return what a file holds that has at most ``limit`` bytes. Raises :class:`Unfit`."""
+    try:
+        with _open(path) as stream:
+            content = stream.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise Unfit(f"{path}: {_reason(error)}") from None
+    if len(content) > limit:
+        raise Unfit(f"{path} has more than {limit} bytes, so it is another file")
+    return content
+
+
 def _open(path: Path) -> FileIO:
     # Without O_NONBLOCK a named pipe in place of a file would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from supervisor.manifest.confidential import read_confidential
 from supervisor.manifest.examine import shown
 from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
 from supervisor.manifest.quantities import Quantity
@@ -21,10 +22,14 @@ from supervisor.manifest.schema import (
 )
 from supervisor.vm import spec
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.confidential import Confidential
 from supervisor.vm.ranges import RANGES, Range
 from supervisor.vm.rules import check
 
 PYTHON_PROGRAM = re.compile(rb"#![^\n]*python")
+DEADLINE, DEADLINE_TAKES = "confidential.deadline", "1s to 1d"
+"""Of an owner's decision: the one duration that is no limit of every computation."""
+
 _BOUND_OF: Mapping[str, Range] = {bound.field: bound for bound in RANGES}
 
 
@@ -58,16 +63,19 @@ def prepare(draft: Draft, file: Path, report: Report = lambda _: None) -> Prepar
             uploads[local.field] = survey(local, report)
         except Unfit as why:
             violations.append(FieldViolation(local.field, str(why)))
+    confidential = read_confidential(draft.confidential, file.parent, violations.append)
     if violations:
         raise ManifestInvalid(file, tuple(violations))
-    manifest = _normalise(draft, uploads)
+    manifest = _normalise(draft, uploads, confidential)
     if outside := check(manifest):
         raise ManifestInvalid(file, tuple(_as_written(violation, draft) for violation in outside))
     first = {upload.sha256: upload for upload in reversed(uploads.values())}
     return Prepared(manifest, tuple(reversed(first.values())))
 
 
-def _normalise(draft: Draft, uploads: Mapping[str, Upload]) -> spec.Manifest:
+def _normalise(
+    draft: Draft, uploads: Mapping[str, Upload], confidential: Confidential | None
+) -> spec.Manifest:
     digests = {field: upload.sha256 for field, upload in uploads.items()}
     digests |= {
         field: source.sha256 for field, source in inputs(draft) if source.sha256 is not None
@@ -80,15 +88,22 @@ def _normalise(draft: Draft, uploads: Mapping[str, Upload]) -> spec.Manifest:
             sha256=digests["algorithm"],
             provider=draft.algorithm.provider,
             arguments=draft.algorithm.arguments,
+            encryption=draft.algorithm.encryption,
         ),
         datasets=tuple(
-            spec.Dataset(dataset.name, digests[f"datasets[{index}]"], dataset.provider)
+            spec.Dataset(
+                dataset.name, digests[f"datasets[{index}]"], dataset.provider, dataset.encryption
+            )
             for index, dataset in enumerate(draft.datasets)
         ),
         vm=_shape(draft, uploads),
         limits=_limits(draft.limits),
         restart=_restart(draft.restart),
         network=_network(draft.network),
+        confidential=confidential,
+        result_recipients=tuple(
+            spec.Recipient(each.name, each.public_key) for each in draft.result_recipients
+        ),
     )
 
 
@@ -155,6 +170,9 @@ def _default_layers(algorithm: Upload | None) -> tuple[spec.ImageRef, ...]:
 
 def _as_written(violation: FieldViolation, draft: Draft) -> FieldViolation:
     """Return what the core says of a quantity in the name and the units of the file."""
+    if violation.field == "confidential.deadline_ms" and draft.confidential is not None:
+        written = shown(draft.confidential.deadline.written)
+        return FieldViolation(DEADLINE, f"got {written}; it takes {DEADLINE_TAKES}")
     if violation.field not in CORE_NAMES:
         return violation
     field = CORE_NAMES[violation.field]

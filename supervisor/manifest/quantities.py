@@ -10,7 +10,11 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Self
 
+from supervisor.sev import policy as sev_policy
+from supervisor.sev.errors import Malformed
+
 SIZE_TAKES = 'a size such as "256M", "1.5G", "512 KiB" or a number of bytes (K = 1024 bytes)'
+POLICY_TAKES = 'a policy such as "nodbg,noks" or 0x3'
 DURATION_TAKES = 'a duration such as "500ms", "2 s", "10m", "1h30m" or "2d"'
 
 SIZE_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -49,6 +53,23 @@ class Duration(Quantity):
 
     def __str__(self) -> str:
         return format_duration(self)
+
+
+class Policy(Quantity):
+    """What an owner forbids the host, as the secure processor takes it."""
+
+    def __str__(self) -> str:
+        return f"{int(self):#x}"
+
+
+def parse_policy(written: str | int) -> Policy:
+    """Return a policy; :class:`Inexact` says why ``written`` is none."""
+    if isinstance(written, int):
+        return Policy(written)
+    try:
+        return Policy(sev_policy.parse_policy(written), written)
+    except Malformed as why:
+        raise Inexact(str(why)) from None
 
 
 def parse_size(written: str | int) -> Size:

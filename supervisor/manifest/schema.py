@@ -4,11 +4,20 @@ The description in each annotation is the sentence that an error shows, so the s
 complaints cannot drift apart. Defaults are those of :mod:`supervisor.vm.spec`.
 """
 
+from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from supervisor.manifest.quantities import DURATION_TAKES, SIZE_TAKES, Duration, Size
+from supervisor.manifest.quantities import (
+    DURATION_TAKES,
+    POLICY_TAKES,
+    SIZE_TAKES,
+    Duration,
+    Policy,
+    Size,
+)
+from supervisor.vm.confidential import VERIFICATION_DEADLINE_MS, Verification, VmsaVariant
 from supervisor.vm.spec import (
     REFERENCE_KERNEL,
     Accelerator,
@@ -34,6 +43,7 @@ Digest = Annotated[
 ]
 Count = Annotated[int, Meta(description="a whole number")]
 Flag = Annotated[bool, Meta(description="true or false")]
+HostPolicy = Annotated[Policy, Meta(description=POLICY_TAKES)]
 Bytes = Annotated[Size, Meta(description=SIZE_TAKES)]
 Time = Annotated[Duration, Meta(description=DURATION_TAKES)]
 
@@ -58,6 +68,7 @@ class AlgorithmSection(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Digest | None = None
     provider: Text = ""
     arguments: tuple[Text, ...] = ()
+    encryption: Text = ""
 
 
 class DatasetEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +78,7 @@ class DatasetEntry(Struct, frozen=True, forbid_unknown_fields=True):
     path: Path | None = None
     sha256: Digest | None = None
     provider: Text = ""
+    encryption: Text = ""
 
 
 class VmSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +131,35 @@ class NetworkSection(Struct, frozen=True, forbid_unknown_fields=True):
     forwards: tuple[ForwardEntry, ...] = ()
 
 
+class ConfidentialKind(Enum):
+    """What keeps the host out of the guest."""
+
+    SEV = "sev"
+    SEV_ES = "sev-es"
+    SNP = "snp"
+
+
+class ConfidentialSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What keeps the host out of the guest; ``session`` is the directory of `sev session`."""
+
+    kind: ConfidentialKind
+    policy: HostPolicy | None = None
+    session: Path | None = None
+    expected_digest: Text = ""
+    verification: Verification = Verification.OWNER
+    deadline: Time = Duration(VERIFICATION_DEADLINE_MS)
+    vmsa_variant: VmsaVariant | None = None
+    id_block: Path | None = None
+    id_auth: Path | None = None
+
+
+class RecipientEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody for whom the guest encrypts its result."""
+
+    name: Text
+    public_key: Text
+
+
 class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A whole manifest as written, well-formed; its local files have not been looked at."""
 
@@ -131,6 +172,8 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitsSection = LimitsSection()
     restart: RestartSection = RestartSection()
     network: NetworkSection = NetworkSection()
+    confidential: ConfidentialSection | None = None
+    result_recipients: tuple[RecipientEntry, ...] = ()
 
 
 CORE_NAMES = {

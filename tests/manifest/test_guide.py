@@ -7,6 +7,7 @@ import pytest
 
 from supervisor.manifest import ManifestInvalid, load
 from supervisor.manifest.schema import (
+    ConfidentialSection,
     DatasetEntry,
     Draft,
     ForwardEntry,
@@ -22,6 +23,7 @@ SECTIONS = {
     "limits": LimitsSection,
     "restart": RestartSection,
     "network": NetworkSection,
+    "confidential": ConfidentialSection,
 }
 GUIDE = (REPOSITORY / "docs" / "manifest.md").read_text()
 
