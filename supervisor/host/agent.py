@@ -10,6 +10,7 @@ import trio
 
 from supervisor.host import agent_protocol as protocol
 from supervisor.host.agent_protocol import AgentMessage, AgentProtocolError, LineReader
+from supervisor.host.attestation import Attestation
 from supervisor.host.interposing import Channel, Interpose, direct
 from supervisor.host.logs import BoundedLog
 from supervisor.host.progress import ProgressThrottle
@@ -18,6 +19,7 @@ from supervisor.host.sockets import connect
 from supervisor.host.text import printable
 from supervisor.vm import layout
 from supervisor.vm import observations as ob
+from supervisor.vm.effects import RequestReport
 
 RECONNECT_S = 0.5
 """The agent repeats itself each second, so a connection need not be back sooner."""
@@ -47,6 +49,7 @@ class AgentChannel:
         self._lines = LineReader(launch)
         self._sending = trio.Lock()
         self._stream: trio.abc.Stream | None = None
+        self._attestation = Attestation(launch)
 
     async def attend(self, report: Report) -> None:
         """Report what the agent says until QEMU exits or the agent breaks the protocol."""
@@ -78,6 +81,10 @@ class AgentChannel:
         if scope.cancelled_caught:  # half a line may be on its way
             await trio.aclose_forcefully(stream)
 
+    async def attest(self, order: RequestReport) -> ob.ReportReceived | ob.ReportRefused:
+        """Have the guest fetch a report from its processor."""
+        return await self._attestation.ask(order, self.send)
+
     async def _serve(self, report: Report) -> None:
         opened = await connect(self._directory, layout.AGENT_SOCKET)
         stream = self._interpose(Channel.AGENT, self._directory, opened)
@@ -88,7 +95,9 @@ class AgentChannel:
                 try:
                     # Ends whatever half line a daemon before us left in the guest.
                     await self.send(b"\n")
-                    await self._converse(stream, Listener(self._launch, report, log))
+                    await self._converse(
+                        stream, Listener(self._launch, report, log, self._attestation)
+                    )
                 finally:
                     self._stream = None
 
@@ -115,10 +124,13 @@ class AgentChannel:
 class Listener:
     """Turns the agent's messages into observations and lines of the guest's log."""
 
-    def __init__(self, launch: int, report: Report, log: BoundedLog) -> None:
+    def __init__(
+        self, launch: int, report: Report, log: BoundedLog, attestation: Attestation
+    ) -> None:
         self._launch = launch
         self._report = report
         self._log = log
+        self._attestation = attestation
         self.progress = ProgressThrottle(report)
 
     async def hear(self, message: AgentMessage) -> None:
@@ -132,6 +144,8 @@ class Listener:
                 await self._report(ob.AgentReady(self._launch, seq))
             case protocol.Started(seq=seq):
                 await self._report(ob.AgentStarted(self._launch, seq))
+            case protocol.Attested():
+                self._attestation.answer(message)
             case protocol.Finished():
                 await self.progress.flush()
                 await self._report(self._finished(message))

@@ -11,6 +11,8 @@ import msgspec
 LINE_BYTES = 4096
 """The longest line, with its newline."""
 VERSION = 1
+NONCE_BYTES = 64
+"""What a report of SEV-SNP has room for (56860, REPORT_DATA)."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -66,7 +68,17 @@ class Finished(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-AgentMessage = Ready | Started | Progress | Log | Finished
+class Attested(msgspec.Struct, frozen=True):
+    """The processor's report on the guest, in base64, or the ``error`` that there is none."""
+
+    seq: Count
+    nonce: Annotated[str, msgspec.Meta(max_length=2 * NONCE_BYTES)]
+    report: str = ""
+    error: str = ""
+    message: str = ""
+
+
+AgentMessage = Ready | Started | Progress | Log | Finished | Attested
 
 MESSAGES: dict[str, type[AgentMessage]] = {
     "ready": Ready,
@@ -74,6 +86,7 @@ MESSAGES: dict[str, type[AgentMessage]] = {
     "progress": Progress,
     "log": Log,
     "finished": Finished,
+    "report": Attested,
 }
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)
@@ -143,6 +156,11 @@ def stop(launch: int) -> bytes:
 def acknowledge(launch: int, seq: int) -> bytes:
     """Return the line that says that message ``seq`` is durable."""
     return _line({"v": VERSION, "type": "ack", "launch": launch, "seq": seq})
+
+
+def attest(launch: int, nonce: bytes) -> bytes:
+    """Return the line that asks for a report with ``nonce`` in it, of at most NONCE_BYTES."""
+    return _line({"v": VERSION, "type": "attest", "launch": launch, "nonce": nonce.hex()})
 
 
 def _line(message: dict[str, object]) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from supervisor.host.locks import lock_is_held
 from supervisor.host.text import printable
+from supervisor.host.transport_keys import KEYS_FILE
 from supervisor.vm import layout
 from supervisor.vm.layout import LAUNCH_PREFIX
 
@@ -31,8 +32,9 @@ RELEASED = (
     layout.AGENT_SOCKET,
     layout.CONSOLE_SOCKET,
     layout.PIDFILE,
+    KEYS_FILE,
 )
-"""Large files, dead sockets and a PID of nobody; logs stay for whoever asks what happened."""
+"""Large files, dead sockets, keys and a PID of nobody; logs stay for whoever asks what happened."""
 
 
 class Unremovable(Exception):

@@ -68,7 +68,7 @@ def resource_limits(bounds: QemuBounds) -> dict[str, int]:
         "RLIMIT_CORE": 0,  # a dump would hold the guest's memory
         "RLIMIT_DATA": bounds.data_bytes,
         "RLIMIT_FSIZE": bounds.file_bytes,
-        "RLIMIT_MEMLOCK": 0,  # nothing that it does needs locked memory
+        "RLIMIT_MEMLOCK": bounds.locked_bytes,
         "RLIMIT_NOFILE": bounds.open_files,
     }
 

@@ -22,13 +22,7 @@ import trio
 from supervisor.host import proc
 from supervisor.host.confinement import containment_of
 from supervisor.host.interposing import Channel, Interpose, direct
-from supervisor.host.monitor import (
-    COMMANDS,
-    Step,
-    machine_uuid,
-    run_state,
-    translate,
-)
+from supervisor.host.monitor import COMMANDS, Step, machine_uuid, run_state, translate
 from supervisor.host.report import Report
 from supervisor.host.sockets import connect, serving_process
 from supervisor.qmp.client import QmpClient
@@ -39,6 +33,7 @@ from supervisor.vm import observations as ob
 from supervisor.vm.effects import QmpCommand
 from supervisor.vm.observations import Observation, ProcessIdentity, RunState
 
+Ask = Callable[[Step], Awaitable[object]]
 Silence = Callable[[int, str], Observation]
 Welcome = Callable[[QmpClient, tuple[str, ...]], Awaitable[Observation]]
 
@@ -130,12 +125,22 @@ class Contact:
 
     async def query_run_state(self, report: Report) -> None:
         """Ask QEMU how it stands -> RunStateObserved | QmpCommandFailed, QmpLost."""
+
+        async def look(ask: Ask) -> Observation:
+            return ob.RunStateObserved(self._launch, run_state(await ask(STATUS)))
+
+        await self.consult(STATUS.name, look, report)
+
+    async def consult(
+        self, command: str, conversation: Callable[[Ask], Awaitable[Observation]], report: Report
+    ) -> None:
+        """Report what comes of a conversation with QEMU, or QmpCommandFailed of ``command``."""
         try:
-            state = run_state(await self._execute(Step("query-status")))
+            outcome = await conversation(self._execute)
         except QmpError as error:
-            await self._failed("query-status", error, report)
+            await self._failed(command, error, report)
         else:
-            await report(ob.RunStateObserved(self._launch, state))
+            await report(outcome)
 
     async def _execute(self, step: Step) -> object:
         if self._client is None:

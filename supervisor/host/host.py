@@ -1,6 +1,6 @@
 """Performs the effects of one VM: one match, one line per effect."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,13 @@ from supervisor.artifacts.store import ArtifactStore
 from supervisor.host import agent_protocol, cleanup
 from supervisor.host.adoption import Found, find_process
 from supervisor.host.confinement import Confinement
-from supervisor.host.contact import Patience
+from supervisor.host.contact import Ask, Patience
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images
 from supervisor.host.interposing import Interpose, direct
 from supervisor.host.launch_files import NotTheFile, open_files
+from supervisor.host.measuring import REPORT, fetch_report, inject_secret, measure_launch
+from supervisor.host.platform import read_platform
 from supervisor.host.prepare import LaunchPreparation
 from supervisor.host.process import Process
 from supervisor.host.report import Report
@@ -28,7 +30,9 @@ from supervisor.host.spawn import LOCK_PIDFILE, explain, spawn
 from supervisor.host.timers import Timers, wall_clock_ms
 from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
+from supervisor.vm.confidential import Snp
 from supervisor.vm.effects import Effect
+from supervisor.vm.observations import Observation
 
 PATIENCE = Patience()
 AS_OURSELVES = Confinement()
@@ -80,9 +84,7 @@ class VmHost:
         """
         match effect:
             case fx.PrepareLaunch():
-                async with self._files:
-                    prepared = await trio.to_thread.run_sync(self._preparation.prepare, effect)
-                await report(prepared)
+                await report(await self._prepare(effect))
             case fx.SpawnQemu():
                 await self._spawn(effect, report)
             case fx.Reattach():
@@ -91,6 +93,16 @@ class VmHost:
                 await self._execute(effect, report)
             case fx.QueryRunState():
                 await self._query_run_state(effect, report)
+            case fx.MeasureLaunch():
+                await self._consult(
+                    effect.launch, fx.MEASURE, partial(measure_launch, effect), report
+                )
+            case fx.InjectSecret():
+                await self._consult(
+                    effect.launch, fx.INJECT, partial(inject_secret, effect), report
+                )
+            case fx.RequestReport():
+                await self._fetch_report(effect, report)
             case fx.StartComputation(launch=launch):
                 await self._tell_agent(launch, agent_protocol.start(launch))
             case fx.StopComputation(launch=launch):
@@ -115,6 +127,13 @@ class VmHost:
                 raise AssertionError("what VMs share is not for the host of one VM")
             case _:
                 assert_never(effect)
+
+    async def _prepare(self, order: fx.PrepareLaunch) -> ob.LaunchPrepared | ob.LaunchImpossible:
+        platform = None
+        if order.manifest.confidential:
+            platform = await read_platform(self._machine.qemu, self._confinement.user)
+        async with self._files:
+            return await trio.to_thread.run_sync(self._preparation.prepare, order, platform)
 
     async def _remove(self, order: fx.RemoveFiles) -> ob.FilesRemoved | ob.RemovalFailed:
         try:
@@ -179,6 +198,26 @@ class VmHost:
             await session.contact.query_run_state(report)
         else:
             await report(_unheard(order.launch, "query-status"))
+
+    async def _consult(
+        self,
+        launch: int,
+        command: str,
+        conversation: Callable[[Ask], Awaitable[Observation]],
+        report: Report,
+    ) -> None:
+        if (session := self._sessions.get(launch)) is not None:
+            await session.contact.consult(command, conversation, report)
+        else:
+            await report(_unheard(launch, command))
+
+    async def _fetch_report(self, order: fx.RequestReport, report: Report) -> None:
+        if (session := self._sessions.get(order.launch)) is None:
+            await report(ob.ReportRefused(order.launch, order.nonce, NOT_CONNECTED))
+        elif isinstance(order.confidential, Snp):
+            await report(await session.agent.attest(order))
+        else:
+            await session.contact.consult(REPORT, partial(fetch_report, order), report)
 
     async def _tell_agent(self, launch: int, line: bytes) -> None:
         # Without a session the guest is gone; without an answer it repeats itself.

@@ -29,10 +29,22 @@ def write_inputs(
             _add_bytes(tar, "job/vm_id", f"{vm_id}\n".encode())
             for number, argument in enumerate(manifest.algorithm.arguments):
                 _add_bytes(tar, f"job/arguments/{number:04}", argument.encode())
+            _add_words_of_the_owner(tar, manifest)
             _add_artifact(tar, "algorithm", artifacts, manifest.algorithm.sha256)
             for dataset in manifest.datasets:
                 _add_artifact(tar, f"datasets/{dataset.name}", artifacts, dataset.sha256)
     return Image(str(path), disk.sha256(), disk.size)
+
+
+def _add_words_of_the_owner(tar: tarfile.TarFile, manifest: Manifest) -> None:
+    """Add how the guest decrypts its inputs and for whom it encrypts its result, where said."""
+    encryptions = {"algorithm": manifest.algorithm.encryption}
+    encryptions |= {f"datasets/{each.name}": each.encryption for each in manifest.datasets}
+    for what, encryption in encryptions.items():
+        if encryption:
+            _add_bytes(tar, f"job/encryption/{what}", encryption.encode())
+    for recipient in manifest.result_recipients:
+        _add_bytes(tar, f"job/recipients/{recipient.name}", recipient.public_key.encode())
 
 
 class _HashingFile(io.RawIOBase):

@@ -1,5 +1,10 @@
-"""The files of one launch, opened for QEMU: each is the very file whose digest is in the log."""
+"""The files of one launch, opened for QEMU: each is the very file whose digest is in the log.
 
+The owner's session of a confidential launch is lent as memory that nobody can change, never as a
+file on the disk.
+"""
+
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,11 +15,15 @@ from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.host.private_file import open_private
 from supervisor.host.qemu_user import QemuUser
 from supervisor.vm import layout
+from supervisor.vm.confidential import GuestSession
 from supervisor.vm.effects import SpawnQemu
 from supervisor.vm.layout import InheritedFd
 from supervisor.vm.observations import Image, LaunchImages
 
 READ = 4
+FOR_EVERYBODY_TO_READ = 0o444
+"""Who QEMU runs as opens it anew; it has no name by which anybody else could, and no secret."""
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class NotTheFile(Exception):
@@ -40,6 +49,9 @@ def open_files(
         files |= {
             number: _own(opened, path, flags) for number, path, flags in _private(order, images)
         }
+        files |= {
+            number: _sealed(opened, name, text) for number, name, text in _session(order.session)
+        }
         yield files
 
 
@@ -55,6 +67,23 @@ def _private(order: SpawnQemu, images: LaunchImages) -> Iterator[tuple[Inherited
     yield InheritedFd.RESULTS, Path(order.directory) / layout.RESULTS_DISK, os.O_RDWR
     if images.firmware_vars:
         yield InheritedFd.FIRMWARE_VARS, Path(images.firmware_vars.path), os.O_RDWR
+
+
+def _session(session: GuestSession | None) -> Iterator[tuple[InheritedFd, str, str]]:
+    if session:
+        yield InheritedFd.GODH_CERT, "godh-cert", session.godh_cert
+        yield InheritedFd.SESSION, "session", session.session_blob
+
+
+def _sealed(opened: ExitStack, name: str, text: str) -> int:
+    """Return a file in memory that holds ``text`` for good (memfd_create(2), file sealing)."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    opened.callback(os.close, descriptor)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(text.encode("ascii"))
+    os.fchmod(descriptor, FOR_EVERYBODY_TO_READ)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
+    return descriptor
 
 
 @contextmanager

@@ -4,18 +4,25 @@ import errno
 import shutil
 from pathlib import Path
 
+import msgspec
+
 from supervisor.artifacts.errors import ArtifactError
 from supervisor.artifacts.store import ArtifactStore
+from supervisor.host.claims import NotMeasurable, claim
 from supervisor.host.cleanup import prune
 from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images, NotBootable
 from supervisor.host.inputs_disk import write_inputs
 from supervisor.host.locks import lock_is_held
+from supervisor.host.platform import Platform, Unavailable
 from supervisor.host.results_disk import make_results_disk
+from supervisor.host.transport_keys import make_session
+from supervisor.sev.errors import SevRefused
 from supervisor.vm import layout
+from supervisor.vm.confidential import Sev, Verification
 from supervisor.vm.effects import PrepareLaunch
 from supervisor.vm.observations import LaunchImpossible, LaunchPrepared
-from supervisor.vm.spec import Accelerator
+from supervisor.vm.spec import Accelerator, Manifest
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -42,22 +49,35 @@ class LaunchPreparation:
         self._images = images
         self._machine = machine
 
-    def prepare(self, order: PrepareLaunch) -> LaunchPrepared | LaunchImpossible:
-        """Make everything that a launch needs, from nothing. Blocks."""
+    def prepare(
+        self, order: PrepareLaunch, platform: Platform | Unavailable | None = None
+    ) -> LaunchPrepared | LaunchImpossible:
+        """Make everything that a launch needs, from nothing. Blocks.
+
+        ``platform`` is what a confidential launch runs on.
+        """
         try:
-            return self._prepare(order)
-        except (Impossible, ArtifactError, NotBootable) as error:
+            return self._prepare(order, platform)
+        except (Impossible, ArtifactError, NotBootable, NotMeasurable, SevRefused) as error:
             return LaunchImpossible(order.launch, str(error))
         except OSError as error:
             return LaunchImpossible(order.launch, _explain(error, self._directory))
 
-    def _prepare(self, order: PrepareLaunch) -> LaunchPrepared:
+    def _prepare(
+        self, order: PrepareLaunch, platform: Platform | Unavailable | None
+    ) -> LaunchPrepared:
         accel = choose_accelerator(order.manifest.vm.accel, self._machine)
         if not self._machine.qemu:
             raise Impossible("QEMU is not installed; run: apt-get install qemu-system-x86")
+        if order.manifest.confidential and not isinstance(platform, Platform):
+            why = platform.why if platform else "its secure processor was not asked"
+            raise Impossible(f"this host cannot run SEV guests: {why}")
         directory = self._fresh_directory(order.launch)
         try:
-            return self._fill(directory, order, accel)
+            prepared = self._fill(directory, order, accel)
+            if isinstance(platform, Platform):
+                return _confidential(prepared, order.manifest, platform)
+            return prepared
         except Exception:
             shutil.rmtree(directory, ignore_errors=True)
             raise
@@ -86,6 +106,22 @@ class LaunchPreparation:
         directory.mkdir(mode=0o700)
         prune(self._directory, launch)
         return directory
+
+
+def _confidential(
+    prepared: LaunchPrepared, manifest: Manifest, platform: Platform
+) -> LaunchPrepared:
+    """Add what a launch that is measured needs, and what it should measure."""
+    wanted = manifest.confidential
+    if wanted is None:
+        return prepared
+    session = None
+    if isinstance(wanted, Sev) and wanted.verification is Verification.TRUSTED_HOST:
+        session = make_session(platform, wanted.policy, Path(prepared.directory))
+    claims = claim(wanted, manifest.vm, prepared.images)
+    return msgspec.structs.replace(
+        prepared, platform=platform.for_qemu, claims=claims, session=session
+    )
 
 
 def choose_accelerator(wanted: Accelerator, machine: HostFacts) -> str:

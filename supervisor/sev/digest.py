@@ -13,7 +13,7 @@ from sevsnpmeasure.guest import snp_calc_launch_digest
 from supervisor.sev.errors import Malformed, Unfit
 from supervisor.sev.firmware import parse_firmware
 from supervisor.sev.hash_table import DirectBoot
-from supervisor.sev.vmsa import Cpus, VmsaVariant, vmsa_pages
+from supervisor.sev.vmsa import MeasuredCpus, VmsaVariant, vmsa_pages
 
 PAGE_BYTES = 4096
 
@@ -36,7 +36,7 @@ def sev_digest(firmware: bytes, boot: DirectBoot | None) -> bytes:
 
 
 def sev_es_digest(
-    firmware: bytes, boot: DirectBoot | None, cpus: Cpus, variant: VmsaVariant
+    firmware: bytes, boot: DirectBoot | None, cpus: MeasuredCpus, variant: VmsaVariant
 ) -> bytes:
     """Return 32 bytes. Raises Unfit where the firmware lacks the hash table's area or a reset."""
     reset = parse_firmware(firmware).demand_reset_address()
@@ -44,7 +44,7 @@ def sev_es_digest(
     return hashlib.sha256(_measured(firmware, boot) + pages).digest()
 
 
-def snp_digest(images: SnpImages, cpus: Cpus, guest_features: int) -> bytes:
+def snp_digest(images: SnpImages, cpus: MeasuredCpus, guest_features: int) -> bytes:
     """Return 48 bytes; ``guest_features`` is SEV_FEATURES of the guest's CPUs.
 
     Raises:

@@ -6,6 +6,7 @@ does not.
 """
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 from sevsnpmeasure.sev_mode import SevMode
@@ -27,6 +28,16 @@ class VmsaVariant(StrEnum):
     INIT2 = "init2"
 
 
+class MeasuredCpus(Protocol):
+    """What of CPUs is measured: how many there are, and what CPUID tells of them."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def signature(self) -> int: ...
+
+
 class Cpus(msgspec.Struct, frozen=True):
     """The guest's CPUs, as QEMU's -cpu and -smp name them."""
 
@@ -45,7 +56,7 @@ class Cpus(msgspec.Struct, frozen=True):
         return int(CPU_SIGS[self.model])
 
 
-def vmsa_pages(cpus: Cpus, reset_address: int, variant: VmsaVariant) -> list[bytes]:
+def vmsa_pages(cpus: MeasuredCpus, reset_address: int, variant: VmsaVariant) -> list[bytes]:
     """Return the measured page of each CPU of an SEV-ES guest, in order."""
     start = VMSA(SevMode.SEV_ES, reset_address, cpus.signature, NO_FEATURES)
     if variant is VmsaVariant.LEGACY:

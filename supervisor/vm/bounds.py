@@ -25,8 +25,9 @@ class QemuBounds(msgspec.Struct, frozen=True):
     """The most that one QEMU may have.
 
     ``memory_bytes``, ``tasks`` (threads) and ``cpus`` are kept where the host has cgroups;
-    ``data_bytes`` (memory that is reserved, used or not), ``open_files`` and ``file_bytes``, the
-    largest file that it may write, on every host.
+    ``data_bytes`` (memory that is reserved, used or not), ``open_files``, ``file_bytes``, the
+    largest file that it may write, and ``locked_bytes`` on every host. Only encrypted memory is
+    locked: the processor finds it by its physical address.
     """
 
     memory_bytes: int
@@ -35,6 +36,7 @@ class QemuBounds(msgspec.Struct, frozen=True):
     cpus: int
     open_files: int
     file_bytes: int
+    locked_bytes: int = 0
 
 
 def bounds(manifest: Manifest, accel: str) -> QemuBounds:
@@ -54,4 +56,5 @@ def bounds(manifest: Manifest, accel: str) -> QemuBounds:
         cpus=shape.cpus + 1,
         open_files=OPEN_FILES,
         file_bytes=max(results, limits.log_bytes, flash, FILE_BYTES_LEAST),
+        locked_bytes=shape.memory_bytes + overhead if manifest.confidential else 0,
     )
