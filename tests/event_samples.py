@@ -13,6 +13,7 @@ from supervisor.admission import events as admission
 from supervisor.schema import TAGS, AnyEvent
 from supervisor.vm import events as vm
 from supervisor.vm import observations as ob
+from tests.vm.confidential_states import CLAIMS, EVIDENCE_OF_LAUNCH, PACKET, SECOND
 from tests.vm.states import CRASH, DIRECTORY, EVIDENCE, IMAGES, MANIFEST, NOW, PROCESS, SHA256
 
 GOLDEN = Path(__file__).parent / "golden" / "events"
@@ -74,6 +75,17 @@ SAMPLES: tuple[AnyEvent, ...] = (
     vm.DeleteOrdered(1),
     vm.RemovalFailed(1, "Operation not permitted"),
     vm.VmDeleted(1),
+    vm.SessionAwaited(2, NOW),
+    vm.SessionProvided(2, SECOND),
+    vm.LaunchMeasured(1, EVIDENCE_OF_LAUNCH, CLAIMS, NOW),
+    vm.SecretAccepted(1, PACKET, 16),
+    vm.SecretInjected(1, PACKET),
+    vm.LaunchApproved(1, vm.VerifiedBy.OWNER, NOW),
+    vm.LaunchRejected(1, "not mine"),
+    vm.LaunchBypassed(1),
+    vm.ReportRequested(1, "00" * 16),
+    vm.ReportReceived(1, "00" * 16, "AAAA"),
+    vm.ReportRefused(1, "00" * 16, "no device"),
 )
 
 

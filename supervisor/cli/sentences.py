@@ -88,6 +88,11 @@ def _ended(word: str) -> Callable[[Facts], str]:
     return told
 
 
+def _rejected(facts: Facts) -> str:
+    reason = f": {facts['reason']}" if facts.get("reason") else ""
+    return f"the owner rejects launch {facts['launch']}{reason}"
+
+
 def _launched_again(facts: Facts) -> str:
     ended = _ended(f"launch {facts['launch']} ended")(facts)
     return f"{ended}; the next begins at {facts['deadline_ms']}"
@@ -149,6 +154,17 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.DeleteOrdered: "its deletion is ordered",
     vm.RemovalFailed: "its files cannot be removed, which is tried again: {detail}",
     vm.VmDeleted: "it is deleted; its history stays",
+    vm.SessionAwaited: "launch {launch} needs a session of its own, until {deadline_ms}",
+    vm.SessionProvided: "the session of launch {launch} has come",
+    vm.LaunchMeasured: "launch {launch} is measured",
+    vm.SecretAccepted: "a secret of {size} bytes is taken, sha256 {sha256}",
+    vm.SecretInjected: "the guest has its secret, sha256 {sha256}",
+    vm.LaunchApproved: "launch {launch} may run, verified by the {verified_by}",
+    vm.LaunchRejected: _rejected,
+    vm.LaunchBypassed: "the guest ran although nobody had approved the launch",
+    vm.ReportRequested: "a report with nonce {nonce_hex} is asked for",
+    vm.ReportReceived: "the report with nonce {nonce} is here",
+    vm.ReportRefused: "there is no report with nonce {nonce}: {detail}",
 }
 
 _BY_TAG = {tag: SENTENCES[kind] for kind, tag in (vm.TAGS | admission.TAGS).items()}

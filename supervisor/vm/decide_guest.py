@@ -5,7 +5,7 @@ from typing import assert_never
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.attestation import let_run
+from supervisor.vm.attestation import is_gated, let_run
 from supervisor.vm.contact import lose_contact
 from supervisor.vm.decision import (
     GUEST_EVENTS_MAX,
@@ -131,7 +131,8 @@ def _command_failed(state: VmState, seen: ob.QmpCommandFailed, now_ms: int) -> D
         return escalate(state, ev.StopStep.TERMINATE, now_ms).after(failed)
     refused = seen.failure is ob.QmpFailure.REFUSED  # else it is asked again, once QEMU is back
     outcome = REFUSAL_OUTCOMES.get((state.phase, seen.command))
-    if refused and outcome is not None:
+    late = seen.command == fx.MEASURE and not is_gated(state)
+    if refused and outcome is not None and not late:
         detail = "" if seen.command == fx.QmpCommand.CONT.value else seen.detail
         quits = order_stop(state, outcome, ev.StopStep.QUIT, now_ms, detail=detail)
         return quits.after(failed)

@@ -39,6 +39,11 @@ def launch_uuid(vm_id: str, launch: int) -> str:
     return str(uuid.uuid5(UUID_NAMESPACE, f"{vm_id}/{launch}"))
 
 
+def kernel_command_line(shape: VmShape) -> str:
+    """Return what the guest's kernel is booted with, to the byte: launches are measured with it."""
+    return f"{BASE_COMMAND_LINE} {shape.command_line}".rstrip()
+
+
 def qemu_argv(
     manifest: Manifest,
     *,
@@ -124,7 +129,7 @@ def _boot(shape: VmShape) -> tuple[str, ...]:
     return (
         *("-kernel", _once(InheritedFd.KERNEL)),
         *("-initrd", _once(InheritedFd.INITRD)),
-        *("-append", f"{BASE_COMMAND_LINE} {shape.command_line}".rstrip()),
+        *("-append", kernel_command_line(shape)),
     )
 
 

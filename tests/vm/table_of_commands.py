@@ -1,9 +1,32 @@
 """What every command leads to in every state."""
 
-from supervisor.vm.commands import Delete, Kill, Pause, Reset, Resume, Start, Stop
+from supervisor.vm.commands import (
+    ApproveLaunch,
+    Delete,
+    Kill,
+    Pause,
+    ProvideSession,
+    RejectLaunch,
+    RequestReport,
+    Reset,
+    Resume,
+    Start,
+    Stop,
+)
+from tests.vm.confidential_states import FIRST, INJECT, MEASUREMENT
 from tests.vm.tables import Row
 
+FOR_CONFIDENTIAL = {
+    "preparing alive collecting backoff ended": "denied: not-confidential",
+    "deleted": "denied: vm-unknown",
+}
+
 COMMANDS = (
+    Row(ProvideSession(FIRST), FOR_CONFIDENTIAL),
+    Row(INJECT, FOR_CONFIDENTIAL),
+    Row(ApproveLaunch(1, MEASUREMENT), FOR_CONFIDENTIAL),
+    Row(RejectLaunch(1), FOR_CONFIDENTIAL),
+    Row(RequestReport(bytes(16)), FOR_CONFIDENTIAL),
     Row(
         Start(),
         {

@@ -2,9 +2,14 @@
 
 from supervisor.vm import observations as ob
 from supervisor.vm.observations import RunState, ShutdownCause
+from tests.vm.confidential_states import INJECTED, MEASURED
 from tests.vm.tables import Row
 
 GUEST_OBSERVATIONS = (
+    Row(MEASURED),
+    Row(INJECTED),
+    Row(ob.ReportReceived(0, bytes(16), bytes(208))),
+    Row(ob.ReportRefused(0, bytes(16), "no")),
     Row(
         ob.QmpReady(0, "7.2.0"),
         {

@@ -290,6 +290,8 @@ PROCESS_OBSERVATIONS = (
             "backoff": "BackoffElapsed -> ReleaseLaunch, Reserve",
         },
     ),
+    Row(ob.TimerFired(0, TimerKind.VERIFICATION, DUE)),
+    Row(ob.TimerFired(0, TimerKind.SESSION, DUE)),
     Row(ob.TimerFired(0, TimerKind.BACKOFF, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.LAUNCH, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.TTL, NOW - 1)),

@@ -14,16 +14,19 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.commands import Command, CommandDenied
-from supervisor.vm.decide import decide
+from supervisor.vm.decide import OF_NEXT_LAUNCH, decide
 from supervisor.vm.decision import Decision
 from supervisor.vm.effects import Effect
 from supervisor.vm.events import Event
 from supervisor.vm.launching import BeforeLaunch
 from supervisor.vm.observations import Observation, TimerKind
 from supervisor.vm.state import ALIVE, VmState
+from tests.vm.confidential_states import CONFIDENTIAL
 from tests.vm.states import LATER, STATES
 
 Message = Command | Observation
+
+ALL_STATES = STATES | CONFIDENTIAL
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -44,7 +47,7 @@ class Row(msgspec.Struct, frozen=True):
         by_state: dict[str, str] = {}
         for states, reaction in self.reactions.items():
             for state in _ungrouped(states):
-                assert state in STATES, f"{self}: there is no state {state!r}"
+                assert state in ALL_STATES, f"{self}: there is no state {state!r}"
                 assert state not in by_state, f"{self}: two reactions in {state!r}"
                 by_state[state] = reaction
         return by_state
@@ -61,6 +64,7 @@ GROUPS = {
     "running": ("booting", "computing", "sleeping", "resetting"),
     "preparing": ("defined", "queued", "again", "started"),
     "ended": ("stopped", "failed", "deleting"),
+    "every": tuple(name for name, state in CONFIDENTIAL.items() if state.has_process),
 }
 """In a row: states that a message often finds alike."""
 
@@ -90,7 +94,7 @@ def addressed(state: VmState, message: Message) -> Message:
             return msgspec.structs.replace(message, launch=state.next_launch)
         case ob.TimerFired(kind=kind, deadline_ms=deadline):
             due = state.deadlines.get(kind, LATER) if deadline == DUE else deadline
-            to_come = kind is TimerKind.BACKOFF and state.phase not in ALIVE
+            to_come = kind in OF_NEXT_LAUNCH and state.phase not in ALIVE
             launch = state.next_launch if to_come else state.launch_number
             return ob.TimerFired(launch, kind, due)
         case _ if isinstance(message, Observation):
@@ -114,6 +118,8 @@ def _phrase(part: Event | Effect) -> str:
             return f"{name}({command.value})"
         case fx.SignalProcess(signal=signal):
             return f"{name}({signal.value})"
+        case ev.LaunchApproved(verified_by=verified_by):
+            return f"{name}({verified_by.value})"
         case fx.ArmTimer(kind=kind):
             return f"{name}({kind.value})"
         case _:

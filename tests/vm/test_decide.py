@@ -14,8 +14,10 @@ from supervisor.vm.decide import decide
 from supervisor.vm.decision import Decision
 from supervisor.vm.observations import Observation
 from supervisor.vm.state import Phase
+from tests.vm.confidential_states import CONFIDENTIAL
 from tests.vm.states import DIRECTORY, IMAGES, LATER, MANIFEST, NOW, STATES, after
 from tests.vm.table_of_agent import AGENT_OBSERVATIONS
+from tests.vm.table_of_attestation import ATTESTATION
 from tests.vm.table_of_commands import COMMANDS
 from tests.vm.table_of_guest import GUEST_OBSERVATIONS
 from tests.vm.table_of_process import PROCESS_OBSERVATIONS
@@ -30,6 +32,14 @@ OBSERVED = [row.message for row in TABLE if isinstance(row.message, Observation)
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_every_message_leads_to_what_its_table_says(row: Row, state: str) -> None:
     assert reaction(STATES[state], row.message) == row.expected(state)
+
+
+@pytest.mark.parametrize("state", CONFIDENTIAL)
+@pytest.mark.parametrize("row", ATTESTATION, ids=str)
+def test_every_message_leads_a_confidential_launch_to_what_its_table_says(
+    row: Row, state: str
+) -> None:
+    assert reaction(CONFIDENTIAL[state], row.message) == row.expected(state)
 
 
 def test_every_message_has_a_row() -> None:
@@ -50,7 +60,7 @@ def test_every_variant_of_an_observation_has_a_row(field: str, values: type[Enum
 
 
 def test_every_phase_has_a_state() -> None:
-    assert {state.phase for state in STATES.values()} == set(Phase)
+    assert {state.phase for state in (STATES | CONFIDENTIAL).values()} == set(Phase)
 
 
 @pytest.mark.fault("stale-event")

@@ -5,13 +5,18 @@ import subprocess
 import sys
 from collections import defaultdict
 
+import msgspec
+
 from supervisor.vm import observations as ob
 from supervisor.vm.commands import CommandDenied, Delete
 from supervisor.vm.decide import decide
 from supervisor.vm.evolve import evolve
+from supervisor.vm.spec import RestartPolicy
 from supervisor.vm.state import TRANSITIONS, Phase, VmState
 from tests.source_tree import ROOT
+from tests.vm.confidential_states import CONFIDENTIAL
 from tests.vm.states import LATER, RESTARTED, STATES, STORIES, after, defined
+from tests.vm.table_of_attestation import ATTESTATION
 from tests.vm.tables import Message, addressed
 from tests.vm.test_decide import TABLE
 
@@ -27,6 +32,11 @@ def taken() -> Edges:
     for state in (*STATES.values(), *restarted):
         for row in TABLE:
             _follow(state, row.message, edges)
+    for state in CONFIDENTIAL.values():
+        unsealed = msgspec.structs.replace(state.manifest, restart=RestartPolicy())
+        for vm in (state, msgspec.structs.replace(state, manifest=unsealed)):
+            for row in (*TABLE, *ATTESTATION):
+                _follow(vm, row.message, edges)
     _follow(after(STATES["failed"], Delete()), ob.FilesRemoved(1), edges)
     return edges
 
