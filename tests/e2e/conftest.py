@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon_process import Daemon, running
+from tests.e2e.sev_owner import SERVE, Owner
 
 HEADER = """\
 name = "{name}"
@@ -52,3 +53,11 @@ def stopped_daemon(guest_dir: Path) -> Iterator[Daemon]:
 def daemon(stopped_daemon: Daemon) -> Iterator[Daemon]:
     with running(stopped_daemon) as daemon:
         yield daemon
+
+
+@pytest.fixture
+def owner(stopped_daemon: Daemon, guest_dir: Path) -> Iterator[Owner]:
+    with tempfile.TemporaryDirectory(prefix="cv-") as table:
+        owner = Owner(stopped_daemon, Path(table), guest_dir)
+        with running(stopped_daemon, *SERVE):
+            yield owner

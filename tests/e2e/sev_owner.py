@@ -1,16 +1,20 @@
 """The owner of a confidential guest, with the command line, beside a daemon that is not trusted."""
 
+import base64
 import getpass
-import json
 import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chronovisor_api import v1
 from chronovisor_sev.demonstration import prepare
 from chronovisor_sev.tampering import Tamper, choose_tamper
 
+from supervisor.cli.connection import reach
+from supervisor.cli.exits import Failure
+from supervisor.cli.options import Access
 from tests.e2e.daemon_process import Daemon, Json
 
 COMMAND_LINE = "console=ttyS0 quiet"
@@ -61,11 +65,48 @@ class Owner:
         changed.write_text(text)
         return self.daemon.submit(changed, "--vm-id", vm_id, codes=codes)
 
-    def release(self, vm_id: str, *options: str, codes: tuple[int, ...] = (0,)) -> str:
-        given = options or ("--secret", "luks-key:data.key")
+    def release(
+        self, vm_id: str, *, session: str = "launch-1", codes: tuple[int, ...] = (0,)
+    ) -> str:
+        return self.run(*self._release(vm_id, session), codes=codes)
+
+    @contextmanager
+    def begin_release(self, vm_id: str) -> Iterator[None]:
+        """Release beside what the test does; it is over when this ends."""
+        words = self._release(vm_id, "launch-1")
+        with _working_in(self.directory):
+            releasing = self.daemon.begin(*words)
+        with releasing:
+            try:
+                yield
+            finally:
+                releasing.kill()
+
+    def _release(self, vm_id: str, session: str) -> tuple[str, ...]:
         accepted = ("--digest", self.digest(), "--min-version", MIN_VERSION)
-        session = ("--session", "launch-1")
-        return self.run("sev", "release", vm_id, *session, *accepted, *given, codes=codes)
+        secret = ("--secret", "luks-key:data.key")
+        return ("sev", "release", vm_id, "--session", session, *accepted, *secret)
+
+    def inject(self, vm_id: str, measurement: str, header: bytes, secret: bytes) -> str:
+        """Send a packet to the first launch, as any client may; return why it was refused."""
+        request = v1.InjectLaunchSecretRequest(
+            vm_id=vm_id,
+            launch=1,
+            measurement=base64.b64decode(measurement),
+            packet_header=header,
+            secret=secret,
+        )
+        with reach(Access(self.daemon.state_dir)) as daemon:
+            try:
+                daemon.call(daemon.stub.inject_launch_secret, request)
+            except Failure as refusal:
+                return str(refusal)
+        return ""
+
+    def packets(self, vm_id: str) -> set[str]:
+        """SHA-256 of every packet that the log names."""
+        events = self.daemon.events("--vm", vm_id)
+        return {each["data"]["sha256"] for each in events if ".secret-" in each["type"]}
 
     def report(self, vm_id: str) -> str:
         """What the computation found."""
@@ -81,10 +122,6 @@ class Owner:
     def measured(self, vm_id: str) -> Json:
         """The event of the measurement, once it has come."""
         return self.daemon.wait_for(vm_id, "vm.launch-measured.v1")
-
-    def packet(self) -> Json:
-        packet: Json = json.loads((self.directory / "launch-1" / "secret.json").read_text())
-        return packet
 
 
 @contextmanager

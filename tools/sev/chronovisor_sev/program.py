@@ -87,7 +87,7 @@ class SimulatedQemu:
             self._negotiated = self._greeted
             return [with_id({"return": {}}, request)]
         if self._machine.knows(request):
-            return [self._machine.obey_sev(request)]
+            return self._machine.obey_sev(request)
         if self._real is None and name == "cont":
             self._resume(request, self._client.clients)
             return []

@@ -24,6 +24,7 @@ OTHER_COMMAND_LINE = "init=/bin/sh"
 WEAK_POLICY = 0
 MEASURED_STATES = (GuestState.SECRET, GuestState.RUNNING)
 SNP = "sev-snp-guest"
+INJECT = "sev-inject-launch-secret"
 
 
 class CannotStart(Exception):
@@ -48,7 +49,7 @@ class SevMachine(Machine):
             "query-sev": self._query,
             "query-sev-capabilities": lambda arguments: capabilities(chip, tamper),
             "query-sev-launch-measure": self._query_measurement,
-            "sev-inject-launch-secret": self._inject,
+            INJECT: self._inject,
             "query-sev-attestation-report": self._report,
         }
         if options.kind != SNP:
@@ -69,13 +70,16 @@ class SevMachine(Machine):
         """Return whether a command is about SEV."""
         return request.get("execute") in self._sev_commands
 
-    def obey_sev(self, request: Message) -> Message:
+    def obey_sev(self, request: Message) -> list[Message]:
         """Return what QEMU says to a command that it :meth:`knows`."""
         try:
             value = self._sev_commands[request["execute"]](request.get("arguments", {}))
         except Refused as why:
-            return with_id(refusal(str(why), "GenericError"), request)
-        return with_id({"return": value}, request)
+            return [with_id(refusal(str(why), "GenericError"), request)]
+        if request["execute"] == INJECT and self._tamper is Tamper.LOST_ANSWER:
+            self._tamper = Tamper.NONE
+            return []
+        return [with_id({"return": value}, request)]
 
     def _begin(self) -> None:
         guest, start = self._options.guest, self._launch.start

@@ -19,6 +19,8 @@ class Tamper(Enum):
     OTHER_COMMAND_LINE = "other-command-line"
     WEAK_POLICY = "weak-policy"
     BYPASS = "bypass"
+    LOST_ANSWER = "lost-answer"
+    """The first secret goes in, and nobody hears of it: what a daemon's end between the two is."""
 
 
 def read_tamper(platform: Path) -> Tamper:

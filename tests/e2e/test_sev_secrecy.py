@@ -1,0 +1,69 @@
+"""Nothing that only the owner and the processor may know is anywhere on the host."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.sev_owner import Owner
+
+pytestmark = pytest.mark.guest
+
+
+def written(secret: bytes) -> tuple[bytes, ...]:
+    """How it would look: as it is, in base64 and in hexadecimal."""
+    return secret, base64.b64encode(secret).rstrip(b"="), secret.hex().encode()
+
+
+def secrets_of(owner: Owner) -> dict[str, tuple[bytes, ...]]:
+    keys = (owner.directory / "launch-1" / "tk.bin").read_bytes()
+    data = (owner.directory / "data.key").read_bytes()
+    return {"TEK": written(keys[:16]), "TIK": written(keys[16:]), "secret": written(data)}
+
+
+def found_in(text: bytes, owner: Owner) -> list[str]:
+    secrets = secrets_of(owner)
+    return [name for name, forms in secrets.items() if any(form in text for form in forms)]
+
+
+def files_of_the_host(owner: Owner) -> Iterator[Path]:
+    roots = (owner.daemon.state_dir.parent, owner.host)
+    return (path for root in roots for path in root.rglob("*") if path.is_file())
+
+
+def left_in_files(owner: Owner) -> dict[str, list[str]]:
+    found = {str(path): found_in(path.read_bytes(), owner) for path in files_of_the_host(owner)}
+    return {path: names for path, names in found.items() if names}
+
+
+def command_lines() -> Iterator[bytes]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield (entry / "cmdline").read_bytes()
+            except OSError:  # it has ended
+                continue
+
+
+def test_neither_keys_nor_secret_are_on_the_host(owner: Owner) -> None:
+    owner.session()
+    owner.submit("one")
+    owner.measured("one")
+    assert left_in_files(owner) == {}
+    with owner.begin_release("one"):
+        owner.daemon.wait_for("one", "vm.guest-started.v1")
+        assert not any(found_in(words, owner) for words in command_lines())
+    owner.daemon.wait_for("one", "vm.stopped.v1")
+
+    assert left_in_files(owner) == {}
+    told = (owner.run("events", "--after", "0", "--json"), owner.run("transcript", "one", "--json"))
+    assert [found_in(text.encode(), owner) for text in told] == [[], []]
+
+
+def test_the_search_would_find_them(owner: Owner) -> None:
+    owner.session()
+    key = (owner.directory / "data.key").read_bytes()
+    (owner.host / "leak").write_text(f"the key is {key.hex()}")
+
+    assert list(left_in_files(owner).values()) == [["secret"]]
