@@ -1,0 +1,33 @@
+"""Sizes that an owner's demands have, and the edges of what numbers and texts may be."""
+
+import pytest
+
+from supervisor.sev import report as snp
+from supervisor.sev.errors import Malformed
+from supervisor.sev.octets import from_hex
+from supervisor.sev.policy import parse_policy
+from supervisor.sev.report import parse_report
+from tests.sev.snp_chip import Report, new_amd, new_snp_chip
+
+
+def test_what_is_demanded_of_a_report_has_the_size_of_what_it_says() -> None:
+    chip = new_snp_chip(new_amd())
+    found = parse_report(Report(chip.chip_id).signed_by(chip.key))
+    assert {
+        snp.MEASUREMENT_BYTES: len(found.measurement),
+        snp.REPORT_DATA_BYTES: len(found.report_data),
+        snp.HOST_DATA_BYTES: len(found.host_data),
+    } == {48: 48, 64: 64, 32: 32}
+    assert snp.DIGEST_BYTES == len(found.id_key_digest) == len(found.author_key_digest)
+    assert len(found.chip_id) == snp.CHIP_ID_BYTES
+
+
+def test_the_largest_number_of_32_bits_fits_and_sets_reserved_bits() -> None:
+    with pytest.raises(Malformed, match="sets the reserved bits 0xffc0"):
+        parse_policy("0xffffffff")
+
+
+@pytest.mark.parametrize("text", ["0", "0g", "not hex", "é0"])
+def test_what_is_not_hexadecimal_is_refused(text: str) -> None:
+    with pytest.raises(Malformed, match="it is not hexadecimal"):
+        from_hex(text, 1, "it")
