@@ -4,6 +4,7 @@ The JSON has every key in every object, with null where there is nothing, so tha
 on it. Enum values are spelled as in the log: ``computation-failed``.
 """
 
+import base64
 import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,41 @@ def vm_json(vm: v1.Vm) -> Json:
         "restarts": vm.restarts,
         "restart_at": instant(vm.restart_at),
         "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),
+        "launch_state": vm.launch_state and _launch_json(vm.launch_state),
         "version": vm.version,
+    }
+
+
+def _launch_json(state: v1.LaunchState) -> Json:
+    evidence, claims = state.evidence or v1.Evidence(), state.claims
+    return {
+        "stage": word(state.stage),
+        "evidence": (evidence.sev and _sev_json(evidence.sev))
+        or (evidence.snp and {"policy": evidence.snp.policy, "host_data": evidence.snp.host_data}),
+        "claims": claims
+        and {
+            "firmware_sha256": claims.firmware_sha256,
+            "kernel_sha256": claims.kernel_sha256,
+            "initrd_sha256": claims.initrd_sha256,
+            "command_line_sha256": claims.command_line_sha256,
+            "vcpus": claims.vcpus,
+            "vmsa_variant": word(claims.vmsa_variant),
+            "digest": claims.digest or None,
+            "secret_room": claims.secret_room,
+        },
+        "deadline": instant(state.deadline),
+        "packet_sha256": state.packet_sha256 or None,
+        "session_sha256": state.session_sha256 or None,
+    }
+
+
+def _sev_json(evidence: v1.SevEvidence) -> Json:
+    return {
+        "measurement": base64.b64encode(evidence.measurement).decode(),
+        "api_major": evidence.api_major,
+        "api_minor": evidence.api_minor,
+        "build": evidence.build,
+        "policy": evidence.policy,
     }
 
 

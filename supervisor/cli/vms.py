@@ -184,6 +184,8 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "launch before": _previous(vm.previous_launch),
         "restarts": str(vm.restarts) if vm.restarts else "",
         "next launch": _moment(vm.restart_at),
+        "verification": word(vm.launch_state.stage) or "" if vm.launch_state else "",
+        "owner decides until": _moment(vm.launch_state.deadline if vm.launch_state else None),
         "forwards": ", ".join(map(_forward, vm.forwards)),
         "QEMU process": str(vm.pid) if vm.pid else "",
         "QEMU runs as": vm.containment.user if vm.containment and vm.pid else "",

@@ -33,8 +33,7 @@ def _digest_of(text: str) -> bytes:
     return from_hex(text, DIGEST_BYTES, "a launch digest")
 
 
-EVIDENCE: tuple[Callable[[F], F], ...] = (
-    session_option,
+REPORTED: tuple[Callable[[F], F], ...] = (
     click.option("--measurement", metavar="BASE64", required=True, help="As QMP tells it."),
     option(
         "--platform-version",
@@ -44,6 +43,8 @@ EVIDENCE: tuple[Callable[[F], F], ...] = (
         help="The firmware's api-major, api-minor and build-id, as query-sev tells them.",
     ),
     option("--policy", parse_policy, required=True, help="The policy, as query-sev tells it."),
+)
+DEMANDED: tuple[Callable[[F], F], ...] = (
     option(
         "--min-version",
         parse_firmware_version,
@@ -63,10 +64,17 @@ EVIDENCE: tuple[Callable[[F], F], ...] = (
 )
 
 
-def evidence_options(command: F) -> F:
-    """Let a command be told what a host reports of a launch, and what its owner demands."""
-    for each in reversed(EVIDENCE):
+def demand_options(command: F) -> F:
+    """Let a command be told what an owner demands of a launch."""
+    for each in reversed(DEMANDED):
         command = each(command)
+    return command
+
+
+def evidence_options(command: F) -> F:
+    """Let a command be told of a session, what a host reports of its launch, and the demands."""
+    for each in reversed((session_option, *REPORTED)):
+        command = each(demand_options(command) if each is REPORTED[-1] else command)
     return command
 
 
@@ -97,7 +105,7 @@ def verify(
 
     with refusals_told(as_json=as_json):
         reported = _reported(measurement, platform_version, policy)
-        demands = _demands(directory, require, min_version, digest)
+        demands = demands_of(directory, require, min_version, digest)
         found = verify_launch(reported, demands, read_keys(directory).tik)
     if as_json:
         print_json({"verified": True, "digest": found.hex(), "policy": policy})
@@ -106,7 +114,8 @@ def verify(
         click.echo(f"it is your guest: launch digest {found.hex()}, policy {policy:#x} ({words})")
 
 
-def _secret_of(text: str) -> tuple[UUID, Path]:
+def secret_of(text: str) -> tuple[UUID, Path]:
+    """Return the GUID and the file of ``luks-key:FILE`` or ``GUID:FILE``."""
     name, separator, file = text.partition(":")
     try:
         guid = ALIASES.get(name) or UUID(name)
@@ -121,7 +130,7 @@ def _secret_of(text: str) -> tuple[UUID, Path]:
 @evidence_options
 @option(
     "--secret",
-    _secret_of,
+    secret_of,
     metavar="luks-key:FILE|GUID:FILE",
     required=True,
     multiple=True,
@@ -162,12 +171,12 @@ def secret(
 
     with refusals_told(as_json=as_json):
         reported = _reported(measurement, platform_version, policy)
-        demands = _demands(directory, require, min_version, digest)
+        demands = demands_of(directory, require, min_version, digest)
         keys = read_keys(directory)
         verify_launch(reported, demands, keys.tik)
         contents = [Secret(guid, read_whole(file, IMAGE_BYTES_MAX)) for guid, file in secret]
-        packet = _sealed(contents, keys, reported, _room(firmware))
-        _keep_packet(directory, packet)
+        packet = sealed(contents, keys, reported, _room(firmware))
+        keep_packet(directory, packet)
     if as_json:
         print_json({"verified": True, **packet})
     else:
@@ -182,9 +191,10 @@ def _reported(measurement: str, version: FirmwareVersion, policy: int) -> "Evide
     return Evidence(parse_measurement(from_base64(measurement, "the measurement")), version, policy)
 
 
-def _demands(
+def demands_of(
     directory: Path, flags: PolicyFlag, minimum: FirmwareVersion, digests: tuple[bytes, ...]
 ) -> "Demands":
+    """Return what an owner demands of the launch that was made with a session."""
     from supervisor.sev.measurement import Demands
 
     return Demands(read_facts(directory).policy, flags, minimum, digests)
@@ -199,9 +209,10 @@ def _room(firmware: Path | None) -> int:
     return parse_firmware(read_whole(firmware, IMAGE_BYTES_MAX)).secret_room()
 
 
-def _sealed(
+def sealed(
     secrets: list["Secret"], keys: "TransportKeys", reported: "Evidence", room: int
 ) -> dict[str, str]:
+    """Return the packet for a launch that was verified. Raises Unfit where it has no room."""
     from supervisor.sev.secret import seal, secret_table
 
     packet = seal(secret_table(secrets), keys, reported.measurement, room)
@@ -212,7 +223,8 @@ def _sealed(
     }
 
 
-def _keep_packet(directory: Path, packet: dict[str, str]) -> None:
+def keep_packet(directory: Path, packet: dict[str, str]) -> None:
+    """Write a session's one packet. Raises Unfit where it has one."""
     file = directory / PACKET_FILE
     try:
         write_private(file, msgspec.json.encode(packet) + b"\n")

@@ -1,5 +1,6 @@
 """`sev platform` and `sev verify-chain`: which secure processor it is, and whether AMD made it."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from chronovisor_api import v1
 
+from supervisor.cli.connection import reach
 from supervisor.cli.drawing import print_facts
-from supervisor.cli.options import F, json_option
+from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.options import Access, F, connection_options, json_option, pass_access
 from supervisor.cli.output import print_json
 from supervisor.cli.sev.files import CERTIFICATE_BYTES_MAX, file_type, read_whole
 from supervisor.cli.sev.refusals import refusals_told
@@ -46,22 +50,29 @@ def trust_options(command: F) -> F:
 
 
 @click.command()
-@platform_argument
+@click.argument("platform", type=file_type, metavar="[PLATFORM.json]", required=False)
 @json_option
-def platform(*, platform: Path, as_json: bool) -> None:
+@connection_options
+@pass_access
+def platform(access: Access, *, platform: Path | None, as_json: bool) -> None:
     """Tell which secure processor a host has, from its answer to QMP's query-sev-capabilities.
 
-    Nothing is verified yet. The address is where AMD hands out the certificate that `sev
-    verify-chain` needs.
+    Without a file the daemon is asked; then --json prints the answer itself, which the other
+    commands read. Nothing is verified yet. The address is where AMD hands out the certificate that
+    `sev verify-chain` needs.
 
     \b
     Example:
+      chronovisor sev platform --json > platform.json
       chronovisor sev platform platform.json
     """
+    if platform is None and as_json:
+        print_json(ask_platform(access))
+        return
     from supervisor.sev.platform import cek_address, read_capabilities
 
     with refusals_told(as_json=as_json):
-        answer = read_answer(platform)
+        answer = as_answer(ask_platform(access)) if platform is None else read_answer(platform)
         found, chip = read_capabilities(answer)
     facts = {
         "chip_id": chip.hex(),
@@ -129,11 +140,33 @@ def read_roots(files: Sequence[Path]) -> "AmdRoots":
 def read_answer(file: Path) -> "Capabilities":
     """Return QMP's answer, with or without the reply round it. Raises Malformed."""
     from supervisor.sev.errors import Malformed
-    from supervisor.sev.platform import Capabilities
 
     try:
         content = msgspec.json.decode(read_whole(file, CERTIFICATE_BYTES_MAX))
         inner = content.get("return", content) if isinstance(content, dict) else content
-        return msgspec.convert(inner, Capabilities)
+        return as_answer(inner)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"{file} is no answer to query-sev-capabilities: {error}") from None
+
+
+def as_answer(value: object) -> "Capabilities":
+    """Return QMP's answer as it was parsed. Raises msgspec.ValidationError."""
+    from supervisor.sev.platform import Capabilities
+
+    return msgspec.convert(value, Capabilities)
+
+
+def ask_platform(access: Access) -> dict[str, object]:
+    """Return what the daemon's host answers, in the form of QMP. Raises Failure."""
+    with reach(access) as daemon:
+        found = daemon.call(daemon.stub.get_platform, v1.GetPlatformRequest())
+    if found.sev is None:
+        why = found.unavailable.reason if found.unavailable else "the daemon knows of none"
+        raise Failure(ExitCode.HOST_TROUBLE, f"there is no secure processor to use: {why}")
+    return {
+        "pdh": b64encode(found.sev.pdh).decode(),
+        "cert-chain": b64encode(found.sev.cert_chain).decode(),
+        "cpu0-id": b64encode(found.sev.cpu0_id).decode(),
+        "cbitpos": found.sev.cbitpos,
+        "reduced-phys-bits": found.sev.reduced_phys_bits,
+    }
