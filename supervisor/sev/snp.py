@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from supervisor.sev.certificate import ecdsa_signature
 from supervisor.sev.endorsement import Endorsement
 from supervisor.sev.errors import Mismatch, Untrusted, WeakPolicy
-from supervisor.sev.report import SigningKey, SnpPolicy, SnpReport
+from supervisor.sev.report import CHIP_ID_BYTES, SigningKey, SnpPolicy, SnpReport
 from supervisor.sev.tcb import Tcb, demand_tcb
 
 DANGERS = {
@@ -75,7 +75,7 @@ def _match_endorsement(report: SnpReport, endorsement: Endorsement) -> None:
             f"and the report for {report.reported_tcb}"
         )
     chip = endorsement.chip_id
-    if endorsement.signer is SigningKey.VCEK and report.chip_id != chip.ljust(64, b"\0"):
+    if endorsement.signer is SigningKey.VCEK and report.chip_id != chip.ljust(CHIP_ID_BYTES, b"\0"):
         raise Untrusted("the certificate is of another chip than the report")
 
 

@@ -31,3 +31,22 @@ def test_the_largest_number_of_32_bits_fits_and_sets_reserved_bits() -> None:
 def test_what_is_not_hexadecimal_is_refused(text: str) -> None:
     with pytest.raises(Malformed, match="it is not hexadecimal"):
         from_hex(text, 1, "it")
+
+
+@pytest.mark.parametrize("version", [1, 6])
+def test_a_report_of_a_version_that_is_not_known_is_refused(version: int) -> None:
+    chip = new_snp_chip(new_amd())
+    with pytest.raises(Malformed, match=f"of version {version}, which is not known"):
+        parse_report(Report(chip.chip_id, version=version).signed_by(chip.key))
+
+
+def test_the_bits_of_a_policy_have_the_places_that_the_abi_gives_them() -> None:
+    """SEV-SNP ABI specification, section 4.3."""
+    places = {each.name: each.bit_length() - 1 for each in snp.SnpPolicy}
+    assert places == {
+        "SMT": 16,
+        "RESERVED_ONE": 17,
+        "MIGRATE_MA": 18,
+        "DEBUG": 19,
+        "SINGLE_SOCKET": 20,
+    }
