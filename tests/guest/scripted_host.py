@@ -39,6 +39,7 @@ class Job:
     python: bool = False
     machine: str = "q35"
     result_bytes: int = 1 << 20
+    secret_table: bytes = b""  # SIMULATED: on a disk of its own, where a processor would keep it
     inputs: bytes | None = None  # instead of all of the above: a disk as it is
 
     def disk(self) -> bytes:
@@ -201,6 +202,8 @@ async def booted(guest_dir: Path, job: Job) -> AsyncIterator[Guest]:
         (directory / "inputs").write_bytes(_sectors(job.disk()))
         with (directory / "results").open("wb") as file:
             file.truncate(SECTOR + job.result_bytes)
+        if job.secret_table:
+            (directory / "secret").write_bytes(_sectors(job.secret_table))
         _concatenate(guest_dir, directory / "initrd", python=job.python)
         process = await _spawn(guest_dir, directory, job.machine)
         guest = Guest(directory, process)
@@ -238,6 +241,11 @@ def _argv(guest_dir: Path, directory: Path, machine: str, sockets: dict[str, int
         for name, descriptor in sockets.items()
         for word in ("-chardev", f"socket,id={name},fd={descriptor},server=on,wait=off")
     ]
+    secret = (
+        ("-drive", f"if=none,id=secret,format=raw,readonly=on,file={directory}/secret",
+         "-device", "virtio-blk-pci,drive=secret,serial=simulated-secret")
+        if (directory / "secret").exists() else ()
+    )  # fmt: skip
     return [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
         "-machine", machine, "-accel", "tcg", "-m", "256", "-smp", "1",
@@ -251,7 +259,7 @@ def _argv(guest_dir: Path, directory: Path, machine: str, sockets: dict[str, int
         "-drive", f"if=none,id=inputs,format=raw,readonly=on,file={directory}/inputs",
         "-device", "virtio-blk-pci,drive=inputs,serial=inputs",
         "-drive", f"if=none,id=results,format=raw,file={directory}/results",
-        "-device", "virtio-blk-pci,drive=results,serial=results",
+        "-device", "virtio-blk-pci,drive=results,serial=results", *secret,
     ]  # fmt: skip
 
 
