@@ -3,6 +3,7 @@
 import pytest
 
 from supervisor.sev import report as snp
+from supervisor.sev.certificate import ecdsa_signature
 from supervisor.sev.errors import Malformed
 from supervisor.sev.octets import from_hex
 from supervisor.sev.policy import parse_policy
@@ -50,3 +51,9 @@ def test_the_bits_of_a_policy_have_the_places_that_the_abi_gives_them() -> None:
         "DEBUG": 19,
         "SINGLE_SOCKET": 20,
     }
+
+
+def test_numbers_of_a_signature_have_as_many_bits_as_the_curve() -> None:
+    assert ecdsa_signature(((1 << 384) - 1).to_bytes(72, "little") + bytes(72), "it")
+    with pytest.raises(Malformed, match="it has a signature whose numbers are too large for P-384"):
+        ecdsa_signature((1 << 384).to_bytes(72, "little") + bytes(72), "it")
