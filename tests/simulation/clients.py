@@ -43,7 +43,7 @@ TENANT = "tenant"
 HASTY = 0.15
 """How many clients do not wait for their answer."""
 
-COMMANDS: tuple[type[Command], ...] = (
+COMMANDS: tuple[type[Stop | Kill | Delete | Start | Reset | Pause | Resume], ...] = (
     *(Stop, Kill, Delete, Start, Reset),
     *(Pause, Pause, Resume, Resume, Start),
 )

@@ -7,12 +7,15 @@ from typing import get_args
 import msgspec
 
 from supervisor.vm import observations as ob
-from supervisor.vm.commands import Command
+from supervisor.vm.attestation import AttestationObservation
+from supervisor.vm.commands import AttestationCommand, Command
 from supervisor.vm.launching import BeforeLaunch
 from supervisor.vm.observations import Observation
 from supervisor.vm.state import ALIVE, ENDED, WAITING, Phase
 from tests.simulation.universe import Met
 from tests.simulation.watch import Recover
+
+COUNT_CHARACTERS = 9
 
 KINDS: tuple[type, ...] = (Recover, *get_args(Command), *get_args(Observation))
 """All messages there are, in the order of the core's own lists."""
@@ -30,6 +33,16 @@ _RAN = frozenset({Phase.RUNNING, Phase.PAUSED})
 _NOT_WAITING = frozenset(Phase) - WAITING - {Phase.STOPPED, Phase.DELETED}
 
 EXEMPTIONS = (
+    Exemption(
+        KINDS,
+        frozenset({Phase.AWAITING_VERIFICATION, Phase.AWAITING_SESSION}),
+        "no VM of the simulation is confidential; tests/vm/test_attestation.py has those",
+    ),
+    Exemption(
+        (*get_args(AttestationCommand), *get_args(AttestationObservation)),
+        frozenset(Phase),
+        "no processor of the simulation measures, and no owner decides",
+    ),
     Exemption(KINDS, frozenset({Phase.DELETED}), "an actor ends with the last event of its VM"),
     Exemption(
         get_args(BeforeLaunch),
@@ -113,12 +126,16 @@ def table(met: Counter[Met]) -> Iterator[str]:
     """Yield the lines of the table: how often each pair was met, or the number of the reason."""
     reasons = [each.why for each in EXEMPTIONS]
     width = max(len(kind.__name__) for kind in KINDS)
-    yield f"{'':{width}} " + " ".join(f"{phase.value:>9}" for phase in Phase)
+    yield f"{'':{width}} " + " ".join(f"{phase.value:>{_column(phase)}}" for phase in Phase)
     for kind in KINDS:
-        cells = (_cell(met, (phase, kind), reasons) for phase in Phase)
-        yield f"{kind.__name__:{width}} " + " ".join(f"{cell:>9}" for cell in cells)
+        cells = ((_cell(met, (phase, kind), reasons), _column(phase)) for phase in Phase)
+        yield f"{kind.__name__:{width}} " + " ".join(f"{cell:>{room}}" for cell, room in cells)
     for number, why in enumerate(reasons, 1):
         yield f"({number}) not reachable: {why}"
+
+
+def _column(phase: Phase) -> int:
+    return max(COUNT_CHARACTERS, len(phase.value))
 
 
 def _cell(met: Counter[Met], pair: Met, reasons: list[str]) -> str:

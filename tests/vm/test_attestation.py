@@ -11,7 +11,7 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.commands import ApproveLaunch, CommandDenied, InjectSecret, ProvideSession
-from supervisor.vm.confidential import GuestSession, Snp, SnpEvidence
+from supervisor.vm.confidential import Evidence, GuestSession, Snp, SnpEvidence
 from supervisor.vm.decide import decide
 from supervisor.vm.state import AttestationStage, Phase
 from tests.strategies import OWNERS_ORDERS, observations
@@ -36,8 +36,6 @@ from tests.vm.confidential_states import (
 from tests.vm.life import Happening, Life, Restart
 from tests.vm.states import DIRECTORY, IMAGES, LATER, QMP_READY, SHA256, SPAWNED, after, defined
 from tests.vm.tables import addressed, render
-
-APPROVED = (ev.LaunchApproved,)
 
 
 def happenings(life: Life) -> st.SearchStrategy[Happening]:
@@ -141,7 +139,7 @@ def test_a_secret_whose_fate_a_crash_hid_is_sent_again_and_another_is_not() -> N
     ],
 )
 def test_evidence_that_is_not_what_was_ordered_ends_the_launch(
-    evidence: ob.Evidence, why: str
+    evidence: Evidence, why: str
 ) -> None:
     measuring = CONFIDENTIAL["measuring"]
     seen = ob.LaunchMeasured(1, evidence)
