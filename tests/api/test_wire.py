@@ -1,5 +1,6 @@
 """Messages <-> values of the core: nothing is lost, nothing wrong comes through."""
 
+from base64 import b64encode
 from enum import Enum
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.api import wire, wire_manifest
-from supervisor.vm import events, spec, state
+from supervisor.vm import confidential, events, spec, state
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.observations import ExitEvidence, ProcessIdentity, TimerKind
 
@@ -16,16 +17,45 @@ DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 IMAGES = st.builds(spec.ByDigest, DIGESTS) | st.builds(spec.ByName, NAMES)
 PORTS = st.integers(1, 65_535)
+SESSIONS = st.builds(
+    confidential.GuestSession,
+    st.binary(min_size=2084, max_size=2084).map(lambda data: b64encode(data).decode()),
+    st.binary(min_size=128, max_size=128).map(lambda data: b64encode(data).decode()),
+)
+CONFIDENTIAL = (
+    st.builds(
+        confidential.Sev,
+        st.sampled_from([0, 3, 0x330003]),
+        SESSIONS,
+        expected_digest=DIGESTS | st.just(""),
+        deadline_ms=st.integers(1000, 86_400_000),
+    )
+    | st.builds(
+        confidential.SevEs,
+        st.just(7),
+        verification=st.just(confidential.Verification.TRUSTED_HOST),
+        expected_digest=DIGESTS,
+        vmsa_variant=st.sampled_from(confidential.VmsaVariant),
+    )
+    | st.builds(
+        confidential.Snp,
+        policy=st.sampled_from([0x30000, 0x20000]),
+        id_block=st.just(b64encode(b"b" * 96).decode()),
+        id_auth=st.just(b64encode(b"a" * 4096).decode()),
+    )
+)
 MANIFESTS = st.builds(
     spec.Manifest,
     name=NAMES,
     description=st.text("abcä\n", max_size=50),
     labels=st.dictionaries(NAMES.filter(lambda name: name[-1].isalnum()), st.just("v"), max_size=3),
     algorithm=st.builds(
-        spec.Algorithm, DIGESTS, NAMES, st.lists(st.text("a'\\ \n", max_size=9)).map(tuple)
+        spec.Algorithm, DIGESTS, NAMES, st.lists(st.text("a'\\ \n", max_size=9)).map(tuple), NAMES
     ),
     datasets=st.lists(
-        st.builds(spec.Dataset, NAMES, DIGESTS, NAMES), max_size=3, unique_by=lambda one: one.name
+        st.builds(spec.Dataset, NAMES, DIGESTS, NAMES, NAMES),
+        max_size=3,
+        unique_by=lambda one: one.name,
     ).map(tuple),
     vm=st.builds(
         spec.VmShape,
@@ -72,6 +102,46 @@ MANIFESTS = st.builds(
 def test_a_manifest_crosses_the_wire_and_back_unchanged(manifest: spec.Manifest) -> None:
     sent = wire_manifest.from_manifest(manifest).SerializeToString()
     assert wire_manifest.to_manifest(v1.Manifest.FromString(sent)) == manifest
+
+
+@given(CONFIDENTIAL)
+def test_a_confidential_manifest_crosses_the_wire_unchanged(
+    demanded: confidential.Confidential,
+) -> None:
+    manifest = spec.Manifest(
+        "n",
+        spec.Algorithm("a" * 64),
+        vm=spec.VmShape(firmware=spec.ByName("ovmf")),
+        confidential=demanded,
+        result_recipients=(spec.Recipient("Alice", "age1"),),
+    )
+    sent = wire_manifest.from_manifest(manifest).SerializeToString()
+    assert wire_manifest.to_manifest(v1.Manifest.FromString(sent)) == manifest
+
+
+@pytest.mark.parametrize(
+    ("demanded", "field"),
+    [
+        (v1.Confidential(), "manifest.confidential"),
+        (v1.Confidential(sev=v1.Sev(policy=3)), "manifest.confidential.sev.session"),
+        (
+            v1.Confidential(sev=v1.Sev(policy=3, session=v1.GuestSession(godh_cert=b"x" * 2084))),
+            "manifest.confidential.sev.session.session_blob",
+        ),
+        (
+            v1.Confidential(sev_es=v1.SevEs(policy=3, verification=v1.Verification(9))),
+            "manifest.confidential.sev_es.verification",
+        ),
+        (v1.Confidential(snp=v1.Snp(id_block=b"x")), "manifest.confidential.snp.id_block"),
+    ],
+)
+def test_what_is_wrong_with_a_confidential_manifest_is_named_as_it_was_sent(
+    demanded: v1.Confidential, field: str
+) -> None:
+    shape = v1.VmShape(firmware=v1.ImageRef(name="ovmf"))
+    algorithm = v1.Algorithm(sha256="a" * 64)
+    message = v1.Manifest(name="n", algorithm=algorithm, vm=shape, confidential=demanded)
+    assert field in fields(message)
 
 
 def test_what_a_client_leaves_out_is_the_default() -> None:
