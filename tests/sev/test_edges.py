@@ -3,7 +3,7 @@
 import pytest
 
 from supervisor.sev import report as snp
-from supervisor.sev.certificate import ecdsa_signature
+from supervisor.sev.certificate import Algorithm, Usage, ecdsa_signature
 from supervisor.sev.errors import Malformed
 from supervisor.sev.octets import from_hex
 from supervisor.sev.policy import parse_policy
@@ -57,3 +57,17 @@ def test_numbers_of_a_signature_have_as_many_bits_as_the_curve() -> None:
     assert ecdsa_signature(((1 << 384) - 1).to_bytes(72, "little") + bytes(72), "it")
     with pytest.raises(Malformed, match="it has a signature whose numbers are too large for P-384"):
         ecdsa_signature((1 << 384).to_bytes(72, "little") + bytes(72), "it")
+
+
+def test_usages_and_algorithms_have_the_numbers_of_the_specification() -> None:
+    """SEV API specification, appendix C.1: the simulated certificates use the same names."""
+    usages = {"ARK": 0, "ASK": 0x13, "NONE": 0x1000}
+    of_platforms = {"OCA": 0x1001, "PEK": 0x1002, "PDH": 0x1003, "CEK": 0x1004}
+    assert {each.name: each.value for each in Usage} == {**usages, **of_platforms}
+    with_sha256 = {"RSA_SHA256": 1, "ECDSA_SHA256": 2, "ECDH_SHA256": 3}
+    with_sha384 = {"RSA_SHA384": 0x101, "ECDSA_SHA384": 0x102, "ECDH_SHA384": 0x103}
+    assert {each.name: each.value for each in Algorithm} == {
+        "NONE": 0,
+        **with_sha256,
+        **with_sha384,
+    }
