@@ -5,6 +5,7 @@
 host (test_host_contract.py).
 """
 
+import base64
 from collections.abc import Callable
 from enum import Enum
 from typing import assert_never
@@ -14,6 +15,7 @@ import trio
 from supervisor.host.report import Report
 from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
+from supervisor.vm.confidential import SevEvidence
 from supervisor.vm.effects import Effect, ProcessSignal, QmpCommand
 from supervisor.vm.observations import (
     ExitEvidence,
@@ -27,6 +29,7 @@ from supervisor.vm.observations import (
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 FIRST_PORT = 20_000
+MEASUREMENT = base64.b64encode(bytes(48)).decode()
 BOOT_ID = "5f3f9c1e-0000-4000-8000-000000000001"
 
 
@@ -115,6 +118,13 @@ class FakeHost:
             case fx.QueryRunState(launch=launch):
                 if (qemu := await self._answering(launch, "query-status", report)) is not None:
                     await report(ob.RunStateObserved(launch, qemu.run_state))
+            case fx.MeasureLaunch(launch=launch, confidential=confidential):
+                evidence = SevEvidence(MEASUREMENT, 1, 55, 24, confidential.policy)
+                await report(ob.LaunchMeasured(launch, evidence))
+            case fx.InjectSecret(launch=launch, sha256=sha256):
+                await report(ob.SecretInjected(launch, sha256))
+            case fx.RequestReport(launch=launch, nonce=nonce):
+                await report(ob.ReportReceived(launch, nonce, nonce))
             case fx.StartComputation() | fx.StopComputation() | fx.AcknowledgeAgent():
                 pass  # the test is the guest, and reads ``performed``
             case fx.ArmTimer():

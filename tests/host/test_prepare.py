@@ -25,6 +25,7 @@ from supervisor.vm.spec import (
     Dataset,
     Limits,
     Manifest,
+    Recipient,
 )
 from tests.host.worlds import OLD_BZIMAGE, VM_ID, RealWorld
 
@@ -109,6 +110,29 @@ async def test_the_inputs_are_a_tar_of_the_job(bench: Bench) -> None:
     assert job["job/arguments/0001"] == "ü\n".encode()
     assert job["algorithm"] == b"#!/bin/sh\n"
     assert job["datasets/iris.csv"] == job[f"datasets/{'n' * 120}"] == b"5.1,3.5\n" * 10_000
+
+
+async def test_the_guest_is_told_how_to_decrypt_and_for_whom_to_encrypt(bench: Bench) -> None:
+    data = await bench.world.add(b"opaque")
+    plain = await bench.world.manifest()
+    manifest = msgspec.structs.replace(
+        plain,
+        algorithm=msgspec.structs.replace(plain.algorithm, encryption="age"),
+        datasets=(
+            Dataset("iris.csv", data.sha256, encryption="aes-256"),
+            Dataset("b", data.sha256),
+        ),
+        result_recipients=(Recipient("owner", "age1key"),),
+    )
+    seen = bench.prepare(manifest)
+    assert isinstance(seen, LaunchPrepared)
+    with tarfile.open(seen.images.inputs.path) as tar:
+        job = {member.name: file.read() for member in tar if (file := tar.extractfile(member))}
+    assert {name: text for name, text in job.items() if name.startswith(("job/e", "job/r"))} == {
+        "job/encryption/algorithm": b"age",
+        "job/encryption/datasets/iris.csv": b"aes-256",
+        "job/recipients/owner": b"age1key",
+    }
 
 
 async def test_the_same_job_gives_the_same_inputs(bench: Bench) -> None:
