@@ -1,9 +1,15 @@
 """Sizes that an owner's demands have, and the edges of what numbers and texts may be."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from supervisor.sev import report as snp
-from supervisor.sev.certificate import Algorithm, Usage, ecdsa_signature
+from supervisor.sev.certificate import (
+    Algorithm,
+    Usage,
+    ecdsa_signature,
+    unsigned_certificate,
+)
 from supervisor.sev.errors import Malformed
 from supervisor.sev.octets import from_hex
 from supervisor.sev.policy import parse_policy
@@ -71,3 +77,10 @@ def test_usages_and_algorithms_have_the_numbers_of_the_specification() -> None:
         **with_sha256,
         **with_sha384,
     }
+
+
+def test_what_the_format_reserves_in_an_owners_certificate_is_zero() -> None:
+    key = ec.generate_private_key(ec.SECP384R1()).public_key()
+    said = unsigned_certificate(Usage.PDH, key).signed
+    assert len(said) == 1044
+    assert not any(said[4:8] + said[20 + 2 * 72 :])
