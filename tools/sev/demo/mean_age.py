@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The demo's computation: it opens a data set with a key that only a verified guest has.
 
-SIMULATED: a real guest finds the owner's secret in memory (docs/confidential.md); this one finds it
-on a disk with the serial "simulated-secret". The guest's Python has no AES, so the data set is
-sealed with a stream of HMAC-SHA-256 over a counter, and an HMAC over it all: good for a demo only.
+The guest hands over its owner's secrets as files (docs/agent-protocol.md). Its Python has no AES:
+the data set is sealed with a stream of HMAC-SHA-256 over a counter, and an HMAC over it all: that
+is good for a demo only.
 """
 
 import csv
@@ -11,20 +11,17 @@ import hashlib
 import hmac
 import os
 import sys
-import uuid
 from pathlib import Path
 from statistics import fmean
 
-SERIAL = "simulated-secret"
-TABLE = uuid.UUID("1e74f542-71dd-4d66-963e-ef4287ff173b")
-KEY = uuid.UUID("736869e5-84f0-4973-92ec-06879ce3da0b")
-HEADER_BYTES = 20
+KEY = "736869e5-84f0-4973-92ec-06879ce3da0b"
+"""What a disk's key is called among secrets; `--secret luks-key:FILE` gives it."""
 NONCE_BYTES = TAG_BYTES = BLOCK_BYTES = 32
 
 
 def main() -> None:
     """Find the key, open the data set, compute, write."""
-    key = find_secret(read_disk(SERIAL))
+    key = released_key()
     sealed = Path(os.environ["CHRONOVISOR_DATASETS"], "patients.sealed").read_bytes()
     rows = list(csv.DictReader(opened(key, sealed).decode().splitlines()))
     mean = fmean(float(row["age"]) for row in rows)
@@ -33,25 +30,12 @@ def main() -> None:
     print("the data set was opened with the owner's secret")
 
 
-def read_disk(serial: str) -> bytes:
-    """Return what is on the disk of this serial number."""
-    for found in Path("/sys/block").glob("vd*/serial"):
-        if found.read_text().strip() == serial:
-            return Path("/dev", found.parent.name).read_bytes()
-    sys.exit("there is no secret: nobody released this launch")
-
-
-def find_secret(table: bytes) -> bytes:
-    """Return the entry of a table of secrets that is the key."""
-    if table[:16] != TABLE.bytes_le:
-        sys.exit("the disk holds no table of secrets")
-    rest = table[HEADER_BYTES : int.from_bytes(table[16:HEADER_BYTES], "little")]
-    while rest:
-        size = int.from_bytes(rest[16:HEADER_BYTES], "little")
-        if rest[:16] == KEY.bytes_le:
-            return rest[HEADER_BYTES:size]
-        rest = rest[size:]
-    sys.exit("the table of secrets has no key")
+def released_key() -> bytes:
+    """Return what the owner released to this launch."""
+    file = Path(os.environ["CHRONOVISOR_SECRETS"], KEY)
+    if not file.exists():
+        sys.exit("there is no key: nobody released this launch")
+    return file.read_bytes()
 
 
 def sealed(key: bytes, plain: bytes) -> bytes:
