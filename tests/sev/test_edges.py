@@ -84,3 +84,9 @@ def test_what_the_format_reserves_in_an_owners_certificate_is_zero() -> None:
     said = unsigned_certificate(Usage.PDH, key).signed
     assert len(said) == 1044
     assert not any(said[4:8] + said[20 + 2 * 72 :])
+
+
+def test_the_guests_own_version_is_not_read_as_the_reports() -> None:
+    chip = new_snp_chip(new_amd())
+    numbered = Report(chip.chip_id, others={4: b"\xff" * 4}).signed_by(chip.key)
+    assert parse_report(numbered).version == 2
