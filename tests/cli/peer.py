@@ -48,6 +48,8 @@ class MemorySupervisor(v1.SupervisorBase):
     promised_sha256: str = hashlib.sha256(RESULT).hexdigest()
     verifier_key: str = str(SIGNER.verifier)
     checkpoint: str = sign_checkpoint(0, EMPTY_ROOT, SIGNER).note
+    platform: v1.GetPlatformResponse = field(default_factory=v1.GetPlatformResponse)
+    report: v1.GetAttestationReportResponse = field(default_factory=v1.GetAttestationReportResponse)
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def upload_artifact(
@@ -114,8 +116,43 @@ class MemorySupervisor(v1.SupervisorBase):
     async def delete_vm(self, message: v1.DeleteVmRequest) -> v1.Vm:
         return self._obey(message, message.vm_id)
 
+    async def get_platform(self, message: v1.GetPlatformRequest) -> v1.GetPlatformResponse:
+        self._refuse()
+        return self.platform
+
+    async def provide_session(self, message: v1.ProvideSessionRequest) -> v1.Vm:
+        return self._obey(message, message.vm_id)
+
+    async def inject_launch_secret(self, message: v1.InjectLaunchSecretRequest) -> v1.Vm:
+        packet = hashlib.sha256(message.packet_header + message.secret).hexdigest()
+        return self._approved(message, message.vm_id, packet)
+
+    async def approve_launch(self, message: v1.ApproveLaunchRequest) -> v1.Vm:
+        return self._approved(message, message.vm_id, "")
+
+    async def reject_launch(self, message: v1.RejectLaunchRequest) -> v1.Vm:
+        vm = self._obey(message, message.vm_id)
+        vm.phase, vm.outcome = v1.Phase.FAILED, v1.Outcome.LAUNCH_REJECTED
+        return vm
+
+    async def get_attestation_report(
+        self, message: v1.GetAttestationReportRequest
+    ) -> v1.GetAttestationReportResponse:
+        self._obey(message, message.vm_id)
+        return self.report
+
+    def _approved(self, order: object, vm_id: str, packet_sha256: str) -> v1.Vm:
+        vm = self._obey(order, vm_id)
+        assert vm.launch_state is not None
+        vm.phase = v1.Phase.RUNNING
+        vm.launch_state.stage = v1.AttestationStage.APPROVED
+        vm.launch_state.packet_sha256 = packet_sha256
+        return vm
+
     async def get_log(self, message: v1.GetLogRequest) -> v1.Log:
-        return v1.Log(verifier_key=self.verifier_key, checkpoint=self.checkpoint)
+        return v1.Log(
+            head=len(self.log), verifier_key=self.verifier_key, checkpoint=self.checkpoint
+        )
 
     async def watch_events(
         self, message: v1.WatchEventsRequest

@@ -86,7 +86,7 @@ def release_launch(daemon: Daemon, vm: v1.Vm, directory: Path, wish: Wish) -> Re
         _approve(daemon, vm)
     else:
         _send(daemon, vm, packet)
-    vm = until(daemon, vm, is_decided)
+    vm = until(daemon, get(daemon, vm.vm_id), is_decided)
     if not _is_approved(vm) and vm.phase in ENDED:
         told = f"{vm.vm_id} ended as {word(vm.outcome)}, and did not run: {vm.detail}"
         raise Failure(ExitCode.DENIED, told)
