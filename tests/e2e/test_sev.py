@@ -67,7 +67,7 @@ def test_a_launch_that_is_another_gets_no_secret(tamper: Tamper, owner: Owner) -
     ("tamper", "outcome"),
     [
         (Tamper.WEAK_POLICY, "attestation-failed"),
-        (Tamper.CRASH_BEFORE_MEASURE, "qemu-crashed"),
+        (Tamper.CRASH_BEFORE_MEASURE, "qemu-failed-to-start"),
         (Tamper.BYPASS, "launch-bypassed"),
     ],
 )
