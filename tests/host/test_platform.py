@@ -12,7 +12,6 @@ from supervisor.host.facts import read_facts
 from supervisor.host.platform import Platform, Unavailable, read_platform
 from supervisor.vm.confidential import SevPlatform
 
-
 VERSION = {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}
 GREETING = {"QMP": {"version": VERSION, "capabilities": []}}
 

@@ -121,7 +121,8 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         ('name = 5\nalgorithm = {path = "a"}', "name: got 5; it takes text"),
         (
             'name = "n"\nalgorithm = "a.py"',
-            'algorithm: got "a.py"; it takes a table of path, sha256, provider, arguments, encryption',
+            'algorithm: got "a.py"; it takes a table of path, sha256, provider, arguments, '
+            "encryption",
         ),
         (
             'name = "n"\nalgorithm = {provider = "p"}',
