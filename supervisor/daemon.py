@@ -26,6 +26,7 @@ from supervisor.admission.network import check_network
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.auth import load_token
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
+from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
@@ -170,6 +171,7 @@ class Daemon:
         self._store = ArtifactStore(place.directory.artifacts)
         self._catalogue = Catalogue(place.config.catalogue)
         self._digests = DigestCache()
+        self._readiness = Readiness()
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
 
     def _surroundings(self) -> Surroundings:
@@ -217,10 +219,11 @@ class Daemon:
         world = self._snapshots.world
         await self._fleet.recover(started, world, notes=notes, set_aside=set_aside)
 
-        self._nursery.start_soon(self._sweep)
+        self._nursery.start_soon(self._conclude_recovery)
 
-    async def _sweep(self) -> None:
+    async def _conclude_recovery(self) -> None:
         await self._fleet.recovered.wait()
+        self._readiness.recovered()
         registry, was_taken = self._fleet.registry, self._fleet.admission.has_taken
         vms, boot_id, record = self._directory.vms, self._facts.boot_id, self._fleet.record
         await Sweep(vms, boot_id, registry, was_taken, record).run()
@@ -239,7 +242,7 @@ class Daemon:
         )
         token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
-        await self._nursery.start(grpc, service)
+        await self._nursery.start(partial(grpc, readiness=self._readiness), service)
         websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
         await self._nursery.start(websocket, self._log)
         return Ready(
@@ -256,6 +259,7 @@ class Daemon:
 
     async def leave(self) -> None:
         """Take no more work, stop the VMs if that was asked for, and record the end."""
+        self._readiness.leave()
         if self._config.stop_vms:
             await self._fleet.stop_vms()
         await self._fleet.leave()
