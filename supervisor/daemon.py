@@ -39,6 +39,8 @@ from supervisor.fleet import Fleet, Surroundings
 from supervisor.host.confinement import Confinement, confine
 from supervisor.host.facts import MACHINE_ID, machine_name, read_facts
 from supervisor.host.host import VmHost
+from supervisor.http_api.metrics import Metrics
+from supervisor.http_api.server import serve_http
 from supervisor.log_key import load_signer
 from supervisor.replay import load_vm
 from supervisor.service import Service
@@ -65,6 +67,7 @@ class Ready(msgspec.Struct, frozen=True):
     log_id: str
     unix: str
     grpc: Address
+    http: Address
     websocket: Address
     vms: int
     sought: int = 0
@@ -88,21 +91,24 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
         grpc = owned.enter_context(bind_tcp(config.grpc))
+        http = owned.enter_context(bind_tcp(config.http))
         websocket = owned.enter_context(bind_tcp(config.websocket))
         directory = prepare_state_directory(config.state_dir)
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
-        listeners = Listeners(unix, grpc, websocket)
+        listeners = Listeners(unix, grpc, http, websocket)
         confinement = confine(config.qemu_user)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
         node, clock = settle(directory, machine_name(MACHINE_ID)), Clock()
-        options = LogOptions(node_id=node.node_id, clock=clock.ns, storage=seams.storage)
+        metrics = Metrics()
+        storage = metrics.timed(seams.storage)
+        options = LogOptions(node_id=node.node_id, clock=clock.ns, storage=storage)
         async with open_log(directory.log, options, start=snapshots.bookmark) as log:
             await trio.to_thread.run_sync(snapshots.fold)
             await go_on_from(log, clock)
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                place = Place(config, directory, node, clock, seams, confinement)
+                place = Place(config, directory, node, clock, seams, confinement, metrics)
                 daemon = Daemon(place, log, snapshots, checkpoints, nursery)
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
@@ -136,6 +142,7 @@ class Place(msgspec.Struct, frozen=True):
     clock: Clock
     seams: Seams
     confinement: Confinement
+    metrics: Metrics
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -143,6 +150,7 @@ class Listeners(msgspec.Struct, frozen=True):
 
     unix: socket.socket
     grpc: socket.socket
+    http: socket.socket
     websocket: socket.socket
 
 
@@ -163,6 +171,7 @@ class Daemon:
         self._node = place.node
         self._clock = place.clock
         self._confinement = place.confinement
+        self._metrics = place.metrics
         self._facts = read_facts(place.confinement.user)
         self._log = log
         self._snapshots = snapshots
@@ -243,6 +252,8 @@ class Daemon:
         token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
         await self._nursery.start(partial(grpc, readiness=self._readiness), service)
+        http = partial(serve_http, tcp=listeners.http, token=token, metrics=self._metrics)
+        await self._nursery.start(partial(http, readiness=self._readiness), service)
         websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
         await self._nursery.start(websocket, self._log)
         return Ready(
@@ -251,6 +262,7 @@ class Daemon:
             log_id=self._log.log_id,
             unix=str(self._directory.grpc_socket),
             grpc=address_of(listeners.grpc),
+            http=address_of(listeners.http),
             websocket=address_of(listeners.websocket),
             vms=registry.count(),
             sought=self._fleet.sought,
