@@ -19,11 +19,12 @@ async def read_document(request: Request, limit_bytes: int) -> bytes:
     """Return a body of JSON. Raises Refusal for another type, or if it is larger than allowed."""
     check_media_type(request)
     document = bytearray()
-    async for chunk in request.stream():
-        document += chunk
-        if len(document) > limit_bytes:
-            takes = f"is too large; it takes at most {limit_bytes} bytes"
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", takes)
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            document += chunk
+            if len(document) > limit_bytes:
+                takes = f"is too large; it takes at most {limit_bytes} bytes"
+                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", takes)
     return bytes(document)
 
 

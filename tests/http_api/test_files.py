@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import AsyncIterator
 
 import httpx
-import msgspec
 import pytest
 import trio
 import trio.testing
@@ -141,7 +140,7 @@ async def test_a_transcript_names_its_launch(
     supervisor.transcript_of(vm_id).write_bytes(b'{"QMP": {}}\n' * 10_000)
     answer = await client.get(f"/v1/vms/{vm_id}/transcript?launch=3")
     assert answer.headers["chronovisor-launch"] == "3"
-    assert msgspec.json.decode_lines(answer.content) == [{"QMP": {}}] * 10_000
+    assert answer.content == b'{"QMP": {}}\n' * 10_000
 
 
 async def test_the_log_is_told_and_signed(
