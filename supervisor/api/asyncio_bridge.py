@@ -218,9 +218,8 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
             async with deadline:
                 await serve(_Call(stream, handler.request_type, bounds))
         except Exception as error:
-            if deadline.expired():
-                raise GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed") from None
-            raise grpc_error(error, path) from None
+            passed = GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed")
+            raise grpc_error(passed if deadline.expired() else error, path) from None
 
     return handler._replace(func=handle)
 

@@ -24,6 +24,7 @@ from grpclib.metadata import encode_bin_value, encode_grpc_message
 from grpclib.protocol import H2Protocol, Stream
 
 from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
+from supervisor.api.grpc_status import grpc_error
 
 CONNECTIONS = 256
 """Per listener. A client needs one; what lies beyond is a leak or a flood."""
@@ -57,7 +58,7 @@ class _Requests(grpclib.server.Handler):
         try:
             call = admit(headers, self.authenticate)
         except GRPCError as refusal:
-            refused = _refuse(stream, refusal, release_stream)
+            refused = _refuse(stream, grpc_error(refusal, "admission"), release_stream)
             self._tasks[stream] = self.loop.create_task(refused)
             return
         self.first_admitted()
@@ -71,15 +72,14 @@ class _Requests(grpclib.server.Handler):
 
 
 async def _refuse(stream: Stream, refusal: GRPCError, release_stream: Callable[[], Any]) -> None:
+    details = StatusDetailsCodec().encode(refusal.status, refusal.message, refusal.details)
     headers = [
         (":status", "200"),
         ("content-type", "application/grpc+proto"),
         ("grpc-status", str(refusal.status.value)),
         ("grpc-message", encode_grpc_message(refusal.message or "")),
+        ("grpc-status-details-bin", encode_bin_value(details).decode()),
     ]
-    if refusal.details is not None:
-        details = StatusDetailsCodec().encode(refusal.status, refusal.message, refusal.details)
-        headers.append(("grpc-status-details-bin", encode_bin_value(details).decode()))
     try:
         with suppress(h2.exceptions.ProtocolError):  # the client has left already
             await stream.send_headers(headers, end_stream=True)

@@ -57,7 +57,8 @@ RETRY_AFTER: dict[DenyReason, timedelta] = {
 in seconds; others' VMs end, and operators make room, when they do."""
 
 DOMAIN = "chronovisor.org"
-"""Who gives the reasons of ErrorInfo their meaning; a reason is the name of a DenyReason."""
+"""Who gives the reasons of ErrorInfo their meaning; a reason is the name of a DenyReason,
+or of the status where the call itself was wrong."""
 
 MESSAGE_BYTES = 2048
 DETAIL_BYTES = 2048
@@ -75,7 +76,8 @@ def grpc_error(error: Exception, method: str) -> GRPCError:
     """
     match error:
         case GRPCError():
-            return error
+            told = error.details or [ErrorInfo(error.status.name, DOMAIN)]
+            return GRPCError(error.status, error.message, told)
         case CommandDenied():
             return _refusal(STATUS[error.reason], error.detail, _details(error))
         case PositionInFuture():

@@ -11,6 +11,7 @@ from chronovisor_api.status_details import (
 )
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from grpclib.metadata import decode_bin_value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from tests.api.asked import asked, call
 from tests.api.conftest import Served
 from tests.api.memory_supervisor import MemorySupervisor
+from tests.api.raw_grpc import Headers, frame, headers, raw_client
 
 METHOD = "/chronovisor.v1.Supervisor/GetVm"
 HEADERS_BYTES = 8192
@@ -123,3 +125,23 @@ async def test_a_call_that_its_headers_refuse_says_why_in_the_same_way(served: S
     with pytest.raises(GRPCError) as refused:
         await served.ask_tcp(None, lambda stub: stub.get_vm(v1.GetVmRequest(vm_id="a")))
     assert info(refused.value).reason == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(
+    ("request_", "message", "reason"),
+    [
+        (headers(without="te"), frame(b""), "INVALID_ARGUMENT"),
+        (headers("GetVm"), frame(b"\x0a\xff"), "INVALID_ARGUMENT"),
+        (headers("GetVm"), frame(b"", size=2**31), "RESOURCE_EXHAUSTED"),
+        (headers("WatchEvents", ("grpc-timeout", "1m")), frame(b""), "DEADLINE_EXCEEDED"),
+    ],
+)
+async def test_a_call_that_is_wrong_in_itself_has_a_reason_too(
+    served: Served, request_: Headers, message: bytes, reason: str
+) -> None:
+    async with raw_client(served.unix) as client:
+        trailers = await client.trailers(await client.call(request_, message))
+    status = Status(int(trailers["grpc-status"]))
+    data = decode_bin_value(trailers["grpc-status-details-bin"].encode())
+    assert StatusDetailsCodec().decode(status, None, data) == [ErrorInfo(reason, DOMAIN)]
+    assert status.name == reason
