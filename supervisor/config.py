@@ -11,6 +11,7 @@ SYSTEM_HOME = Path("/var/lib/chronovisor")
 """State and data of a daemon that root runs; others keep theirs where XDG puts them."""
 
 GRPC_PORT = 7001
+HTTP_PORT = 9021
 WEBSOCKET_PORT = 9022
 LOOPBACK = "127.0.0.1"
 
@@ -88,6 +89,7 @@ class Config(msgspec.Struct, frozen=True):
     state_dir: Path
     catalogue: Path
     grpc: Address = Address(LOOPBACK, GRPC_PORT)
+    http: Address = Address(LOOPBACK, HTTP_PORT)
     websocket: Address = Address(LOOPBACK, WEBSOCKET_PORT)
     stop_vms: bool = False
     set_aside: frozenset[str] = frozenset()

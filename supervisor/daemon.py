@@ -27,6 +27,7 @@ from supervisor.admission.network import check_network
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.auth import load_token
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
+from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
@@ -40,6 +41,8 @@ from supervisor.host.confinement import Confinement, confine
 from supervisor.host.facts import MACHINE_ID, machine_name, read_facts
 from supervisor.host.host import VmHost
 from supervisor.host.platform import read_platform
+from supervisor.http_api.metrics import Metrics
+from supervisor.http_api.server import serve_http
 from supervisor.log_key import load_signer
 from supervisor.replay import load_vm
 from supervisor.service import Service
@@ -66,6 +69,7 @@ class Ready(msgspec.Struct, frozen=True):
     log_id: str
     unix: str
     grpc: Address
+    http: Address
     websocket: Address
     vms: int
     sought: int = 0
@@ -89,21 +93,24 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
         grpc = owned.enter_context(bind_tcp(config.grpc))
+        http = owned.enter_context(bind_tcp(config.http))
         websocket = owned.enter_context(bind_tcp(config.websocket))
         directory = prepare_state_directory(config.state_dir)
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
-        listeners = Listeners(unix, grpc, websocket)
+        listeners = Listeners(unix, grpc, http, websocket)
         confinement = confine(config.qemu_user)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
         node, clock = settle(directory, machine_name(MACHINE_ID)), Clock()
-        options = LogOptions(node_id=node.node_id, clock=clock.ns, storage=seams.storage)
+        metrics = Metrics()
+        storage = metrics.timed(seams.storage)
+        options = LogOptions(node_id=node.node_id, clock=clock.ns, storage=storage)
         async with open_log(directory.log, options, start=snapshots.bookmark) as log:
             await trio.to_thread.run_sync(snapshots.fold)
             await go_on_from(log, clock)
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                place = Place(config, directory, node, clock, seams, confinement)
+                place = Place(config, directory, node, clock, seams, confinement, metrics)
                 daemon = Daemon(place, log, snapshots, checkpoints, nursery)
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
@@ -137,6 +144,7 @@ class Place(msgspec.Struct, frozen=True):
     clock: Clock
     seams: Seams
     confinement: Confinement
+    metrics: Metrics
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -144,6 +152,7 @@ class Listeners(msgspec.Struct, frozen=True):
 
     unix: socket.socket
     grpc: socket.socket
+    http: socket.socket
     websocket: socket.socket
 
 
@@ -164,6 +173,7 @@ class Daemon:
         self._node = place.node
         self._clock = place.clock
         self._confinement = place.confinement
+        self._metrics = place.metrics
         self._facts = read_facts(place.confinement.user)
         self._log = log
         self._snapshots = snapshots
@@ -172,6 +182,7 @@ class Daemon:
         self._store = ArtifactStore(place.directory.artifacts)
         self._catalogue = Catalogue(place.config.catalogue)
         self._digests = DigestCache()
+        self._readiness = Readiness()
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
 
     def _surroundings(self) -> Surroundings:
@@ -220,10 +231,11 @@ class Daemon:
         world = self._snapshots.world
         await self._fleet.recover(started, world, notes=notes, set_aside=set_aside)
 
-        self._nursery.start_soon(self._sweep)
+        self._nursery.start_soon(self._conclude_recovery)
 
-    async def _sweep(self) -> None:
+    async def _conclude_recovery(self) -> None:
         await self._fleet.recovered.wait()
+        self._readiness.recovered()
         registry, was_taken = self._fleet.registry, self._fleet.admission.has_taken
         vms, boot_id, record = self._directory.vms, self._facts.boot_id, self._fleet.record
         await Sweep(vms, boot_id, registry, was_taken, record).run()
@@ -243,7 +255,9 @@ class Daemon:
         )
         token = load_token(self._directory.token)
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
-        await self._nursery.start(grpc, service)
+        await self._nursery.start(partial(grpc, readiness=self._readiness), service)
+        http = partial(serve_http, tcp=listeners.http, token=token, metrics=self._metrics)
+        await self._nursery.start(partial(http, readiness=self._readiness), service)
         websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
         await self._nursery.start(websocket, self._log)
         return Ready(
@@ -252,6 +266,7 @@ class Daemon:
             log_id=self._log.log_id,
             unix=str(self._directory.grpc_socket),
             grpc=address_of(listeners.grpc),
+            http=address_of(listeners.http),
             websocket=address_of(listeners.websocket),
             vms=registry.count(),
             sought=self._fleet.sought,
@@ -260,6 +275,7 @@ class Daemon:
 
     async def leave(self) -> None:
         """Take no more work, stop the VMs if that was asked for, and record the end."""
+        self._readiness.leave()
         if self._config.stop_vms:
             await self._fleet.stop_vms()
         await self._fleet.leave()

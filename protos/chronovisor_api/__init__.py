@@ -1,21 +1,23 @@
-"""What a client of Chronovisor imports: messages, stubs and a way to connect.
+"""What a client of Chronovisor imports: a client for asyncio, messages, stubs, a way to connect.
 
 It depends on nothing of the daemon. The contract itself, with a comment on every field, is in the
 ``.proto`` files; ``chronovisor_api.v1`` re-exports the Python made from them.
 
     import asyncio
-    from chronovisor_api import connect, v1
+    from chronovisor_api import Client
 
     async def main() -> None:
-        async with connect("unix:/var/lib/chronovisor/grpc.sock") as channel:
-            supervisor = v1.SupervisorStub(channel)
-            vm = await supervisor.get_vm(v1.GetVmRequest(vm_id="iris-1"))
-            print(vm.phase.name)
+        async with Client("unix:/var/lib/chronovisor/grpc.sock") as client:
+            async for event in client.watch(vm_id="iris-1"):
+                print(event.position, event.type)
 
     asyncio.run(main())
 """
 
 from chronovisor_api import v1
 from chronovisor_api.channel import MalformedTarget, connect
+from chronovisor_api.client import Client
+from chronovisor_api.failures import Refused, Unreachable
+from chronovisor_api.transfers import Damaged
 
-__all__ = ["MalformedTarget", "connect", "v1"]
+__all__ = ["Client", "Damaged", "MalformedTarget", "Refused", "Unreachable", "connect", "v1"]

@@ -3,7 +3,10 @@
 import re
 
 from grpclib.client import Channel
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.events import SendRequest, listen
+
+from chronovisor_api.status_details import StatusDetailsCodec
 
 UNIX_PREFIX = "unix:"
 UNIX_PATH_BYTES = 107
@@ -21,7 +24,8 @@ def connect(target: str, token: str | None = None) -> Channel:
 
     ``token`` is sent as a bearer token with every call; the Unix socket needs none. Call this
     inside a running asyncio loop. The connection is made by the first call on the channel and made
-    again after it broke; ``async with`` closes it.
+    again after it broke; ``async with`` closes it. What a call raises carries the details that
+    came with it (:mod:`chronovisor_api.status_details`).
 
     Raises:
         MalformedTarget: The target cannot be used; the message says why.
@@ -39,11 +43,17 @@ def connect(target: str, token: str | None = None) -> Channel:
 
 def _channel(target: str) -> Channel:
     if target.startswith(UNIX_PREFIX):
-        return Channel(path=_socket_path(target.removeprefix(UNIX_PREFIX)))
+        path = _socket_path(target.removeprefix(UNIX_PREFIX))
+        return Channel(path=path, codec=ProtoCodec(), status_details_codec=StatusDetailsCodec())
     match = _HOST_PORT.fullmatch(target)
     if match is None or not 0 < int(match["port"]) <= PORT_LAST:
         raise MalformedTarget(f"{target!r} is neither unix:PATH nor HOST:PORT")
-    return Channel(host=match["host"].strip("[]"), port=int(match["port"]))
+    return Channel(
+        host=match["host"].strip("[]"),
+        port=int(match["port"]),
+        codec=ProtoCodec(),
+        status_details_codec=StatusDetailsCodec(),
+    )
 
 
 def _socket_path(path: str) -> str:

@@ -28,7 +28,6 @@ import trio_asyncio
 from chronovisor_api import v1
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
-from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
 from grpclib.server import Stream
 
@@ -38,6 +37,8 @@ from supervisor.api.grpc_headers import Authenticate, authenticate_tcp, authenti
 from supervisor.api.grpc_service import SupervisorService
 from supervisor.api.grpc_status import grpc_error
 from supervisor.api.ports import Supervisor
+from supervisor.api.readiness import Readiness
+from supervisor.api.reflection import with_reflection
 from supervisor.api.uploads import CHUNK_BYTES
 
 STOP_SECONDS = 5.0
@@ -63,6 +64,9 @@ class CallBounds(msgspec.Struct, frozen=True):
     host. Without it, silent strangers could hold every place there is."""
     silence_s: float = 60.0
     """A client that sends nothing of a message it owes, or takes nothing, so long is not there."""
+    keepalive_s: float = 30.0
+    """A connection is asked so often whether it lives, and hung up if it does not answer as long:
+    a host that lost its power says no goodbye."""
 
 
 BOUNDS = CallBounds()
@@ -74,6 +78,7 @@ async def serve_grpc(
     unix: socket.socket,
     tcp: socket.socket,
     token: str,
+    readiness: Readiness,
     bounds: CallBounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -81,26 +86,24 @@ async def serve_grpc(
     async with trio_asyncio.open_loop() as loop:
         # The loop's own handler would end the daemon for what one client did.
         loop.set_exception_handler(_log_loop_error)
-        health = ServiceStatus()
-        handlers = _handlers(supervisor, health, bounds)
+        handlers = _handlers(supervisor, readiness, bounds)
         by_token = authenticate_tcp(token)
         start = trio_asyncio.aio_as_trio(_start)
         servers = [
-            await start(handlers, unix, _by_uid, bounds.first_request_s),
-            await start(handlers, tcp, lambda _: by_token, bounds.first_request_s),
+            await start(handlers, unix, _by_uid, bounds),
+            await start(handlers, tcp, lambda _: by_token, bounds),
         ]
         task_status.started()
-        await _until_cancelled(servers, (unix, tcp), health)
+        await _until_cancelled(servers, (unix, tcp), readiness)
 
 
 async def _until_cancelled(
-    servers: Sequence[GrpcServer], listeners: Sequence[socket.socket], health: ServiceStatus
+    servers: Sequence[GrpcServer], listeners: Sequence[socket.socket], readiness: Readiness
 ) -> None:
-    health.set(True)
     try:
         await trio.sleep_forever()
     finally:
-        health.set(False)
+        readiness.leave()
         with trio.move_on_after(STOP_SECONDS, shield=True):
             for server, listener in zip(servers, listeners, strict=True):
                 await trio_asyncio.aio_as_trio(_stop)(server, listener)
@@ -144,6 +147,10 @@ class _Call:
             raise GRPCError(Status.INVALID_ARGUMENT, "the last message is cut short")
         return self._decode(body)
 
+    async def __aiter__(self) -> AsyncGenerator[Any, None]:
+        while (message := await self.recv_message()) is not None:
+            yield message
+
     async def one_message(self) -> Any:
         """Return the message of a call that has one. Raises GRPCError."""
         message = await self.recv_message()
@@ -182,7 +189,7 @@ Serve = Callable[[_Call], Awaitable[None]]
 
 
 def _handlers(
-    supervisor: Supervisor, health: ServiceStatus, bounds: CallBounds
+    supervisor: Supervisor, readiness: Readiness, bounds: CallBounds
 ) -> Mapping[str, Handler]:
     contract = v1.SupervisorBase()
     service = SupervisorService(supervisor)
@@ -191,8 +198,10 @@ def _handlers(
         method = getattr(service, _snake_case(path.rpartition("/")[2]))
         serve = partial(_CROSSINGS[handler.cardinality], method)
         handlers[path] = _bounded(path, handler, serve, bounds)
-    for path, handler in Health({contract: [health]}).__mapping__().items():
-        handlers[path] = _bounded(path, handler, handler.func, bounds)
+    health = Health({contract: [readiness.grpc]})
+    for path, handler in with_reflection(contract, health).items():
+        if path not in handlers:  # grpclib serves these by itself
+            handlers[path] = _bounded(path, handler, handler.func, bounds)
     return handlers
 
 
@@ -209,9 +218,8 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
             async with deadline:
                 await serve(_Call(stream, handler.request_type, bounds))
         except Exception as error:
-            if deadline.expired():
-                raise GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed") from None
-            raise grpc_error(error, path) from None
+            passed = GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed")
+            raise grpc_error(passed if deadline.expired() else error, path) from None
 
     return handler._replace(func=handle)
 
@@ -259,9 +267,9 @@ async def _start(
     handlers: Mapping[str, Handler],
     listener: socket.socket,
     entrance: Entrance,
-    first_request_s: float,
+    bounds: CallBounds,
 ) -> GrpcServer:
-    server = GrpcServer(handlers, entrance, first_request_s)
+    server = GrpcServer(handlers, entrance, bounds.first_request_s, bounds.keepalive_s)
     await server.start(sock=listener)
     return server
 

@@ -15,13 +15,16 @@ from typing import Any
 import grpclib.server
 import h2.exceptions
 import msgspec
+from chronovisor_api.status_details import StatusDetailsCodec
 from grpclib.config import Configuration
 from grpclib.const import Handler
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.exceptions import GRPCError
-from grpclib.metadata import encode_grpc_message
+from grpclib.metadata import encode_bin_value, encode_grpc_message
 from grpclib.protocol import H2Protocol, Stream
 
 from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
+from supervisor.api.grpc_status import grpc_error
 
 CONNECTIONS = 256
 """Per listener. A client needs one; what lies beyond is a leak or a flood."""
@@ -55,7 +58,7 @@ class _Requests(grpclib.server.Handler):
         try:
             call = admit(headers, self.authenticate)
         except GRPCError as refusal:
-            refused = _refuse(stream, refusal, release_stream)
+            refused = _refuse(stream, grpc_error(refusal, "admission"), release_stream)
             self._tasks[stream] = self.loop.create_task(refused)
             return
         self.first_admitted()
@@ -69,11 +72,13 @@ class _Requests(grpclib.server.Handler):
 
 
 async def _refuse(stream: Stream, refusal: GRPCError, release_stream: Callable[[], Any]) -> None:
+    details = StatusDetailsCodec().encode(refusal.status, refusal.message, refusal.details)
     headers = [
         (":status", "200"),
         ("content-type", "application/grpc+proto"),
         ("grpc-status", str(refusal.status.value)),
         ("grpc-message", encode_grpc_message(refusal.message or "")),
+        ("grpc-status-details-bin", encode_bin_value(details).decode()),
     ]
     try:
         with suppress(h2.exceptions.ProtocolError):  # the client has left already
@@ -134,13 +139,27 @@ class GrpcServer(grpclib.server.Server):
     """Serves handlers on one listener; ``handlers`` run with :data:`admitted` set."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], entrance: Entrance, first_request_s: float
+        self,
+        handlers: Mapping[str, Handler],
+        entrance: Entrance,
+        first_request_s: float,
+        keepalive_s: float,
     ) -> None:
         config = Configuration(
+            _keepalive_time=keepalive_s,
+            _keepalive_timeout=keepalive_s,
+            _keepalive_permit_without_calls=True,
+            _http2_max_pings_without_data=0,  # which means: as many as it takes
+            _http2_min_sent_ping_interval_without_data=keepalive_s / 2,
             http2_connection_window_size=CONNECTION_WINDOW_BYTES,
             http2_stream_window_size=STREAM_WINDOW_BYTES,
         )
-        super().__init__([_Mapped(handlers)], config=config)
+        super().__init__(
+            [_Mapped(handlers)],
+            codec=ProtoCodec(),
+            status_details_codec=StatusDetailsCodec(),
+            config=config,
+        )
         self.entrance = entrance
         self.first_request_s = first_request_s
         self.room = CONNECTIONS

@@ -1,13 +1,23 @@
-"""Refusals and failures -> gRPC statuses. One table; UNKNOWN is never an answer."""
+"""Refusals and failures -> gRPC statuses with details. One table; UNKNOWN is never an answer."""
 
 import logging
 import secrets
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
+from betterproto2 import Message
+from chronovisor_api.status_details import (
+    BadRequest,
+    BadRequestFieldViolation,
+    ErrorInfo,
+    RetryInfo,
+)
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from grpclib.metadata import encode_grpc_message
 
 from eventlog import LogEnded, PositionArchived, PositionInFuture
-from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 
 STATUS: dict[DenyReason, Status] = {
     DenyReason.INVALID_MANIFEST: Status.INVALID_ARGUMENT,
@@ -43,8 +53,24 @@ STATUS: dict[DenyReason, Status] = {
     DenyReason.PLATFORM_UNAVAILABLE: Status.UNAVAILABLE,
 }
 
-MESSAGE_CHARACTERS = 2048
-"""Trailers travel as headers, and clients commonly take 8 KiB of them, percent-encoded."""
+RETRY_AFTER: dict[DenyReason, timedelta] = {
+    DenyReason.MAILBOX_FULL: timedelta(milliseconds=200),
+    DenyReason.SHUTTING_DOWN: timedelta(seconds=2),
+    DenyReason.TOO_MANY_VMS: timedelta(seconds=30),
+    DenyReason.QUOTA_EXCEEDED: timedelta(seconds=30),
+    DenyReason.DISK_FULL: timedelta(minutes=1),
+}
+"""What passes by itself, and how soon: a mailbox drains in milliseconds, a daemon is started again
+in seconds; others' VMs end, and operators make room, when they do."""
+
+DOMAIN = "chronovisor.org"
+"""Who gives the reasons of ErrorInfo their meaning; a reason is the name of a DenyReason,
+or of the status where the call itself was wrong."""
+
+MESSAGE_BYTES = 2048
+DETAIL_BYTES = 2048
+"""Trailers travel as headers, of which clients commonly take 8 KiB: the message once in its
+percent-encoding, and with the details once more in base64."""
 
 _logger = logging.getLogger(__name__)
 
@@ -57,17 +83,22 @@ def grpc_error(error: Exception, method: str) -> GRPCError:
     """
     match error:
         case GRPCError():
-            return error
+            told = error.details or [ErrorInfo(error.status.name, DOMAIN)]
+            return GRPCError(error.status, error.message, told)
         case CommandDenied():
-            return _refusal(STATUS[error.reason], error.detail)
-        case PositionInFuture() | PositionArchived():
-            return _refusal(Status.OUT_OF_RANGE, str(error))
+            return _refusal(STATUS[error.reason], error.detail, _details(error))
+        case PositionInFuture():
+            return grpc_error(CommandDenied(DenyReason.POSITION_IN_FUTURE, str(error)), method)
+        case PositionArchived():
+            return grpc_error(CommandDenied(DenyReason.POSITION_ARCHIVED, str(error)), method)
         case LogEnded():
             _logger.error("%s failed: %s", method, error)
-            return _refusal(Status.UNAVAILABLE, "the event log takes no more; see the daemon's log")
+            ended = "the event log takes no more; see the daemon's log"
+            return grpc_error(CommandDenied(DenyReason.SHUTTING_DOWN, ended), method)
         case _:
             incident = log_incident(error, method)
-            return _refusal(Status.INTERNAL, f"internal error, incident {incident}")
+            info = ErrorInfo("INTERNAL", DOMAIN, {"incident": incident})
+            return _refusal(Status.INTERNAL, f"internal error, incident {incident}", [info])
 
 
 def log_incident(error: Exception, doing: str) -> str:
@@ -77,5 +108,31 @@ def log_incident(error: Exception, doing: str) -> str:
     return incident
 
 
-def _refusal(status: Status, detail: str) -> GRPCError:
-    return GRPCError(status, detail[:MESSAGE_CHARACTERS])
+def _details(denied: CommandDenied) -> Iterator[Message]:
+    yield ErrorInfo(denied.reason.name, DOMAIN)
+    if denied.reason in RETRY_AFTER:
+        yield RetryInfo(RETRY_AFTER[denied.reason])
+    if denied.violations:
+        yield BadRequest(list(_first_violations(denied.violations)))
+
+
+def _first_violations(violations: Iterable[FieldViolation]) -> Iterator[BadRequestFieldViolation]:
+    room = DETAIL_BYTES
+    for wrong in violations:
+        violation = BadRequestFieldViolation(wrong.field, wrong.description)
+        room -= len(bytes(violation))
+        if room < 0:
+            return
+        yield violation
+
+
+def _refusal(status: Status, text: str, details: Iterable[Message]) -> GRPCError:
+    # gRPC for Python takes details only if they repeat the message as it was sent.
+    return GRPCError(status, _fitting(text), list(details))
+
+
+def _fitting(text: str) -> str:
+    text = text[:MESSAGE_BYTES]
+    while (size := len(encode_grpc_message(text))) > MESSAGE_BYTES:
+        text = text[: len(text) * MESSAGE_BYTES // size]
+    return text

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+import msgspec
 from chronovisor_api import v1
 
 from supervisor.api import wire
@@ -16,42 +17,55 @@ PAGE_MOST = 1000
 """About a megabyte of messages, below every client's default limit."""
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Which VMs a client asks for; empty phases and labels are any, ``size`` 0 is the default."""
+
+    phases: frozenset[str] = frozenset()
+    labels: dict[str, str] = {}
+    size: int = 0
+    token: str = ""
+
+
 def page(
     states: Iterable[VmState], request: v1.ListVmsRequest, present: Callable[[VmState], v1.Vm]
 ) -> v1.ListVmsResponse:
-    """Return one page of ``states``, which are sorted by id. Raises CommandDenied.
+    """Return one page of ``states``, which are sorted by id. Raises CommandDenied."""
+    phases = frozenset(wire.phases(request.phases))
+    wanted = Wanted(phases, dict(request.labels), request.page_size, request.page_token)
+    chosen, token = choose(states, wanted)
+    return v1.ListVmsResponse(vms=[present(state) for state in chosen], next_page_token=token)
+
+
+def choose(states: Iterable[VmState], wanted: Wanted) -> tuple[list[VmState], str]:
+    """Return one page of ``states``, which are sorted by id, and the next one's token.
 
     A page's token is the id that it follows, so a page begins where it should even when VMs came
-    and went in between.
+    and went in between. Raises CommandDenied.
     """
-    _check(request)
-    size = request.page_size or PAGE_DEFAULT
-    chosen = list(islice(_wanted(states, request), size + 1))
-    return v1.ListVmsResponse(
-        vms=[present(state) for state in chosen[:size]],
-        next_page_token=chosen[size - 1].vm_id if len(chosen) > size else "",
-    )
+    _check(wanted)
+    size = wanted.size or PAGE_DEFAULT
+    chosen = list(islice(_among(states, wanted), size + 1))
+    return chosen[:size], chosen[size - 1].vm_id if len(chosen) > size else ""
 
 
-def _wanted(states: Iterable[VmState], request: v1.ListVmsRequest) -> Iterator[VmState]:
-    phases = frozenset(wire.phases(request.phases))
-    labels = request.labels.items()
+def _among(states: Iterable[VmState], wanted: Wanted) -> Iterator[VmState]:
+    labels = wanted.labels.items()
     for state in states:
         if (
-            state.vm_id > request.page_token
+            state.vm_id > wanted.token
             and state.phase is not Phase.DELETED
-            and (not phases or state.phase.name in phases)
+            and (not wanted.phases or state.phase.name in wanted.phases)
             and labels <= state.manifest.labels.items()
         ):
             yield state
 
 
-def _check(request: v1.ListVmsRequest) -> None:
+def _check(wanted: Wanted) -> None:
     faults = []
-    if request.page_size > PAGE_MOST:
-        takes = f"got {request.page_size}; it takes at most {PAGE_MOST}"
+    if wanted.size > PAGE_MOST:
+        takes = f"got {wanted.size}; it takes at most {PAGE_MOST}"
         faults.append(FieldViolation("page_size", takes))
-    if request.page_token and check_vm_id(request.page_token):
+    if wanted.token and check_vm_id(wanted.token):
         faults.append(FieldViolation("page_token", "is not one that this service gave"))
     if faults:
         raise denied(DenyReason.INVALID_ARGUMENT, faults)

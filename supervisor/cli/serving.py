@@ -22,6 +22,7 @@ from supervisor.cli.options import (
 from supervisor.cli.output import note, print_json
 from supervisor.config import (
     GRPC_PORT,
+    HTTP_PORT,
     LOOPBACK,
     QEMU_OWN_USER,
     QEMU_SHARED_USER,
@@ -42,6 +43,14 @@ from supervisor.config import (
     default=f"{LOOPBACK}:{GRPC_PORT}",
     show_default=True,
     help="Where gRPC listens besides the Unix socket; port 0 takes a free one.",
+)
+@click.option(
+    "--http",
+    type=loopback,
+    metavar="HOST:PORT",
+    default=f"{LOOPBACK}:{HTTP_PORT}",
+    show_default=True,
+    help="Where HTTP listens, with health and metrics; port 0 takes a free one.",
 )
 @click.option(
     "--ws",
@@ -84,6 +93,7 @@ def serve(
     access: Access,
     *,
     grpc: Address,
+    http: Address,
     ws: Address,
     catalogue: Path | None,
     qemu_user: str | None,
@@ -106,6 +116,7 @@ def serve(
         state_dir=access.state_dir,
         catalogue=catalogue or default_catalogue(os.environ, os.geteuid()),
         grpc=grpc,
+        http=http,
         websocket=ws,
         stop_vms=stop_vms,
         set_aside=frozenset(set_aside),
@@ -129,7 +140,8 @@ def _run(config: Config, *, as_json: bool) -> None:
             print_json(ready)
         else:
             faults = f", WITH FAULTS of plan {ready.fault_plan}" if ready.fault_plan else ""
-            where = f"unix:{ready.unix}, gRPC {ready.grpc}, events {ready.websocket}"
+            tcp = f"gRPC {ready.grpc}, HTTP {ready.http}, events {ready.websocket}"
+            where = f"unix:{ready.unix}, {tcp}"
             click.echo(f"serving on {where}{faults}")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

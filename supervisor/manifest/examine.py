@@ -72,7 +72,7 @@ def _examine_table(
     table: Mapping[str, object], kind: inspect.StructType, at: str
 ) -> Iterator[FieldViolation]:
     known = {field.name: field for field in kind.fields}
-    for name in table.keys() - known.keys():
+    for name in table.keys() - known.keys() - {kind.tag_field}:
         yield FieldViolation(_join(at, name), f"unknown field; {_advice(name, known)}")
     for name, field in known.items():
         if name in table:
@@ -87,8 +87,12 @@ def _alternative(value: object, union: inspect.UnionType) -> inspect.Type:
         return inspect.NoneType()
     tables = [kind for kind in union.types if isinstance(kind, inspect.StructType)]
     if tables and isinstance(value, dict):
-        return tables[0]
+        return next((kind for kind in tables if _is_tagged_as(kind, value)), tables[0])
     return next(kind for kind in union.types if not isinstance(kind, inspect.NoneType))
+
+
+def _is_tagged_as(kind: inspect.StructType, table: Mapping[str, object]) -> bool:
+    return kind.tag_field is not None and table.get(kind.tag_field) == kind.tag
 
 
 def _wrong_leaf(value: object, kind: inspect.Type) -> str | None:
@@ -152,6 +156,12 @@ def takes_what(kind: inspect.Type) -> str:
             return f"a table of {_listed(field.name for field in kind.fields)}"
         case inspect.VarTupleType():
             return "a list"
+        case inspect.StrType():
+            return "text"
+        case inspect.IntType():
+            return "a whole number"
+        case inspect.BoolType():
+            return "true or false"
     return "a table of texts"
 
 

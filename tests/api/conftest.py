@@ -16,6 +16,7 @@ from grpclib.client import Channel
 from eventlog import open_log
 from supervisor.api.asyncio_bridge import CallBounds, serve_grpc
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
+from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import Bounds, serve_websocket
 from supervisor.config import Address
 from tests.api.memory_supervisor import MemorySupervisor
@@ -81,16 +82,23 @@ async def _served(supervisor: MemorySupervisor, tmp_path: Path, nursery: trio.Nu
 
 
 async def start_grpc(
-    nursery: trio.Nursery, supervisor: MemorySupervisor, directory: Path, bounds: CallBounds
+    nursery: trio.Nursery,
+    supervisor: MemorySupervisor,
+    directory: Path,
+    bounds: CallBounds,
+    readiness: Readiness | None = None,
 ) -> Served:
     """Start a gRPC server in the test's nursery."""
     path = directory / "grpc.sock"
+    if readiness is None:
+        readiness = Readiness()
+        readiness.recovered()
 
     async def serve(*, task_status: trio.TaskStatus[Address]) -> None:
         with bind_tcp(ANY_PORT) as tcp, listening_unix(path) as unix:
             async with trio.open_nursery() as server:
                 call = partial(serve_grpc, unix=unix, tcp=tcp, token=TOKEN, bounds=bounds)
-                await server.start(call, supervisor)
+                await server.start(partial(call, readiness=readiness), supervisor)
                 task_status.started(address_of(tcp))
 
     return Served(path, await nursery.start(serve))

@@ -73,6 +73,11 @@ class RawClient:
 
     async def status(self, number: int) -> tuple[Status, str]:
         """Read until the stream's trailers; return the status and its message."""
+        found = await self.trailers(number)
+        return Status(int(found["grpc-status"])), unquote(found.get("grpc-message", ""))
+
+    async def trailers(self, number: int) -> dict[str, str]:
+        """Read until the stream's trailers; return them."""
         while True:
             data = await self.stream.receive_some()
             if not data:
@@ -86,8 +91,7 @@ class RawClient:
                     continue
                 found = {str(name): str(value) for name, value in event.headers or ()}
                 if event.stream_id == number and "grpc-status" in found:
-                    status = Status(int(found["grpc-status"]))
-                    return status, unquote(found.get("grpc-message", ""))
+                    return found
             await self.flush()
 
 

@@ -46,7 +46,7 @@ def test_a_state_directory_whose_path_is_too_long_for_sockets_is_told(
     assert "choose a shorter --state-dir" in result.stderr
 
 
-PORTS = ("--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 
 
 @pytest.fixture

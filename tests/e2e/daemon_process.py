@@ -62,7 +62,8 @@ class Daemon:
 
     def _serve(self, *options: str) -> "subprocess.Popen[str]":
         self.state_dir.parent.mkdir(parents=True, exist_ok=True)
-        ports = ("--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+        listeners = ("--grpc", "--http", "--ws")
+        ports = [word for option in listeners for word in (option, "127.0.0.1:0")]
         with self._stderr_path.open("w") as stderr:
             return subprocess.Popen(
                 [sys.executable, "-m", "supervisor", "serve", "--json", *ports, *options],

@@ -53,7 +53,8 @@ class PausedFleet:
             self._process = subprocess.Popen(
                 (
                     *(sys.executable, "-m", "supervisor", "serve", "--json"),
-                    *("--state-dir", os.fspath(self._state), "--grpc", LOOPBACK, "--ws", LOOPBACK),
+                    *("--state-dir", os.fspath(self._state), "--grpc", LOOPBACK),
+                    *("--http", LOOPBACK, "--ws", LOOPBACK),
                     *("--catalogue", os.fspath(self._catalogue)),
                 ),
                 stdout=subprocess.PIPE,

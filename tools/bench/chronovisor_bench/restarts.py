@@ -51,7 +51,7 @@ def start(state_dir: Path, vms: int) -> Start:
     command = [sys.executable, "-m", "supervisor", "--state-dir", str(state_dir), "serve", "--json"]
     begun = time.monotonic()
     with subprocess.Popen(
-        [*command, "--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0"],
+        [*command, *("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "CHRONOVISOR_CATALOGUE": str(state_dir / "no-catalogue")},

@@ -82,7 +82,7 @@ def _command(state_dir: Path, catalogue: Path) -> Sequence[str]:
     return (
         *(sys.executable, "-m", "supervisor", "serve", "--stop-vms", "--json"),
         *("--state-dir", os.fspath(state_dir), "--catalogue", os.fspath(catalogue)),
-        *("--grpc", LOOPBACK, "--ws", LOOPBACK),
+        *("--grpc", LOOPBACK, "--http", LOOPBACK, "--ws", LOOPBACK),
     )
 
 

@@ -84,7 +84,7 @@ class Scene:
                     *(sys.executable, "-m", "supervisor", "serve", "--json", *options),
                     *("--state-dir", os.fspath(self.access.state_dir)),
                     *("--catalogue", os.fspath(self._catalogue)),
-                    *("--grpc", loopback, "--ws", loopback),
+                    *("--grpc", loopback, "--http", loopback, "--ws", loopback),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=stderr,

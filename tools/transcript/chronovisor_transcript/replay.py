@@ -169,7 +169,8 @@ def _daemon(directory: Path) -> Iterator[Access]:
             [
                 *(sys.executable, "-m", "supervisor", "serve", "--json", "--stop-vms"),
                 *("--state-dir", os.fspath(state), "--catalogue", os.fspath(directory)),
-                *("--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0", *user),
+                *("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+                *("--ws", "127.0.0.1:0", *user),
             ],
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -1,0 +1,130 @@
+"""The way in to every request: who may, what is counted, and a problem for whatever goes wrong."""
+
+import uuid
+from collections.abc import Callable, Set
+
+import trio
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from supervisor.api import auth
+from supervisor.api.grpc_status import log_incident
+from supervisor.api.refusals import denied_for
+from supervisor.caller import Caller
+from supervisor.http_api import problems
+from supervisor.http_api.bounds import Bounds
+from supervisor.http_api.metrics import Metrics
+from supervisor.vm.commands import DenyReason
+
+NOWHERE = "none"
+"""The operation of a request that named none."""
+
+
+class Gate:
+    """An ASGI application in front of the routes."""
+
+    def __init__(
+        self,
+        routes: ASGIApp,
+        token: str,
+        public: Set[str],
+        is_crowded: Callable[[], bool],
+        metrics: Metrics,
+        bounds: Bounds,
+    ) -> None:
+        self._routes = routes
+        self._token = token
+        self._public = public
+        self._is_crowded = is_crowded
+        self._metrics = metrics
+        self._bounds = bounds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})  # before the upgrade: 403
+            return
+        exchange = Exchange(receive, send)
+        scope["app"] = self  # so that routes raise what they cannot serve
+        doing = f"{scope['method']} {scope['path'][:200]}"
+        try:
+            scope["state"]["caller"] = self._admit(Request(scope))
+            await self._routes(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:
+            await self._refuse(_only(error), doing, scope, exchange)
+        finally:
+            operation = scope["state"].get("operation", NOWHERE)
+            self._metrics.requests.labels(operation, exchange.status).inc()
+
+    def _admit(self, request: Request) -> Caller:
+        headers = dict(request.headers)
+        host = headers.get("host", "")
+        auth.check_host(host)
+        auth.check_origin(headers.get("origin"), host)
+        if self._is_crowded():
+            busy = f"{self._bounds.connections} clients are connected; try again later"
+            raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
+        principal = "anonymous"
+        if request.scope["path"] not in self._public:
+            principal = auth.authenticate_bearer(headers, self._token)
+        trace = auth.traceparent(headers)
+        return Caller(principal, auth.TENANT, trace, uuid.uuid4().hex)
+
+    async def _refuse(
+        self, error: Exception, doing: str, scope: Scope, exchange: "Exchange"
+    ) -> None:
+        if exchange.status:  # too late to say so; the answer breaks off
+            log_incident(error, doing)
+            return
+        response = problems.answer(error, doing)
+        if not exchange.is_received:
+            response.headers["Connection"] = "close"
+        await response(scope, exchange.receive, exchange.send_and_linger(self._bounds.linger_s))
+
+
+def _only(error: Exception) -> Exception:
+    """Return the error of a stream, whose nursery wraps it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+class Exchange:
+    """One request and its answer, as far as they have come; ``status`` 0 is none yet."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        self.is_received = False
+
+    async def receive(self) -> Message:
+        """Return what the client sends next."""
+        message = await self._receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        self.is_received = self.is_received or not more
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        self.status = message.get("status", self.status)
+        await self._send(message)
+
+    def send_and_linger(self, seconds: float) -> Send:
+        """Return how to send an answer's body so that a client in mid-upload sees it.
+
+        A connection that is closed while bytes come in is reset, and what was sent to it is lost.
+        """
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body" and not self.is_received:
+                await self.send({**message, "more_body": True})
+                with trio.move_on_after(seconds):
+                    while not self.is_received:
+                        await self.receive()
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await self.send(message)
+
+        return send

@@ -1,0 +1,78 @@
+"""Query strings -> parameters. What is unknown, given twice or no number is refused by name."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+
+from supervisor.api.refusals import denied_for
+from supervisor.vm.commands import CommandDenied, DenyReason
+
+FIELDS = 128
+"""Labels are 64 at most, phases ten; more, and something is there that does not belong."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+class Query(msgspec.Struct, frozen=True):
+    """The parameters that a request came with."""
+
+    once: dict[str, str]
+    often: dict[str, tuple[str, ...]]
+
+    def text(self, name: str) -> str:
+        """Return a parameter; empty if it was not given."""
+        return self.once.get(name, "")
+
+    def number(self, name: str, most: int) -> int | None:
+        """Return a whole number. Raises CommandDenied."""
+        given = self.once.get(name)
+        if given is None:
+            return None
+        if not _NUMBER.fullmatch(given) or int(given) > most:
+            raise _wrong(name, f"got {given[:40]!r}; it takes a whole number of at most {most}")
+        return int(given)
+
+    def flag(self, name: str) -> bool:
+        """Return a truth value. Raises CommandDenied."""
+        given = self.once.get(name, "false")
+        if given not in {"true", "false"}:
+            raise _wrong(name, f"got {given[:40]!r}; it takes true or false")
+        return given == "true"
+
+
+def parse(request: Request, *, once: frozenset[str], often: frozenset[str] = frozenset()) -> Query:
+    """Return the parameters of a request. Raises CommandDenied that names one."""
+    single: dict[str, str] = {}
+    repeated: dict[str, tuple[str, ...]] = dict.fromkeys(often, ())
+    for name, value in _pairs(request):
+        if name in often:
+            repeated[name] += (value,)
+        elif name not in once:
+            takes = ", ".join(sorted(once | often)) or "none"
+            raise _wrong(name[:64], f"is not a parameter here; it takes {takes}")
+        elif name in single:
+            raise _wrong(name, "is given twice")
+        else:
+            single[name] = value
+    return Query(single, repeated)
+
+
+def _pairs(request: Request) -> Iterator[tuple[str, str]]:
+    query: bytes = request.scope["query_string"]
+    try:
+        yield from parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(query),
+            errors="strict",
+            max_num_fields=FIELDS,
+        )
+    except ValueError as error:
+        raise _wrong("query", f"cannot be read: {error}") from None
+
+
+def _wrong(parameter: str, description: str) -> CommandDenied:
+    return denied_for(DenyReason.INVALID_ARGUMENT, parameter, description)
