@@ -21,7 +21,7 @@ PUBLIC = ("log/checkpoint", "log/tile", "node_id")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS.fd")
 SMALLEST_FILE_LIMIT = 64 * 1024
-FLOOD = "yes 'a line of some length that nobody reads' | head -c 200000 >/dev/console; echo done"
+FLOOD = "sleep 2; yes 'a line of some length that nobody reads' | head -c 200000 >/dev/console; echo done"
 
 
 @pytest.mark.fault("secret-exposed")
@@ -74,7 +74,7 @@ def test_a_guest_that_floods_its_console_while_no_daemon_runs_fills_no_disk(
     daemon.start()
     small = '[limits]\nresult_size = "4K"\nlog_size = "4K"\n'
     vm_id = daemon.submit(manifests.shell(FLOOD, small))["vm_id"]
-    daemon.wait_for(vm_id, "vm.agent-ready.v1")
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
     daemon.end(signal.SIGKILL)
     launch = daemon.state_dir / "vms" / vm_id / "launch-1"
     while not (launch / "results.img").read_bytes().startswith(b"CHRONOVISOR-RESULT"):
