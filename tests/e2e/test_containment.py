@@ -21,7 +21,7 @@ PUBLIC = ("log/checkpoint", "log/tile", "node_id")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS.fd")
 SMALLEST_FILE_LIMIT = 64 * 1024
-FLOOD = "sleep 2; yes 'a line of some length that nobody reads' | head -c 200000 >/dev/console; echo done"
+FLOOD = "sleep 2; yes 'a line that nobody reads' | head -c 200000 >/dev/console; echo done"
 
 
 @pytest.mark.fault("secret-exposed")
