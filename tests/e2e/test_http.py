@@ -1,4 +1,4 @@
-"""HTTP against a real daemon and a real QEMU: the guide's own commands, and a restart in between."""
+"""HTTP against a real daemon and a real QEMU: the guide's own commands, and a restart."""
 
 import json
 import re
