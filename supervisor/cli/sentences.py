@@ -157,7 +157,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.SessionAwaited: "launch {launch} needs a session of its own, until {deadline_ms}",
     vm.SessionProvided: "the session of launch {launch} has come",
     vm.LaunchMeasured: "launch {launch} is measured",
-    vm.SecretAccepted: "a secret of {size} bytes is taken, sha256 {sha256}",
+    vm.SecretAccepted: "a secret of {size} is taken, sha256 {sha256}",
     vm.SecretInjected: "the guest has its secret, sha256 {sha256}",
     vm.LaunchApproved: "launch {launch} may run, verified by the {verified_by}",
     vm.LaunchRejected: _rejected,
