@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.commands import ApproveLaunch, CommandDenied, InjectSecret, ProvideSession
+from supervisor.vm.commands import (
+    ApproveLaunch,
+    CommandDenied,
+    DenyReason,
+    InjectSecret,
+    ProvideSession,
+)
 from supervisor.vm.confidential import Evidence, GuestSession, Snp, SnpEvidence
 from supervisor.vm.decide import decide
 from supervisor.vm.state import AttestationStage, Phase
@@ -189,6 +195,27 @@ def test_a_session_that_came_early_is_not_waited_for() -> None:
     early = after(CONFIDENTIAL["resting"], ProvideSession(SECOND))
     due = addressed(early, ob.TimerFired(0, ob.TimerKind.BACKOFF, 0))
     assert render(decide(early, due, LATER)) == "BackoffElapsed -> ReleaseLaunch, Reserve"
+
+
+@pytest.mark.parametrize("command", [INJECT, ApproveLaunch(1, MEASUREMENT)])
+def test_a_launch_is_not_let_run_once_its_owner_had_the_time(
+    command: InjectSecret | ApproveLaunch,
+) -> None:
+    awaiting = CONFIDENTIAL["awaiting"]
+    deadline = awaiting.deadlines[ob.TimerKind.VERIFICATION]
+    assert decide(awaiting, command, deadline - 1).effects
+    with pytest.raises(CommandDenied, match="deadline was 2023-11-14T22:14:10") as denied:
+        decide(awaiting, command, deadline)
+    assert denied.value.reason is DenyReason.WRONG_PHASE
+
+
+def test_a_session_that_comes_late_begins_no_launch() -> None:
+    owing = CONFIDENTIAL["owing"]
+    deadline = owing.deadlines[ob.TimerKind.SESSION]
+    assert decide(owing, ProvideSession(SECOND), deadline - 1).effects
+    with pytest.raises(CommandDenied, match="its deadline was") as denied:
+        decide(owing, ProvideSession(SECOND), deadline)
+    assert denied.value.reason is DenyReason.WRONG_PHASE
 
 
 def test_a_session_of_wrong_size_is_refused() -> None:

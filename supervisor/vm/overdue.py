@@ -1,0 +1,17 @@
+"""An order that comes after its deadline is too late, though the timer may not have fired yet."""
+
+from datetime import UTC, datetime
+
+from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.observations import TimerKind
+from supervisor.vm.state import VmState
+
+
+def check_in_time(state: VmState, kind: TimerKind, now_ms: int) -> None:
+    """Raise CommandDenied where the deadline of this kind was set and has passed."""
+    deadline_ms = state.deadlines.get(kind)
+    if deadline_ms is None or now_ms < deadline_ms:
+        return
+    instant = datetime.fromtimestamp(deadline_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    detail = f"VM {state.vm_id!r} is in phase {state.phase.value}: its deadline was {instant}"
+    raise CommandDenied(DenyReason.WRONG_PHASE, detail)
