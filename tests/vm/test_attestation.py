@@ -132,7 +132,7 @@ def test_a_secret_whose_fate_a_crash_hid_is_sent_again_and_another_is_not() -> N
     again = decide(accepted, INJECT, LATER)
     assert render(again) == "-> InjectSecret"
     with pytest.raises(CommandDenied, match="has a secret already"):
-        decide(accepted, msgspec.structs.replace(INJECT, secret=b"other"), LATER)
+        decide(accepted, msgspec.structs.replace(INJECT, secret=b"one other secret"), LATER)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,25 @@ def test_a_session_that_comes_late_begins_no_launch() -> None:
     with pytest.raises(CommandDenied, match="its deadline was") as denied:
         decide(owing, ProvideSession(SECOND), deadline)
     assert denied.value.reason is DenyReason.WRONG_PHASE
+
+
+def test_a_firmware_without_an_area_for_secrets_gets_none() -> None:
+    claims = msgspec.structs.replace(CLAIMS, secret_room=0)
+    prepared = msgspec.structs.replace(SEALED_PREPARED, claims=claims)
+    awaiting = after(defined(SEALED), prepared, SPAWNED, QMP_READY, MEASURED)
+    with pytest.raises(CommandDenied, match="has no area for a secret") as denied:
+        decide(awaiting, INJECT, LATER)
+    assert denied.value.reason is DenyReason.SECRET_TOO_LARGE
+    assert decide(awaiting, ApproveLaunch(1, MEASUREMENT), LATER).effects
+
+
+@pytest.mark.parametrize("size", [1, 15, 17, 255])
+def test_a_secret_that_is_not_of_whole_blocks_is_refused_under_its_field(size: int) -> None:
+    command = msgspec.structs.replace(INJECT, secret=bytes(size))
+    with pytest.raises(CommandDenied, match="a multiple of 16") as denied:
+        decide(CONFIDENTIAL["awaiting"], command, LATER)
+    assert denied.value.reason is DenyReason.INVALID_ARGUMENT
+    assert [each.field for each in denied.value.violations] == ["secret"]
 
 
 def test_a_session_of_wrong_size_is_refused() -> None:
