@@ -100,7 +100,7 @@ observations: st.SearchStrategy[Observation] = st.one_of(
 OWNERS_ORDERS: list[Command] = [
     *(ProvideSession(each) for each in (FIRST, SECOND, THIRD)),
     INJECT,
-    msgspec.structs.replace(INJECT, secret=b"another secret"),
+    msgspec.structs.replace(INJECT, secret=b"another 16 bytes"),
     msgspec.structs.replace(INJECT, launch=2),
     ApproveLaunch(1, MEASUREMENT),
     ApproveLaunch(2, MEASUREMENT),

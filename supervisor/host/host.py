@@ -11,7 +11,7 @@ import trio
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
-from supervisor.host import agent_protocol, cleanup
+from supervisor.host import agent_protocol, cleanup, transport_keys
 from supervisor.host.adoption import Found, find_process
 from supervisor.host.confinement import Confinement
 from supervisor.host.contact import Ask, Patience
@@ -189,6 +189,8 @@ class VmHost:
 
     async def _execute(self, order: fx.ExecuteQmp, report: Report) -> None:
         if (session := self._sessions.get(order.launch)) is not None:
+            if order.command is fx.QmpCommand.CONT:  # its approval is in the log
+                await trio.to_thread.run_sync(transport_keys.forget, session.directory)
             await session.contact.execute(order.command, report)
         else:
             await report(_unheard(order.launch, order.command.value))

@@ -32,14 +32,14 @@ class Session:
     ) -> None:
         self.launch = order.launch
         self.process = process
-        self._directory = Path(order.directory)
+        self.directory = Path(order.directory)
         self._log_bytes = order.log_bytes
         self._exited = trio.Event()
         self._speakers: trio.Nursery | None = None
-        tapped = FlightRecorder(self._directory).recording(interpose)
+        tapped = FlightRecorder(self.directory).recording(interpose)
         self.contact = Contact(
             order.launch,
-            self._directory,
+            self.directory,
             order.uuid,
             process.identity,
             self._exited,
@@ -47,7 +47,7 @@ class Session:
             tapped,
         )
         self.agent = AgentChannel(
-            order.launch, self._directory, order.log_bytes, self._exited, tapped
+            order.launch, self.directory, order.log_bytes, self._exited, tapped
         )
 
     async def attend(
@@ -58,11 +58,11 @@ class Session:
             self._speakers = speakers
             speakers.start_soon(first_contact, self._heard(report))
             speakers.start_soon(self.agent.attend, report)
-            speakers.start_soon(bound_logs, self._directory, self._log_bytes, self._exited)
+            speakers.start_soon(bound_logs, self.directory, self._log_bytes, self._exited)
             status = await self.process.wait_exited()
             self._exited.set()
             speakers.cancel_scope.deadline = trio.current_time() + DRAIN_DEADLINE_S
-        await report(ProcessExited(self.launch, exit_evidence(status, self._directory)))
+        await report(ProcessExited(self.launch, exit_evidence(status, self.directory)))
 
     def resume_contact(self, report: Report) -> None:
         """Try QMP again -> Reattached | ProcessSilent; the process was never out of sight."""

@@ -1,10 +1,11 @@
 """The keys of a session that this host made itself, because its owner trusts it to verify.
 
-They lie in the launch's directory, for the daemon's user alone, from the preparation until the
-launch is released: a daemon that was restarted meanwhile verifies all the same. Of every other
-session the keys are with the guest's owner, and this host never sees them.
+They lie in the launch's directory, for the daemon's user alone, from the preparation until
+the launch is approved and its guest told to run: a daemon that was restarted meanwhile verifies all
+the same. Of every other session the keys are with the guest's owner, and this host never sees them.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from supervisor.sev.policy import API_SHIFT, PolicyFlag
 from supervisor.sev.session import TransportKeys, new_session, parse_keys
 from supervisor.vm.confidential import GuestSession, Sev, SevEvidence
 from supervisor.vm.observations import HostCheck
+
+logger = logging.getLogger(__name__)
 
 KEYS_FILE = "tk.bin"
 KEYS_BYTES = 32
@@ -42,6 +45,14 @@ def verify(evidence: SevEvidence, ordered: Sev, directory: Path) -> tuple[HostCh
     except OSError as error:
         return HostCheck.REFUSED, f"the session's keys cannot be read: {error.strerror or error}"
     return HostCheck.VERIFIED, ""
+
+
+def forget(directory: Path) -> None:
+    """Remove the keys of a launch that was approved: nothing is verified with them again."""
+    try:
+        (directory / KEYS_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s stays until its launch is over: %s", KEYS_FILE, error.strerror)
 
 
 def _verify(evidence: SevEvidence, ordered: Sev, keys: TransportKeys) -> None:

@@ -23,6 +23,8 @@ from supervisor.vm.commands import (
 from supervisor.vm.confidential import Confidential, Sev, SevEvidence, Snp, Verification
 from supervisor.vm.confidential_rules import check_packet, check_reason, check_session
 from supervisor.vm.decision import NOTHING, Decision, order_stop
+from supervisor.vm.observations import TimerKind
+from supervisor.vm.overdue import check_in_time
 from supervisor.vm.sessions import accept_session
 from supervisor.vm.state import ENDED, AttestationStage, Launch, Phase, VmState
 
@@ -42,9 +44,9 @@ def decide_attestation_command(
         case ProvideSession():
             _owned(state)
             check_session(command.session)
-            return accept_session(state, command.session)
+            return accept_session(state, command.session, now_ms)
         case InjectSecret():
-            return _inject(state, command)
+            return _inject(state, command, now_ms)
         case ApproveLaunch():
             return _approve(state, command, now_ms)
         case RejectLaunch():
@@ -54,7 +56,7 @@ def decide_attestation_command(
     assert_never(command)
 
 
-def _inject(state: VmState, command: InjectSecret) -> Decision:
+def _inject(state: VmState, command: InjectSecret, now_ms: int) -> Decision:
     launch = _named(state, command.launch)
     _check_measurement(state, launch, command.measurement)
     room = launch.claims.secret_room if launch.claims else 0
@@ -66,6 +68,7 @@ def _inject(state: VmState, command: InjectSecret) -> Decision:
     if launch.packet_sha256 and launch.stage in DECIDED:
         return NOTHING
     _check_waits(state)
+    check_in_time(state, TimerKind.VERIFICATION, now_ms)
     order = fx.InjectSecret(launch.number, sha256, command.packet_header, command.secret)
     accepted = ev.SecretAccepted(launch.number, sha256, len(command.secret))
     return Decision(() if launch.packet_sha256 else (accepted,), (order,))
@@ -77,6 +80,7 @@ def _approve(state: VmState, command: ApproveLaunch, now_ms: int) -> Decision:
     if launch.stage in DECIDED:
         return NOTHING
     _check_waits(state)
+    check_in_time(state, TimerKind.VERIFICATION, now_ms)
     if launch.packet_sha256:
         detail = "a secret was sent, and it is not known to have arrived: send the same once more"
         raise CommandDenied(DenyReason.SECRET_ALREADY_SENT, detail)

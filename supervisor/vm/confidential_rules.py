@@ -17,10 +17,10 @@ CERTIFICATE_BYTES = 2084
 SESSION_BYTES = 128
 MEASUREMENT_BYTES = 48
 HEADER_BYTES = 52
-SECRET_ROOM = 0xC00
-"""What OVMF sets aside for a secret; QEMU does not check it."""
 SECRET_BYTES_MAX = 16 * KIB
 """The firmware takes no more in one packet."""
+SECRET_BLOCK_BYTES = 16
+"""The firmware decrypts whole blocks of AES."""
 ID_BLOCK_BYTES = 96
 ID_AUTH_BYTES_MAX = 4096
 REASON_CHARACTERS = 1024
@@ -63,16 +63,24 @@ def check_session(session: GuestSession) -> None:
 def check_packet(header: bytes, secret: bytes, room: int) -> None:
     """Raise CommandDenied for a packet that the firmware would refuse or that does not fit.
 
-    ``room`` is what the guest's firmware has for it, in bytes; 0 where that is not known.
+    ``room`` is what the guest's firmware has for it, in bytes; 0 where it has no area for secrets.
+    QEMU does not check it.
     """
     if len(header) != HEADER_BYTES or not secret:
         takes = f"it takes {HEADER_BYTES}, and at least one of the secret"
         detail = f"the packet's header has {len(header)} bytes, its secret {len(secret)}; {takes}"
         raise CommandDenied(DenyReason.INVALID_ARGUMENT, detail)
-    most = min(room or SECRET_ROOM, SECRET_BYTES_MAX)
+    if not room:
+        detail = "the guest's firmware has no area for a secret; approve the launch without one"
+        raise CommandDenied(DenyReason.SECRET_TOO_LARGE, detail)
+    most = min(room, SECRET_BYTES_MAX)
     if len(secret) > most:
         detail = f"the secret has {len(secret)} bytes; the guest's firmware has room for {most}"
         raise CommandDenied(DenyReason.SECRET_TOO_LARGE, detail)
+    if len(secret) % SECRET_BLOCK_BYTES:
+        told = f"got {len(secret)} bytes; it takes a multiple of {SECRET_BLOCK_BYTES}"
+        violation = FieldViolation("secret", told)
+        raise CommandDenied(DenyReason.INVALID_ARGUMENT, f"secret: {told}", (violation,))
 
 
 def check_reason(reason: str) -> None:

@@ -5,7 +5,7 @@ from typing import assert_never
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.attestation import is_gated, let_run
+from supervisor.vm.attestation import bypassed, is_gated, let_run
 from supervisor.vm.contact import lose_contact
 from supervisor.vm.decision import (
     GUEST_EVENTS_MAX,
@@ -78,7 +78,7 @@ def decide_guest(state: VmState, seen: GuestObservation, now_ms: int) -> Decisio
         case ob.GuestWasReset():
             return _was_reset(state, seen, now_ms)
         case ob.GuestSuspended():
-            return suspended(state)
+            return suspended(state, now_ms)
         case ob.GuestWoke():
             return woke(state)
         case ob.GuestShutDown() | ob.GuestPanicked() | ob.GuestHung():
@@ -99,6 +99,8 @@ def _went_down(
             event, outcome = ev.GuestPanicked(seen.launch), ev.Outcome.GUEST_PANICKED
         case ob.GuestHung():
             event, outcome = ev.GuestHung(seen.launch), ev.Outcome.GUEST_HUNG
+    if is_gated(state) and outcome is not ev.Outcome.STOPPED_BY_HOST:
+        return bypassed(state, now_ms).after(event)
     ending = end_guest(state, outcome, now_ms)
     return ending.after(event) if ending.events else tell(state, event)
 

@@ -28,6 +28,8 @@ def fold_run_state(state: VmState, run_state: RunState, now_ms: int) -> Decision
         if run_state in DOWN and state.ending.step is ev.StopStep.ASK_GUEST:
             return escalate(state, ev.StopStep.QUIT, now_ms)
         return Decision(effects=repeat_step(state))
+    if is_gated(state) and run_state is not RunState.PRELAUNCH:
+        return bypassed(state, now_ms)  # every other state is of CPUs that have run
     if (outcome := DOWN.get(run_state)) is not None:
         return end_guest(state, outcome, now_ms)
     if run_state is RunState.SUSPENDED:
@@ -66,11 +68,11 @@ def resumed(state: VmState, now_ms: int) -> Decision:
             return NOTHING
 
 
-def suspended(state: VmState) -> Decision:
+def suspended(state: VmState, now_ms: int) -> Decision:
     """QEMU says SUSPEND."""
-    if state.current.suspended_since_ms is not None:
-        return NOTHING
-    return tell(state, ev.GuestSuspended(state.launch_number))
+    if is_gated(state):
+        return bypassed(state, now_ms)
+    return _tell_asleep(state)
 
 
 def woke(state: VmState) -> Decision:
@@ -97,10 +99,14 @@ def repeat_reset(state: VmState, run_state: RunState) -> tuple[fx.Effect, ...]:
 
 def _found_suspended(state: VmState, now_ms: int) -> Decision:
     up = resumed(state, now_ms)
-    if is_gated(state):
-        return up
-    asleep = suspended(state)
+    asleep = _tell_asleep(state)
     return Decision((*up.events, *asleep.events), up.effects)
+
+
+def _tell_asleep(state: VmState) -> Decision:
+    if state.current.suspended_since_ms is not None:
+        return NOTHING
+    return tell(state, ev.GuestSuspended(state.launch_number))
 
 
 def _found_frozen(state: VmState, run_state: RunState) -> Decision:

@@ -12,6 +12,7 @@ from supervisor.vm.decision import NOTHING, Decision
 from supervisor.vm.ending import release
 from supervisor.vm.launching import begin_launch
 from supervisor.vm.observations import TimerKind
+from supervisor.vm.overdue import check_in_time
 from supervisor.vm.state import Desired, Phase, VmState
 
 TAKES_SESSION = (Phase.AWAITING_SESSION, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED)
@@ -28,7 +29,7 @@ def launch_again(state: VmState, now_ms: int) -> Decision:
     return Decision((ev.SessionAwaited(number, deadline),), (*release(state), timer))
 
 
-def accept_session(state: VmState, session: GuestSession) -> Decision:
+def accept_session(state: VmState, session: GuestSession, now_ms: int) -> Decision:
     """Keep a session for the next launch, which begins where it waited for one."""
     of_launch = state.launch.session if state.launch else None
     taken = state.phase in TAKES_SESSION
@@ -37,6 +38,7 @@ def accept_session(state: VmState, session: GuestSession) -> Decision:
     if not taken or state.desired is Desired.DELETED:
         detail = f"VM {state.vm_id!r} is in phase {state.phase.value} and awaits no session"
         raise CommandDenied(DenyReason.WRONG_PHASE, detail)
+    check_in_time(state, TimerKind.SESSION, now_ms)
     if session.sha256 in state.used_sessions:
         detail = f"the session {session.sha256} was of an earlier launch: each needs its own"
         raise CommandDenied(DenyReason.SESSION_REUSED, detail)

@@ -17,14 +17,21 @@ from supervisor.host.facts import HostFacts
 from supervisor.host.images import Images
 from supervisor.host.platform import Platform, Unavailable
 from supervisor.host.prepare import LaunchPreparation
-from supervisor.host.transport_keys import KEYS_FILE, verify
+from supervisor.host.transport_keys import KEYS_FILE, forget, verify
 from supervisor.sev.digest import sev_digest
 from supervisor.sev.hash_table import direct_boot
 from supervisor.vm.confidential import Confidential, Sev, SevEs, SevEvidence, Snp, Verification
-from supervisor.vm.effects import PrepareLaunch
-from supervisor.vm.observations import HostCheck, LaunchImpossible, LaunchPrepared
+from supervisor.vm.effects import ExecuteQmp, PrepareLaunch, QmpCommand
+from supervisor.vm.observations import (
+    GuestResumed,
+    HostCheck,
+    LaunchImpossible,
+    LaunchPrepared,
+    QmpReady,
+)
 from supervisor.vm.spec import Manifest
-from tests.host.worlds import OLD_BZIMAGE, VM_ID, RealWorld
+from tests.host.story import life_of
+from tests.host.worlds import OLD_BZIMAGE, VM_ID, RealWorld, SimulatedWorld
 from tests.sev.images import firmware, snp_firmware
 
 POLICY = 0x3
@@ -167,3 +174,25 @@ def test_the_hosts_cpus_are_measured_as_cpuid_tells_them() -> None:
     assert (cpus.count, cpus.signature) == (2, CPU_SIGS["EPYC-Milan"])
     with pytest.raises(NotMeasurable):
         host_cpus(2, "processor: 0\n")
+
+
+async def test_the_keys_of_an_approved_launch_are_forgotten(bench: Bench) -> None:
+    wanted = Sev(POLICY, verification=Verification.TRUSTED_HOST, expected_digest=expected())
+    bench.prepared(await bench.manifest(wanted))
+    forget(bench.launch)
+    assert not (bench.launch / KEYS_FILE).exists()
+    forget(bench.launch)  # a guest is paused and told to run again
+
+
+async def test_the_keys_are_gone_once_the_guest_is_told_to_run(tmp_path: Path) -> None:
+    world = SimulatedWorld(tmp_path)
+    async with life_of(world.host()) as story:
+        story.do(PrepareLaunch(1, await world.manifest()))
+        story.do(world.spawn_order(await story.until(LaunchPrepared)))
+        await story.until(QmpReady)
+        keys = world.directory / "launch-1" / KEYS_FILE
+        keys.write_bytes(bytes(32))
+        story.do(ExecuteQmp(1, QmpCommand.CONT))
+        await story.until(GuestResumed)
+        assert not keys.exists()
+    world.clear()

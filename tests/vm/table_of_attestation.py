@@ -56,7 +56,7 @@ ATTESTATION = (
         },
     ),
     Row(
-        InjectSecret(1, MEASUREMENT, HEADER, b"another secret"),
+        InjectSecret(1, MEASUREMENT, HEADER, b"another 16 bytes"),
         {
             "sealed": "denied: launch-differs",
             "starting measuring rejected": "denied: wrong-phase",
@@ -81,7 +81,7 @@ ATTESTATION = (
         },
     ),
     Row(
-        InjectSecret(1, MEASUREMENT, HEADER, bytes(257)),
+        InjectSecret(1, MEASUREMENT, HEADER, bytes(272)),
         {
             "sealed": "denied: launch-differs",
             "starting measuring": "denied: wrong-phase",

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.commands import ApproveLaunch, CommandDenied, InjectSecret, ProvideSession
+from supervisor.vm.commands import (
+    ApproveLaunch,
+    CommandDenied,
+    DenyReason,
+    InjectSecret,
+    ProvideSession,
+)
 from supervisor.vm.confidential import Evidence, GuestSession, Snp, SnpEvidence
 from supervisor.vm.decide import decide
 from supervisor.vm.state import AttestationStage, Phase
@@ -126,7 +132,7 @@ def test_a_secret_whose_fate_a_crash_hid_is_sent_again_and_another_is_not() -> N
     again = decide(accepted, INJECT, LATER)
     assert render(again) == "-> InjectSecret"
     with pytest.raises(CommandDenied, match="has a secret already"):
-        decide(accepted, msgspec.structs.replace(INJECT, secret=b"other"), LATER)
+        decide(accepted, msgspec.structs.replace(INJECT, secret=b"one other secret"), LATER)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +195,83 @@ def test_a_session_that_came_early_is_not_waited_for() -> None:
     early = after(CONFIDENTIAL["resting"], ProvideSession(SECOND))
     due = addressed(early, ob.TimerFired(0, ob.TimerKind.BACKOFF, 0))
     assert render(decide(early, due, LATER)) == "BackoffElapsed -> ReleaseLaunch, Reserve"
+
+
+HAVE_RUN = [state for state in ob.RunState if state is not ob.RunState.PRELAUNCH]
+
+
+@pytest.mark.parametrize("state", ["starting", "measuring", "awaiting", "accepted"])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        *(ob.RunStateObserved(1, run_state) for run_state in HAVE_RUN),
+        ob.GuestShutDown(1, ob.ShutdownCause.GUEST_SHUTDOWN),
+        ob.GuestShutDown(1, ob.ShutdownCause.GUEST_RESET),
+        ob.GuestShutDown(1, ob.ShutdownCause.UNKNOWN),
+        ob.GuestPanicked(1),
+        ob.GuestHung(1),
+        ob.GuestSuspended(1),
+    ],
+    ids=repr,
+)
+def test_whatever_only_a_guest_that_ran_can_do_ends_a_launch_nobody_approved(
+    state: str, seen: ob.Observation
+) -> None:
+    events = decide(CONFIDENTIAL[state], seen, LATER).events
+    assert ev.LaunchBypassed(1) in events
+    ended = after(CONFIDENTIAL[state], seen).ending
+    assert ended is not None
+    assert (ended.outcome, ended.step) == (ev.Outcome.LAUNCH_BYPASSED, ev.StopStep.KILL)
+
+
+@pytest.mark.parametrize("cause", [ob.ShutdownCause.HOST_QUIT, ob.ShutdownCause.HOST_SIGNAL])
+def test_a_host_that_ends_a_launch_nobody_approved_did_not_let_it_run(
+    cause: ob.ShutdownCause,
+) -> None:
+    events = decide(CONFIDENTIAL["awaiting"], ob.GuestShutDown(1, cause), LATER).events
+    assert ev.LaunchBypassed(1) not in events
+
+
+@pytest.mark.parametrize("command", [INJECT, ApproveLaunch(1, MEASUREMENT)])
+def test_a_launch_is_not_let_run_once_its_owner_had_the_time(
+    command: InjectSecret | ApproveLaunch,
+) -> None:
+    awaiting = CONFIDENTIAL["awaiting"]
+    deadline = awaiting.deadlines[ob.TimerKind.VERIFICATION]
+    assert decide(awaiting, command, deadline - 1).effects
+    with pytest.raises(CommandDenied, match="its deadline was 3") as denied:
+        decide(awaiting, command, deadline + 3000)
+    with pytest.raises(CommandDenied):
+        decide(awaiting, command, deadline)
+    assert denied.value.reason is DenyReason.WRONG_PHASE
+
+
+def test_a_session_that_comes_late_begins_no_launch() -> None:
+    owing = CONFIDENTIAL["owing"]
+    deadline = owing.deadlines[ob.TimerKind.SESSION]
+    assert decide(owing, ProvideSession(SECOND), deadline - 1).effects
+    with pytest.raises(CommandDenied, match="its deadline was") as denied:
+        decide(owing, ProvideSession(SECOND), deadline)
+    assert denied.value.reason is DenyReason.WRONG_PHASE
+
+
+def test_a_firmware_without_an_area_for_secrets_gets_none() -> None:
+    claims = msgspec.structs.replace(CLAIMS, secret_room=0)
+    prepared = msgspec.structs.replace(SEALED_PREPARED, claims=claims)
+    awaiting = after(defined(SEALED), prepared, SPAWNED, QMP_READY, MEASURED)
+    with pytest.raises(CommandDenied, match="has no area for a secret") as denied:
+        decide(awaiting, INJECT, LATER)
+    assert denied.value.reason is DenyReason.SECRET_TOO_LARGE
+    assert decide(awaiting, ApproveLaunch(1, MEASUREMENT), LATER).effects
+
+
+@pytest.mark.parametrize("size", [1, 15, 17, 255])
+def test_a_secret_that_is_not_of_whole_blocks_is_refused_under_its_field(size: int) -> None:
+    command = msgspec.structs.replace(INJECT, secret=bytes(size))
+    with pytest.raises(CommandDenied, match="a multiple of 16") as denied:
+        decide(CONFIDENTIAL["awaiting"], command, LATER)
+    assert denied.value.reason is DenyReason.INVALID_ARGUMENT
+    assert [each.field for each in denied.value.violations] == ["secret"]
 
 
 def test_a_session_of_wrong_size_is_refused() -> None:
