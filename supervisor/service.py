@@ -132,10 +132,11 @@ class Service:
     async def provide_session(self, vm_id: str, session: GuestSession, caller: Caller) -> VmState:
         """Keep an owner's session for a VM's next launch; no session is taken twice.
 
-        The one that the VM holds and has not used is taken again: a client may repeat itself.
+        The one that the VM holds, or that its launch that lives has, is taken again: a client whose
+        answer was lost may repeat itself.
         """
         state = self._registry.get(vm_id)
-        if state.session == session:
+        if state.session == session or (state.has_process and state.current.session == session):
             return state
         with self._admission.sessions.claimed(session, "session"):
             return await self._registry.ask(vm_id, ProvideSession(session), caller)

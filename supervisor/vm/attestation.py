@@ -12,7 +12,7 @@ from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.confidential import Sev, SevEvidence, Snp, SnpEvidence, Verification
 from supervisor.vm.confidential_rules import MEASUREMENT_BYTES, has_bytes
-from supervisor.vm.decision import NOTHING, Decision, order_stop
+from supervisor.vm.decision import NOTHING, Decision, escalate, order_stop
 from supervisor.vm.state import STARTING, AttestationStage, Phase, VmState
 
 AttestationObservation = (
@@ -37,12 +37,15 @@ def decide_attestation(state: VmState, seen: AttestationObservation, now_ms: int
 
 def is_gated(state: VmState) -> bool:
     """Return whether the guest's CPUs may not run, because nobody approved the launch."""
-    measured = isinstance(state.manifest.confidential, Sev)
-    return (
-        measured
-        and state.phase in STARTING
-        and state.current.stage is not AttestationStage.APPROVED
-    )
+    return state.phase in STARTING and _is_unapproved(state)
+
+
+def escaped(state: VmState, now_ms: int) -> Decision:
+    """The guest runs while its launch ends: if nobody ever approved it, end it at once."""
+    if state.ending is None or state.ending.step is ev.StopStep.KILL or not _is_unapproved(state):
+        return NOTHING
+    killed = escalate(state, ev.StopStep.KILL, now_ms)
+    return killed.after(ev.LaunchBypassed(state.launch_number))
 
 
 def let_run(state: VmState) -> Decision:
@@ -77,6 +80,11 @@ def approve(state: VmState, verified_by: ev.VerifiedBy, now_ms: int) -> Decision
     timer = fx.ArmTimer(launch, ob.TimerKind.LAUNCH, deadline)
     cont = fx.ExecuteQmp(launch, fx.QmpCommand.CONT)
     return Decision((ev.LaunchApproved(launch, verified_by, deadline),), (cont, timer))
+
+
+def _is_unapproved(state: VmState) -> bool:
+    measured = isinstance(state.manifest.confidential, Sev)
+    return measured and state.current.stage is not AttestationStage.APPROVED
 
 
 def _measured(state: VmState, seen: ob.LaunchMeasured, now_ms: int) -> Decision:

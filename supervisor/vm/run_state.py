@@ -7,7 +7,7 @@ differ the order is given again.
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
-from supervisor.vm.attestation import bypassed, is_gated, let_run
+from supervisor.vm.attestation import bypassed, escaped, is_gated, let_run
 from supervisor.vm.decision import NOTHING, Decision, end_guest, escalate, repeat_step, tell
 from supervisor.vm.observations import RunState
 from supervisor.vm.state import AgentStage, Desired, Phase, VmState
@@ -25,6 +25,8 @@ DOWN = {
 def fold_run_state(state: VmState, run_state: RunState, now_ms: int) -> Decision:
     """Catch up with what ``query-status`` says after events may have been missed."""
     if state.ending:
+        if run_state is RunState.RUNNING and (kill := escaped(state, now_ms)).events:
+            return kill
         if run_state in DOWN and state.ending.step is ev.StopStep.ASK_GUEST:
             return escalate(state, ev.StopStep.QUIT, now_ms)
         return Decision(effects=repeat_step(state))
@@ -55,6 +57,8 @@ def resumed(state: VmState, now_ms: int) -> Decision:
         return bypassed(state, now_ms)
     stop = fx.ExecuteQmp(state.launch_number, fx.QmpCommand.STOP)
     match state.phase:
+        case Phase.STOPPING:
+            return escaped(state, now_ms)
         case Phase.LAUNCHING:
             deadline = now_ms + state.manifest.limits.ttl_ms
             timer = fx.ArmTimer(state.launch_number, ob.TimerKind.TTL, deadline)

@@ -80,5 +80,7 @@ def test_a_vm_waits_on_for_the_session_of_its_next_launch(owner: Owner) -> None:
     owner.run("sev", "provide-session", "one", "--session", old, codes=(DENIED,))
     owner.session("launch-2")
     owner.run("sev", "provide-session", "one", "--session", "launch-2")
+    owner.measured("one")
+    owner.run("sev", "provide-session", "one", "--session", "launch-2")  # its answer was lost
     owner.release("one", session="launch-2")
     ended_well(owner, launches=2)

@@ -12,8 +12,16 @@ pytestmark = pytest.mark.guest
 
 
 def written(secret: bytes) -> tuple[bytes, ...]:
-    """How it would look: as it is, in base64 and in hexadecimal."""
-    return secret, base64.b64encode(secret).rstrip(b"="), secret.hex().encode()
+    """How it would look: as it is, in hexadecimal, and in base64, alone or inside other data."""
+    in_hexadecimal = secret.hex().encode()
+    return secret, in_hexadecimal, in_hexadecimal.upper(), *in_base64(secret)
+
+
+def in_base64(secret: bytes) -> Iterator[bytes]:
+    """The characters that hold nothing but the secret, at each of its three alignments."""
+    for before in range(3):
+        first, last = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
+        yield base64.b64encode(bytes(before) + secret)[first:last]
 
 
 def secrets_of(owner: Owner) -> dict[str, tuple[bytes, ...]]:
@@ -64,6 +72,18 @@ def test_neither_keys_nor_secret_are_on_the_host(owner: Owner) -> None:
 def test_the_search_would_find_them(owner: Owner) -> None:
     owner.session()
     key = (owner.directory / "data.key").read_bytes()
-    (owner.host / "leak").write_text(f"the key is {key.hex()}")
+    keys = (owner.directory / "launch-1" / "tk.bin").read_bytes()
+    leaks = {
+        "hexadecimal": (f"the key is {key.hex()}".encode(), ["secret"]),
+        "joined": (base64.b64encode(keys), ["TEK", "TIK"]),
+        **{
+            f"table-{before}": (base64.b64encode(bytes(before) + key + b"end"), ["secret"])
+            for before in range(20, 23)
+        },
+    }
+    for name, (leak, _) in leaks.items():
+        (owner.host / name).write_bytes(leak)
 
-    assert list(left_in_files(owner).values()) == [["secret"]]
+    assert left_in_files(owner) == {
+        str(owner.host / name): secrets for name, (_, secrets) in leaks.items()
+    }

@@ -255,6 +255,9 @@ ATTESTATION = (
                 "ArmTimer(stop)"
             ),
             "approved": "GuestStarted -> ArmTimer(ttl)",
+            "rejected": (
+                "LaunchBypassed, StopEscalated(kill) -> SignalProcess(SIGKILL), ArmTimer(stop)"
+            ),
         },
     ),
     Row(
@@ -265,7 +268,9 @@ ATTESTATION = (
                 "ArmTimer(stop)"
             ),
             "approved": "GuestStarted -> ArmTimer(ttl)",
-            "rejected": "-> ExecuteQmp(quit), ArmTimer(stop)",
+            "rejected": (
+                "LaunchBypassed, StopEscalated(kill) -> SignalProcess(SIGKILL), ArmTimer(stop)"
+            ),
         },
     ),
     Row(
@@ -299,7 +304,10 @@ ATTESTATION = (
             ),
             "approved": "Adopted, ObservationGap, GuestStarted -> ArmTimer(ttl)",
             "shielded": "Adopted, ObservationGap",
-            "rejected": "Adopted, ObservationGap -> ExecuteQmp(quit), ArmTimer(stop)",
+            "rejected": (
+                "Adopted, ObservationGap, LaunchBypassed, StopEscalated(kill) "
+                "-> SignalProcess(SIGKILL), ArmTimer(stop)"
+            ),
         },
     ),
     Row(

@@ -224,6 +224,15 @@ def test_whatever_only_a_guest_that_ran_can_do_ends_a_launch_nobody_approved(
     assert (ended.outcome, ended.step) == (ev.Outcome.LAUNCH_BYPASSED, ev.StopStep.KILL)
 
 
+def test_a_guest_that_escapes_while_its_launch_ends_is_killed_and_told_of_once() -> None:
+    rejected = CONFIDENTIAL["rejected"]
+    escape = ob.GuestResumed(1)
+    assert ev.LaunchBypassed(1) in decide(rejected, escape, LATER).events
+    killed = after(rejected, escape)
+    assert decide(killed, escape, LATER).events == ()
+    assert decide(killed, ob.RunStateObserved(1, ob.RunState.RUNNING), LATER).events == ()
+
+
 @pytest.mark.parametrize("cause", [ob.ShutdownCause.HOST_QUIT, ob.ShutdownCause.HOST_SIGNAL])
 def test_a_host_that_ends_a_launch_nobody_approved_did_not_let_it_run(
     cause: ob.ShutdownCause,

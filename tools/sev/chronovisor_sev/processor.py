@@ -107,7 +107,7 @@ class Launch:
         return self.mac + self._nonce
 
     def measure_under(self, tik: bytes, nonce: bytes) -> bytes:
-        """Return what this launch would have measured under other keys: an older session's."""
+        """Return what this launch would have measured in another session, of this key."""
         return self._measure(tik, nonce) + nonce
 
     def take(self, header: bytes, ciphertext: bytes) -> bytes:
