@@ -59,6 +59,7 @@ def waiting(peer: Peer, owner: Owner, vm_id: str = "iris-1") -> Launch:
         launch_state=v1.LaunchState(
             stage=v1.AttestationStage.MEASURED,
             evidence=v1.Evidence(sev=evidence),
+            claims=v1.LaunchClaims(secret_room=0xC00),
             session_sha256=hashlib.sha256(blob).hexdigest(),
         ),
     )

@@ -61,6 +61,10 @@ class Wish(msgspec.Struct, frozen=True):
     secrets: tuple[tuple[UUID, Path], ...]
 
 
+UNDECIDED = frozenset({v1.Phase.AWAITING_VERIFICATION, v1.Phase.STOPPING})
+"""In the second the launch ends, and why is told at its end."""
+
+
 class Released(msgspec.Struct, frozen=True):
     """A launch that runs, verified."""
 
@@ -87,8 +91,9 @@ def release_launch(daemon: Daemon, vm: v1.Vm, directory: Path, wish: Wish) -> Re
     else:
         _send(daemon, vm, packet)
     vm = until(daemon, get(daemon, vm.vm_id), is_decided)
-    if not _is_approved(vm) and vm.phase in ENDED:
-        told = f"{vm.vm_id} ended as {word(vm.outcome)}, and did not run: {vm.detail}"
+    if not _is_approved(vm):
+        how = f"ended as {word(vm.outcome)}" if vm.phase in ENDED else f"is {word(vm.phase)}"
+        told = f"{vm.vm_id} {how}, and launch {vm.launch} did not run: {vm.detail}"
         raise Failure(ExitCode.DENIED, told)
     sent = "" if packet is None else packet_sha256(packet)
     return Released(vm.vm_id, vm.launch, digest.hex(), sent)
@@ -139,10 +144,12 @@ def kept_packet(directory: Path) -> Packet | None:
 
 
 def _seal(vm: v1.Vm, directory: Path, wish: Wish) -> Packet:
-    from supervisor.sev.secret import OVMF_ROOM, Secret
+    from supervisor.sev.secret import Secret
 
     claims = vm.launch_state and vm.launch_state.claims
-    room = (claims.secret_room if claims else 0) or OVMF_ROOM
+    if claims is None or not claims.secret_room:
+        raise Unfit("the guest's firmware has no area for secrets; use OVMF's AmdSev build")
+    room = claims.secret_room
     contents = [Secret(guid, read_whole(file, IMAGE_BYTES_MAX)) for guid, file in wish.secrets]
     packet = sealed(contents, read_keys(directory), _reported(vm), room)
     keep_packet(directory, packet)
@@ -195,8 +202,8 @@ def is_measured(vm: v1.Vm) -> bool:
 
 
 def is_decided(vm: v1.Vm) -> bool:
-    """Whether a launch waits for its owner no longer."""
-    return _is_approved(vm) or vm.phase is not v1.Phase.AWAITING_VERIFICATION
+    """Whether a launch runs by its owner's word, or is over."""
+    return _is_approved(vm) or vm.phase not in UNDECIDED
 
 
 def until(daemon: Daemon, vm: v1.Vm, is_there: Callable[[v1.Vm], bool]) -> v1.Vm:
