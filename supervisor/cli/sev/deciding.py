@@ -146,7 +146,7 @@ def kept_packet(directory: Path) -> Packet | None:
 def _seal(vm: v1.Vm, directory: Path, wish: Wish) -> Packet:
     from supervisor.sev.secret import Secret
 
-    claims = vm.launch_state and vm.launch_state.claims
+    claims = vm.launch_state.claims if vm.launch_state else None
     if claims is None or not claims.secret_room:
         raise Unfit("the guest's firmware has no area for secrets; use OVMF's AmdSev build")
     room = claims.secret_room
