@@ -10,6 +10,7 @@ __all__ = (
     "ApproveLaunchRequest",
     "ArtifactExpectation",
     "AttestationStage",
+    "Bookmark",
     "CaughtUp",
     "Confidential",
     "ConsoleLog",
@@ -867,9 +868,29 @@ default_message_pool.register_message("chronovisor.v1", "ArtifactExpectation", A
 
 
 @dataclass(eq=False, repr=False)
+class Bookmark(betterproto2.Message):
+    """
+    Every event up to here that passes the filter has been sent.
+    """
+
+    log_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The log that the position counts in.
+    """
+
+    position: "int" = betterproto2.field(2, betterproto2.TYPE_UINT64)
+    """
+    The last position seen; its event did not pass the filter. Resume after it.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Bookmark", Bookmark)
+
+
+@dataclass(eq=False, repr=False)
 class CaughtUp(betterproto2.Message):
     """
-    A bookmark: every event up to here that passes the filter has been sent.
+    Every event that was in the log when the watch began and passes the filter has been sent.
     """
 
     log_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -2749,6 +2770,24 @@ class WatchEventsRequest(betterproto2.Message):
     Only events of these types, such as `vm.stopped.v1`, at most 64. Empty: all types.
     """
 
+    since: "datetime.datetime | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Begin with the first event that was recorded at this moment or later; refused together with an
+    `after` that is not 0. Absent: `after` says where to begin.
+    """
+
+    stream: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    Only events of this stream: `host`, `vm/<vm_id>` or `artifact/<sha256>`. Absent: of all streams.
+    """
+
+    outcomes: "list[Outcome]" = betterproto2.field(7, betterproto2.TYPE_ENUM, repeated=True)
+    """
+    Only events that tell of one of these outcomes. Empty: whatever they tell of.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "WatchEventsRequest", WatchEventsRequest)
 
@@ -2774,6 +2813,13 @@ class WatchEventsResponse(betterproto2.Message):
     )
     """
     All events so far were sent; what follows is live. Sent once.
+    """
+
+    bookmark: "Bookmark | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True, group="item"
+    )
+    """
+    Many events were left out since the last message: resume after these, too.
     """
 
 
