@@ -29,7 +29,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "supervisor.log_key",
     ),
     ("supervisor.caller", "supervisor.artifacts", "supervisor.qmp", "supervisor.manifest"),
-    ("supervisor.vm", "supervisor.config", "supervisor.admission.events", "supervisor.secret_file"),
+    ("supervisor.config",),
+    ("supervisor.written",),
+    ("supervisor.vm", "supervisor.admission.events", "supervisor.secret_file"),
     (
         "eventlog",
         "chronovisor_api",

@@ -11,8 +11,8 @@ from supervisor.cli.options import json_option
 from supervisor.cli.output import human_size, note, print_json
 from supervisor.cli.sentences import DIGEST_CHARACTERS
 from supervisor.manifest import ManifestInvalid, Prepared, load, local_files, prepare
-from supervisor.manifest.quantities import format_duration, format_size
 from supervisor.vm.spec import ByName, ImageRef, Manifest
+from supervisor.written.quantities import format_duration, format_size
 
 MANIFEST = click.Path(path_type=Path, dir_okay=True)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.config import Address, default_state_dir
-from supervisor.manifest.quantities import DURATION_TAKES, parse_duration
+from supervisor.written.quantities import DURATION_TAKES, parse_duration
 
 STATE_DIR_VARIABLE = "CHRONOVISOR_STATE_DIR"
 CONNECT_VARIABLE = "CHRONOVISOR_CONNECT"

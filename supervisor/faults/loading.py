@@ -11,9 +11,9 @@ import msgspec
 from supervisor.cannot_serve import CannotServe
 from supervisor.faults.plan import Plan
 from supervisor.host.agent_protocol import MESSAGES
-from supervisor.manifest.examine import build, examine
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.effects import Effect
+from supervisor.written.examine import build, examine
 
 FILE_BYTES_MAX = 1 << 20
 """A plan of a thousand faults has a tenth of it."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from supervisor.manifest.quantities import DURATION_TAKES, Duration
+from supervisor.written.quantities import DURATION_TAKES, Duration
 
 Nth = Annotated[int, msgspec.Meta(ge=1, description="a whole number from 1")]
 VmId = Annotated[str, msgspec.Meta(description='the id of a VM, or "" for every VM')]

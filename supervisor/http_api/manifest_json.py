@@ -8,9 +8,9 @@ import re
 import msgspec
 
 from supervisor.api.refusals import denied, denied_for
-from supervisor.manifest.examine import examine
 from supervisor.vm import rules, spec
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.written.examine import examine
 
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<field>.*)`")
 

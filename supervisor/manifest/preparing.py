@@ -8,9 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from supervisor.manifest.confidential import read_confidential
-from supervisor.manifest.examine import shown
 from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
-from supervisor.manifest.quantities import Quantity
 from supervisor.manifest.reading import ManifestInvalid, images, inputs
 from supervisor.manifest.schema import (
     CORE_NAMES,
@@ -25,6 +23,8 @@ from supervisor.vm.commands import FieldViolation
 from supervisor.vm.confidential import Confidential
 from supervisor.vm.ranges import RANGES, Range
 from supervisor.vm.rules import check
+from supervisor.written.examine import shown
+from supervisor.written.quantities import Quantity
 
 PYTHON_PROGRAM = re.compile(rb"#![^\n]*python")
 DEADLINE, DEADLINE_TAKES = "confidential.deadline", "1s to 1d"

@@ -5,9 +5,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from supervisor.manifest.examine import build, examine
 from supervisor.manifest.schema import AlgorithmSection, DatasetEntry, Draft, ImageEntry
 from supervisor.vm.commands import FieldViolation
+from supervisor.written.examine import build, examine
 
 FILE_BYTES_MAX = 1 << 20
 """A manifest names data, it does not hold any; a larger file is something else."""

@@ -9,14 +9,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from supervisor.manifest.quantities import (
-    DURATION_TAKES,
-    POLICY_TAKES,
-    SIZE_TAKES,
-    Duration,
-    Policy,
-    Size,
-)
 from supervisor.vm.confidential import VERIFICATION_DEADLINE_MS, Verification, VmsaVariant
 from supervisor.vm.spec import (
     REFERENCE_KERNEL,
@@ -29,6 +21,14 @@ from supervisor.vm.spec import (
     RestartOn,
     RestartPolicy,
     VmShape,
+)
+from supervisor.written.quantities import (
+    DURATION_TAKES,
+    POLICY_TAKES,
+    SIZE_TAKES,
+    Duration,
+    Policy,
+    Size,
 )
 
 SHAPE = VmShape()
@@ -69,6 +69,7 @@ class AlgorithmSection(Struct, frozen=True, forbid_unknown_fields=True):
     provider: Text = ""
     arguments: tuple[Text, ...] = ()
     encryption: Text = ""
+    id: Text = ""
 
 
 class DatasetEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +80,7 @@ class DatasetEntry(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Digest | None = None
     provider: Text = ""
     encryption: Text = ""
+    id: Text = ""
 
 
 class VmSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +106,7 @@ class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
     stop_grace: Time = Duration(LIMITS.stop_grace_ms)
     result_size: Bytes = Size(LIMITS.result_bytes)
     log_size: Bytes = Size(LIMITS.log_bytes)
+    inputs_deadline: Time = Duration(LIMITS.inputs_deadline_ms)
 
 
 class RestartSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,20 +163,57 @@ class RecipientEntry(Struct, frozen=True, forbid_unknown_fields=True):
     public_key: Text
 
 
+class AgentKind(Enum):
+    """Who speaks for the guest."""
+
+    REFERENCE = "reference"
+    OWN = "own"
+
+
+class ReadyWord(Enum):
+    """What tells that the guest's own agent is ready, where one word says it."""
+
+    PORT = "port"
+
+
+class ConsoleEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of the console, as a glob pattern, that tells that the agent is ready."""
+
+    console: Text
+
+
+ReadyEntry = Annotated[
+    ReadyWord | ConsoleEntry, Meta(description='"port", or a table such as {console = "*login:*"}')
+]
+
+
+class AgentSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The guest's agent; ``port`` and ``ready`` are of one that the guest brings along.
+
+    Without ``port`` it is 7002 where the port tells that the agent is ready, and else there is none.
+    """
+
+    kind: AgentKind
+    port: Count | None = None
+    ready: ReadyEntry = ReadyWord.PORT
+
+
 class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A whole manifest as written, well-formed; its local files have not been looked at."""
 
     name: Text
-    algorithm: AlgorithmSection
+    algorithm: AlgorithmSection | None = None
     description: Text = ""
     labels: dict[str, Text] = {}
     datasets: tuple[DatasetEntry, ...] = ()
     vm: VmSection = VmSection()
     limits: LimitsSection = LimitsSection()
     restart: RestartSection = RestartSection()
-    network: NetworkSection = NetworkSection()
+    network: NetworkSection | None = None
     confidential: ConfidentialSection | None = None
     result_recipients: tuple[RecipientEntry, ...] = ()
+    result_consumers: tuple[Text, ...] = ()
+    agent: AgentSection = AgentSection(AgentKind.REFERENCE)
 
 
 CORE_NAMES = {
@@ -183,6 +223,7 @@ CORE_NAMES = {
     "limits.stop_grace_ms": "limits.stop_grace",
     "limits.result_bytes": "limits.result_size",
     "limits.log_bytes": "limits.log_size",
+    "limits.inputs_deadline_ms": "limits.inputs_deadline",
     "restart.period_ms": "restart.period",
     "restart.backoff_ms": "restart.backoff",
     "restart.backoff_max_ms": "restart.backoff_max",

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from eventlog import PositionArchived, PositionInFuture, Record, read_log
-from supervisor.manifest.quantities import parse_duration
+from supervisor.written.quantities import parse_duration
 
 MOMENT_TAKES = (
     "a position such as 120, a time such as 2026-05-01T10:00 (of this host's zone unless it names "

@@ -9,9 +9,9 @@ import trio.testing
 from supervisor.faults.plan import CorruptQmp, DelayQmp, DropQmp, QmpFault, RefuseQmp, StallAgent
 from supervisor.faults.streams import FaultyAgent, FaultyQmp
 from supervisor.faults.trigger import Trigger
-from supervisor.manifest.quantities import Duration
 from supervisor.qmp.client import QmpClient
 from supervisor.qmp.errors import QmpCommandRefused, QmpDisconnected, QmpTimeout
+from supervisor.written.quantities import Duration
 from tests.qmp.test_connection import GREETING
 
 SECOND = Duration(1000)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
-from supervisor.manifest.quantities import parse_duration, parse_size
 from supervisor.manifest.schema import CORE_NAMES, LimitsSection, RestartSection, VmSection
 from supervisor.vm.ranges import RANGES, Range
 from supervisor.vm.spec import ByDigest, ByName
+from supervisor.written.quantities import parse_duration, parse_size
 
 PYTHON = b"#!/usr/bin/env python3\nprint(1)\n"
 SHELL = b"#!/bin/sh\necho python\n"

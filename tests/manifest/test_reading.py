@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.manifest import Draft, ManifestInvalid, load
-from supervisor.manifest.examine import build, examine
 from supervisor.manifest.reading import FILE_BYTES_MAX
 from supervisor.manifest.schema import ImageEntry
 from supervisor.vm.spec import Accelerator, Limits, Machine, VmShape
+from supervisor.written.examine import build, examine
 
 DIGEST = "ab" * 32
 MINIMAL = 'name = "n"\nalgorithm = {path = "a.py"}\n'

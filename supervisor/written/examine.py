@@ -13,7 +13,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import inspect
 
-from supervisor.manifest.quantities import (
+from supervisor.vm.commands import FieldViolation
+from supervisor.written.quantities import (
     Duration,
     Inexact,
     Policy,
@@ -22,7 +23,6 @@ from supervisor.manifest.quantities import (
     parse_policy,
     parse_size,
 )
-from supervisor.vm.commands import FieldViolation
 
 GOT_CHARACTERS_MAX = 60
 """A value is shown so that its writer recognises it, not in full: it may be a megabyte."""
@@ -73,7 +73,7 @@ def _examine_table(
 ) -> Iterator[FieldViolation]:
     known = {field.name: field for field in kind.fields}
     for name in table.keys() - known.keys() - {kind.tag_field}:
-        yield FieldViolation(_join(at, name), f"unknown field; {_advice(name, known)}")
+        yield FieldViolation(_join(at, name), f"unknown field; {advice(name, known)}")
     for name, field in known.items():
         if name in table:
             yield from _examine(table[name], field.type, _join(at, name))
@@ -165,7 +165,8 @@ def takes_what(kind: inspect.Type) -> str:
     return "a table of texts"
 
 
-def _advice(name: str, known: Iterable[str]) -> str:
+def advice(name: str, known: Iterable[str]) -> str:
+    """Return the name that an unknown one is near to, or all that there are."""
     return _did_you_mean(name, list(known)).lstrip("; ") or f"takes {_listed(known)}"
 
 
