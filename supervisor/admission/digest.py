@@ -17,13 +17,17 @@ CAME_LATER = (
     ("network",),
     ("confidential",),
     ("result_recipients",),
+    ("result_consumers",),
+    ("agent",),
     ("algorithm", "encryption"),
+    ("algorithm", "id"),
+    ("limits", "inputs_deadline_ms"),
     ("vm", "firmware_vars"),
     ("vm", "watchdog"),
 )
 """Where the fields stand that the first version did not have."""
 
-CAME_LATER_IN_DATASETS = ("encryption",)
+CAME_LATER_IN_DATASETS = ("encryption", "id")
 
 
 def manifest_digest(manifest: Manifest) -> str:

@@ -6,7 +6,7 @@ from chronovisor_api import v1
 
 from supervisor.api.refusals import denied_for, refuse
 from supervisor.vm.commands import DenyReason
-from supervisor.vm.rules import check_digest
+from supervisor.vm.field_rules import check_digest
 
 CHUNK_BYTES = 1024 * 1024
 """What one message may carry; a message is held in memory as a whole."""

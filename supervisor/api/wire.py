@@ -1,19 +1,17 @@
-"""The core's values -> Protocol Buffers, exactly; manifests are in :mod:`.wire_manifest`."""
+"""The core's values -> Protocol Buffers, exactly; manifests and events have their own modules."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 from chronovisor_api import v1
 
-from eventlog import CaughtUp, Record
-from supervisor.api.cloudevents import payload
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse
 from supervisor.api.wire_confidential import from_launch
 from supervisor.api.wire_manifest import from_manifest
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.network_rules import whole_network
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.state import Launch, Phase, VmState
 
@@ -59,7 +57,7 @@ def _forwards(state: VmState) -> Iterator[v1.HostForward]:
     if not state.has_process:
         return
     ports = state.current.host_ports
-    for port, forward in zip(ports, state.manifest.network.forwards, strict=True):
+    for port, forward in zip(ports, whole_network(state.manifest).forwards, strict=True):
         protocol = v1.ForwardProtocol[forward.protocol.name]
         yield v1.HostForward(host_port=port, guest_port=forward.guest_port, protocol=protocol)
 
@@ -108,32 +106,6 @@ def _contact(silent_since_ms: int | None) -> v1.Contact:
 
 def _moment(at_ms: int | None) -> datetime | None:
     return None if at_ms is None else _EPOCH + timedelta(milliseconds=at_ms)
-
-
-def from_record(record: Record, *, log_id: str, node_id: str) -> v1.Event:
-    """Return an event of the log as subscribers see it."""
-    return v1.Event(
-        log_id=log_id,
-        node_id=node_id,
-        position=record.position,
-        stream=record.stream,
-        version=record.version,
-        type=record.type,
-        time=_EPOCH + timedelta(microseconds=record.recorded_at // 1000),
-        event_id=record.event_id,
-        causation_id=record.causation_id,
-        correlation_id=record.correlation_id,
-        traceparent=record.traceparent,
-        tenant=record.tenant,
-        principal=record.principal,
-        epoch=record.epoch,
-        data_json=msgspec.json.encode(payload(record)).decode(),
-    )
-
-
-def from_caught_up(marker: CaughtUp, *, log_id: str) -> v1.CaughtUp:
-    """Return the marker between replay and what is live."""
-    return v1.CaughtUp(log_id=log_id, position=marker.position)
 
 
 def phases(wanted: Iterable[v1.Phase]) -> Iterator[str]:

@@ -7,6 +7,7 @@ import msgspec
 from chronovisor_api import v1
 
 from supervisor.api.refusals import denied
+from supervisor.api.wire_agent import FIELDS, from_agent, to_agent
 from supervisor.api.wire_confidential import from_confidential, on_the_wire, to_confidential
 from supervisor.vm import rules, spec
 from supervisor.vm.commands import DenyReason, FieldViolation
@@ -56,17 +57,13 @@ def to_manifest(message: v1.Manifest | None) -> spec.Manifest:
     if message is None:
         faults = [FieldViolation("", "is missing")]
     if faults:
-        named = (
-            FieldViolation(
-                _under_manifest(on_the_wire(wrong.field, manifest.confidential)), wrong.description
-            )
-            for wrong in faults
-        )
+        named = (FieldViolation(_named(wrong, manifest), wrong.description) for wrong in faults)
         raise denied(DenyReason.INVALID_MANIFEST, named)
     return manifest
 
 
-def _under_manifest(field: str) -> str:
+def _named(wrong: FieldViolation, manifest: spec.Manifest) -> str:
+    field = on_the_wire(FIELDS.get(wrong.field, wrong.field), manifest.confidential)
     return f"manifest.{field}" if field else "manifest"
 
 
@@ -77,11 +74,15 @@ def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manife
         description=message.description,
         labels=dict(message.labels),
         algorithm=spec.Algorithm(
-            algorithm.sha256, algorithm.provider, tuple(algorithm.arguments), algorithm.encryption
+            algorithm.sha256,
+            algorithm.provider,
+            tuple(algorithm.arguments),
+            algorithm.encryption,
+            algorithm.id,
         ),
         datasets=tuple(
-            spec.Dataset(dataset.name, dataset.sha256, dataset.provider, dataset.encryption)
-            for dataset in message.datasets
+            spec.Dataset(each.name, each.sha256, each.provider, each.encryption, each.id)
+            for each in message.datasets
         ),
         vm=_shape(message.vm or v1.VmShape(), faults),
         limits=_given(spec.Limits(), message.limits or v1.Limits()),
@@ -91,6 +92,8 @@ def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manife
         result_recipients=tuple(
             spec.Recipient(each.name, each.public_key) for each in message.result_recipients
         ),
+        result_consumers=tuple(message.result_consumers),
+        agent=to_agent(message.agent, faults),
     )
 
 
@@ -172,6 +175,7 @@ def from_manifest(manifest: spec.Manifest) -> v1.Manifest:
             provider=algorithm.provider,
             arguments=list(algorithm.arguments),
             encryption=algorithm.encryption,
+            id=algorithm.id,
         ),
         datasets=[v1.Dataset(**msgspec.structs.asdict(each)) for each in manifest.datasets],
         vm=_from_shape(manifest.vm),
@@ -182,6 +186,8 @@ def from_manifest(manifest: spec.Manifest) -> v1.Manifest:
         result_recipients=[
             v1.Recipient(**msgspec.structs.asdict(each)) for each in manifest.result_recipients
         ],
+        result_consumers=list(manifest.result_consumers),
+        agent=from_agent(manifest.agent),
     )
 
 

@@ -20,7 +20,7 @@ from supervisor.http_api.operation import (
     caller_of,
     json_answer,
 )
-from supervisor.vm.rules import check_digest
+from supervisor.vm.field_rules import check_digest
 
 BYTES = Content("The bytes.", media_type="application/octet-stream")
 DIGEST = Parameter(

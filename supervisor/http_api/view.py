@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from supervisor.vm.events import Outcome
+from supervisor.vm.network_rules import whole_network
 from supervisor.vm.observations import Containment, TimerKind
 from supervisor.vm.spec import ForwardProtocol, Manifest
 from supervisor.vm.state import Phase, PreviousLaunch, Progress, Result, VmState
@@ -124,7 +125,7 @@ def _forwards(state: VmState) -> Iterator[ForwardView]:
     if not state.has_process:
         return
     ports = state.current.host_ports
-    for port, forward in zip(ports, state.manifest.network.forwards, strict=True):
+    for port, forward in zip(ports, whole_network(state.manifest).forwards, strict=True):
         yield ForwardView(port, forward.guest_port, forward.protocol)
 
 

@@ -12,15 +12,24 @@ from supervisor.manifest.files import LocalFile, Report, Unfit, Upload, survey
 from supervisor.manifest.reading import ManifestInvalid, images, inputs
 from supervisor.manifest.schema import (
     CORE_NAMES,
+    AgentKind,
+    AgentSection,
+    ConsoleEntry,
     Draft,
     ImageEntry,
     LimitsSection,
-    NetworkSection,
     RestartSection,
 )
 from supervisor.vm import spec
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.confidential import Confidential
+from supervisor.vm.guest_agent import (
+    AGENT_TCP_PORT,
+    Agent,
+    ConsoleReady,
+    OwnAgent,
+    ReferenceAgent,
+)
 from supervisor.vm.ranges import RANGES, Range
 from supervisor.vm.rules import check
 from supervisor.written.examine import shown
@@ -85,25 +94,32 @@ def _normalise(
         description=draft.description,
         labels=draft.labels,
         algorithm=spec.Algorithm(
-            sha256=digests["algorithm"],
+            sha256=digests.get("algorithm", ""),
             provider=draft.algorithm.provider,
             arguments=draft.algorithm.arguments,
             encryption=draft.algorithm.encryption,
+            id=draft.algorithm.id,
         ),
         datasets=tuple(
             spec.Dataset(
-                dataset.name, digests[f"datasets[{index}]"], dataset.provider, dataset.encryption
+                dataset.name,
+                digests.get(f"datasets[{index}]", ""),
+                dataset.provider,
+                dataset.encryption,
+                dataset.id,
             )
             for index, dataset in enumerate(draft.datasets)
         ),
         vm=_shape(draft, uploads),
         limits=_limits(draft.limits),
         restart=_restart(draft.restart),
-        network=_network(draft.network),
+        network=_network(draft),
         confidential=confidential,
         result_recipients=tuple(
             spec.Recipient(each.name, each.public_key) for each in draft.result_recipients
         ),
+        result_consumers=draft.result_consumers,
+        agent=_agent(draft.agent),
     )
 
 
@@ -131,15 +147,29 @@ def _limits(limits: LimitsSection) -> spec.Limits:
         stop_grace_ms=int(limits.stop_grace),
         result_bytes=int(limits.result_size),
         log_bytes=int(limits.log_size),
+        inputs_deadline_ms=int(limits.inputs_deadline),
     )
 
 
-def _network(network: NetworkSection) -> spec.Network:
+def _network(draft: Draft) -> spec.Network:
+    network = draft.network
+    if network is None:
+        agent = _agent(draft.agent)
+        reached = isinstance(agent, OwnAgent) and agent.port is not None
+        return spec.Network(spec.NetworkMode.RESTRICTED if reached else spec.NetworkMode.NONE)
     forwards = (
         spec.Forward(entry.guest_port, entry.host_port, entry.protocol)
         for entry in network.forwards
     )
     return spec.Network(network.mode, tuple(forwards))
+
+
+def _agent(agent: AgentSection) -> Agent:
+    if agent.kind is AgentKind.REFERENCE:
+        return ReferenceAgent()
+    if isinstance(agent.ready, ConsoleEntry):
+        return OwnAgent(agent.port, ConsoleReady(agent.ready.console))
+    return OwnAgent(AGENT_TCP_PORT if agent.port is None else agent.port)
 
 
 def _restart(restart: RestartSection) -> spec.RestartPolicy:

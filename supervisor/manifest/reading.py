@@ -5,9 +5,18 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from supervisor.manifest.schema import AlgorithmSection, DatasetEntry, Draft, ImageEntry
+from msgspec.inspect import type_info
+
+from supervisor.manifest.schema import (
+    AgentKind,
+    AgentSection,
+    AlgorithmSection,
+    DatasetEntry,
+    Draft,
+    ImageEntry,
+)
 from supervisor.vm.commands import FieldViolation
-from supervisor.written.examine import build, examine
+from supervisor.written.examine import build, examine, takes_what
 
 FILE_BYTES_MAX = 1 << 20
 """A manifest names data, it does not hold any; a larger file is something else."""
@@ -90,14 +99,33 @@ def _unreadable(file: Path, why: str) -> ManifestInvalid:
 
 def _incomplete(draft: Draft) -> Iterator[FieldViolation]:
     """Yield what the schema cannot say: which fields of a table belong together."""
-    for field, source in inputs(draft):
-        if source.path is None and source.sha256 is None:
-            yield FieldViolation(field, "takes a path, a sha256, or both (the file must match)")
+    yield from _without_source(draft)
+    yield from _out_of_place(draft.agent)
     for field, image in images(draft):
         if isinstance(image, ImageEntry) and (image.name is None) == (
             image.path is None and image.sha256 is None
         ):
             yield FieldViolation(field, "takes either a name of the catalogue, or path or sha256")
+
+
+def _without_source(draft: Draft) -> Iterator[FieldViolation]:
+    for field, source in inputs(draft):
+        if source == AlgorithmSection():
+            if draft.agent.kind is AgentKind.REFERENCE:
+                takes = takes_what(type_info(AlgorithmSection))
+                yield FieldViolation(field, f"missing; it takes {takes}")
+        elif source.path is None and source.sha256 is None and not source.provider:
+            whole = "takes a path, a sha256, or both (the file must match)"
+            yield FieldViolation(field, f"{whole}, or a provider who brings the file later")
+
+
+def _out_of_place(agent: AgentSection) -> Iterator[FieldViolation]:
+    if agent.kind is AgentKind.OWN:
+        return
+    for name in ("port", "ready"):
+        if getattr(agent, name) != getattr(AgentSection(AgentKind.REFERENCE), name):
+            told = 'goes with kind "own": the reference agent is found and heard by itself'
+            yield FieldViolation(f"agent.{name}", told)
 
 
 def inputs(draft: Draft) -> Iterator[tuple[str, AlgorithmSection | DatasetEntry]]:

@@ -190,7 +190,7 @@ ReadyEntry = Annotated[
 class AgentSection(Struct, frozen=True, forbid_unknown_fields=True):
     """The guest's agent; ``port`` and ``ready`` are of one that the guest brings along.
 
-    Without ``port`` it is 7002 where the port tells that the agent is ready, and else there is none.
+    Without ``port`` it is 7002 where the port tells that the agent is ready, and else none.
     """
 
     kind: AgentKind
@@ -202,7 +202,7 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A whole manifest as written, well-formed; its local files have not been looked at."""
 
     name: Text
-    algorithm: AlgorithmSection | None = None
+    algorithm: AlgorithmSection = AlgorithmSection()
     description: Text = ""
     labels: dict[str, Text] = {}
     datasets: tuple[DatasetEntry, ...] = ()

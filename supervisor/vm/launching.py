@@ -10,6 +10,7 @@ from supervisor.vm.claims import why_unfit
 from supervisor.vm.confidential import GuestSession, Sev, Verification
 from supervisor.vm.decision import NOTHING, Decision
 from supervisor.vm.ending import finish, release
+from supervisor.vm.network_rules import whole_network
 from supervisor.vm.qemu_argv import launch_uuid, qemu_argv
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import WAITING, Phase, VmState
@@ -23,7 +24,7 @@ BeforeLaunch = (
 def begin_launch(state: VmState) -> tuple[fx.Effect, ...]:
     """Return what begins the next launch: the one before is let go of, and a turn is waited for."""
     ticket = state.ticket if state.phase is Phase.QUEUED else None
-    turn = fx.Reserve(state.next_launch, state.manifest.network, ticket)
+    turn = fx.Reserve(state.next_launch, whole_network(state.manifest), ticket)
     return (*release(state), turn)
 
 

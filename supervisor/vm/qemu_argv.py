@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from supervisor.vm import layout
 from supervisor.vm.confidential import SevPlatform
 from supervisor.vm.layout import InheritedFd
+from supervisor.vm.network_rules import whole_network
 from supervisor.vm.observations import LaunchImages
 from supervisor.vm.qemu_argv_confidential import ENCRYPTED_DEVICE, MACHINE_OPTION, guest_object
 from supervisor.vm.spec import Machine, Manifest, Network, NetworkMode, VmShape
@@ -71,7 +72,7 @@ def qemu_argv(
         *_boot(manifest.vm),
         *_channels(directory, every),
         *_disks(directory, images, every),
-        *_network(manifest.network, host_ports, every),
+        *_network(whole_network(manifest), host_ports, every),
         *("-sandbox", SANDBOX),
     )
 

@@ -83,6 +83,14 @@ RANGES = (
         "4 KiB to 1 GiB",
         "bytes",
     ),
+    Range(
+        "limits.inputs_deadline_ms",
+        lambda m: m.limits.inputs_deadline_ms,
+        SECOND_MS,
+        30 * DAY_MS,
+        "1 s to 30 d",
+        MILLISECONDS,
+    ),
     Range("restart.max_restarts", lambda m: m.restart.max_restarts, 1, 100, "1 to 100"),
     Range(
         "restart.period_ms",

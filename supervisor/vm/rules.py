@@ -6,7 +6,7 @@ reported at once, each under the dotted path of its field.
 ================================  ==========================  ======================================
 field                             takes                       because
 ================================  ==========================  ======================================
-name, provider                    128 printable characters    they stand in one line of a table
+name, provider, id                128 printable characters    they stand in one line of a table
 description                       4096 bytes                  it is a note, not a document
 labels                            64, Kubernetes' syntax      selectors of other tools apply as is
 algorithm.arguments               256, each 4096 bytes        a command line, not a data channel
@@ -18,7 +18,10 @@ vm.command_line                   2000 printable ASCII        x86 kernels take 2
 limits, restart                   see :data:`RANGES`          a slip of a unit is caught
 network.forwards                  16, each port once          each is a listening socket of QEMU
 encryption                        256 printable characters    it is a hint for the guest
+an input without a digest         a provider; each name once  somebody is to bring it
 result_recipients                 16, each name once          each gets a copy of a key
+result_consumers                  16, each name once          they are few who get a result
+agent                             see agent_rules             what is never ready is refused
 confidential                      see confidential_rules      a gap nobody sees is refused
 the whole                         48 KiB                      it is an event, and those are < 64 KiB
 ================================  ==========================  ======================================
@@ -29,43 +32,45 @@ from collections.abc import Iterator
 
 import msgspec
 
+from supervisor.vm.agent_rules import agent_violations
 from supervisor.vm.commands import FieldViolation
 from supervisor.vm.confidential_rules import confidential_violations
+from supervisor.vm.field_rules import (
+    NAME_CHARACTERS,
+    check_count,
+    check_digest,
+    check_label,
+    check_text,
+    quoted,
+    violation,
+)
+from supervisor.vm.input_rules import input_violations
 from supervisor.vm.network_rules import network_violations
 from supervisor.vm.ranges import MILLISECONDS, RANGES, STOP_GRACE_MOST_MS, STOP_GRACE_TAKES
 from supervisor.vm.spec import (
     KIB,
-    Algorithm,
     ByDigest,
-    Dataset,
     ImageRef,
     Manifest,
     Recipient,
     VmShape,
 )
 
-NAME_CHARACTERS = 128
 DESCRIPTION_BYTES = 4096
 LABELS = 64
-ARGUMENTS = 256
-ARGUMENT_BYTES = 4096
-DATASETS = 64
-DATASET_NAME_BYTES = 128
 INITRD_LAYERS = 16
-ENCRYPTION_CHARACTERS = 256
 RECIPIENTS = 16
+CONSUMERS = 16
 PUBLIC_KEY_BYTES = 2048
 COMMAND_LINE_BYTES = 2000
 MANIFEST_BYTES = 48 * KIB
 IDEMPOTENCY_KEY_BYTES = 128
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LABEL_PREFIX = re.compile(r"(?=.{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _VM_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check(manifest: Manifest) -> tuple[FieldViolation, ...]:
@@ -85,7 +90,7 @@ def check_vm_id(vm_id: str) -> tuple[FieldViolation, ...]:
     if _VM_ID.fullmatch(vm_id):
         return ()
     takes = "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
-    return (_violation("vm_id", vm_id, takes),)
+    return (violation("vm_id", vm_id, takes),)
 
 
 def check_idempotency_key(key: str) -> tuple[FieldViolation, ...]:
@@ -93,7 +98,7 @@ def check_idempotency_key(key: str) -> tuple[FieldViolation, ...]:
     if 0 < len(key) <= IDEMPOTENCY_KEY_BYTES and _PRINTABLE_ASCII.fullmatch(key):
         return ()
     takes = f"1 to {IDEMPOTENCY_KEY_BYTES} printable ASCII characters"
-    return (_violation("idempotency_key", key, takes),)
+    return (violation("idempotency_key", key, takes),)
 
 
 def check_stop_grace(grace_ms: int) -> tuple[FieldViolation, ...]:
@@ -107,106 +112,60 @@ def check_stop_grace(grace_ms: int) -> tuple[FieldViolation, ...]:
     )
 
 
-def check_digest(field: str, sha256: str) -> Iterator[FieldViolation]:
-    """Yield what is wrong with a SHA-256 in ``field``."""
-    if not _DIGEST.fullmatch(sha256):
-        yield _violation(field, sha256, "a SHA-256 as 64 lower-case hexadecimal digits")
-
-
 def _violations(manifest: Manifest) -> Iterator[FieldViolation]:
     yield from _name(manifest.name)
-    yield from _text("description", manifest.description, DESCRIPTION_BYTES)
+    yield from check_text("description", manifest.description, DESCRIPTION_BYTES)
     yield from _labels(manifest.labels)
-    yield from _algorithm(manifest.algorithm)
-    yield from _datasets(manifest.datasets)
+    yield from input_violations(manifest)
     yield from _numbers(manifest)
     yield from _shape(manifest.vm)
-    yield from network_violations(manifest.network)
+    yield from network_violations(manifest)
+    yield from agent_violations(manifest)
     yield from _recipients(manifest.result_recipients)
+    yield from _consumers(manifest.result_consumers)
     yield from confidential_violations(manifest)
 
 
 def _name(name: str) -> Iterator[FieldViolation]:
     if not 0 < len(name) <= NAME_CHARACTERS or "/" in name or not name.isprintable():
         takes = f"1 to {NAME_CHARACTERS} characters without '/' and control characters"
-        yield _violation("name", name, takes)
-
-
-def _provider(field: str, provider: str) -> Iterator[FieldViolation]:
-    if len(provider) > NAME_CHARACTERS or not provider.isprintable():
-        takes = f"at most {NAME_CHARACTERS} characters without control characters"
-        yield _violation(field, provider, takes)
-
-
-def _text(field: str, text: str, limit: int) -> Iterator[FieldViolation]:
-    if _SURROGATE.search(text) or "\0" in text:
-        yield _violation(field, text, "Unicode text without NUL")
-    elif len(text.encode()) > limit:
-        yield FieldViolation(
-            field, f"got {len(text.encode())} bytes of text; it takes at most {limit}"
-        )
+        yield violation("name", name, takes)
 
 
 def _labels(labels: dict[str, str]) -> Iterator[FieldViolation]:
-    yield from _count("labels", len(labels), 0, LABELS)
+    yield from check_count("labels", len(labels), 0, LABELS)
     for key, value in labels.items():
         if not _LABEL_PART.fullmatch(_LABEL_PREFIX.sub("", key, count=1)):
             takes = (
                 "1 to 63 letters, digits, '-', '_' and '.', after an optional DNS prefix and '/'"
             )
-            yield _violation("labels", key, f"keys of {takes}")
+            yield violation("labels", key, f"keys of {takes}")
         if value and not _LABEL_PART.fullmatch(value):
             takes = "at most 63 letters, digits, '-', '_' and '.'"
-            yield _violation(f"labels.{_quoted(key)[1:-1]}", value, takes)
-
-
-def _algorithm(algorithm: Algorithm) -> Iterator[FieldViolation]:
-    yield from check_digest("algorithm.sha256", algorithm.sha256)
-    yield from _provider("algorithm.provider", algorithm.provider)
-    yield from _encryption("algorithm.encryption", algorithm.encryption)
-    yield from _count("algorithm.arguments", len(algorithm.arguments), 0, ARGUMENTS)
-    for index, argument in enumerate(algorithm.arguments[:ARGUMENTS]):
-        yield from _text(f"algorithm.arguments[{index}]", argument, ARGUMENT_BYTES)
-
-
-def _datasets(datasets: tuple[Dataset, ...]) -> Iterator[FieldViolation]:
-    yield from _count("datasets", len(datasets), 0, DATASETS)
-    seen: set[str] = set()
-    for index, dataset in enumerate(datasets[:DATASETS]):
-        yield from _dataset_name(f"datasets[{index}].name", dataset.name, seen)
-        yield from check_digest(f"datasets[{index}].sha256", dataset.sha256)
-        yield from _provider(f"datasets[{index}].provider", dataset.provider)
-        yield from _encryption(f"datasets[{index}].encryption", dataset.encryption)
-        seen.add(dataset.name)
-
-
-def _dataset_name(field: str, name: str, seen: set[str]) -> Iterator[FieldViolation]:
-    if name in {"", ".", ".."} or "/" in name or not name.isprintable():
-        yield _violation(field, name, "a file name without '/' and control characters")
-    elif len(name.encode()) > DATASET_NAME_BYTES:
-        yield _violation(field, name, f"at most {DATASET_NAME_BYTES} bytes")
-    elif name in seen:
-        yield _violation(field, name, "a name that no other dataset has")
-
-
-def _encryption(field: str, encryption: str) -> Iterator[FieldViolation]:
-    if len(encryption) > ENCRYPTION_CHARACTERS or not encryption.isprintable():
-        takes = f"at most {ENCRYPTION_CHARACTERS} characters without control characters"
-        yield _violation(field, encryption, takes)
+            yield violation(f"labels.{quoted(key)[1:-1]}", value, takes)
 
 
 def _recipients(recipients: tuple[Recipient, ...]) -> Iterator[FieldViolation]:
-    yield from _count("result_recipients", len(recipients), 0, RECIPIENTS)
+    yield from check_count("result_recipients", len(recipients), 0, RECIPIENTS)
     seen: set[str] = set()
     for index, recipient in enumerate(recipients[:RECIPIENTS]):
         field = f"result_recipients[{index}]"
         if not recipient.name or recipient.name in seen:
-            yield _violation(f"{field}.name", recipient.name, "a name that no other recipient has")
-        yield from _provider(f"{field}.name", recipient.name)
+            yield violation(f"{field}.name", recipient.name, "a name that no other recipient has")
+        yield from check_label(f"{field}.name", recipient.name)
         if not recipient.public_key:
-            yield _violation(f"{field}.public_key", "", "a public key, as the guest reads it")
-        yield from _text(f"{field}.public_key", recipient.public_key, PUBLIC_KEY_BYTES)
+            yield violation(f"{field}.public_key", "", "a public key, as the guest reads it")
+        yield from check_text(f"{field}.public_key", recipient.public_key, PUBLIC_KEY_BYTES)
         seen.add(recipient.name)
+
+
+def _consumers(consumers: tuple[str, ...]) -> Iterator[FieldViolation]:
+    yield from check_count("result_consumers", len(consumers), 0, CONSUMERS)
+    for index, consumer in enumerate(consumers[:CONSUMERS]):
+        yield from check_label(f"result_consumers[{index}]", consumer, 1)
+        if consumer in consumers[:index]:
+            takes = "a name that no other consumer has"
+            yield violation(f"result_consumers[{index}]", consumer, takes)
 
 
 def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
@@ -219,7 +178,7 @@ def _numbers(manifest: Manifest) -> Iterator[FieldViolation]:
 
 def _shape(vm: VmShape) -> Iterator[FieldViolation]:
     yield from _image("vm.kernel", vm.kernel)
-    yield from _count("vm.initrd", len(vm.initrd), 1, INITRD_LAYERS)
+    yield from check_count("vm.initrd", len(vm.initrd), 1, INITRD_LAYERS)
     for index, layer in enumerate(vm.initrd[:INITRD_LAYERS]):
         yield from _image(f"vm.initrd[{index}]", layer)
     if vm.firmware is not None:
@@ -231,7 +190,7 @@ def _shape(vm: VmShape) -> Iterator[FieldViolation]:
     line = vm.command_line
     if len(line) > COMMAND_LINE_BYTES or not _PRINTABLE_ASCII.fullmatch(line):
         takes = f"at most {COMMAND_LINE_BYTES} printable ASCII characters"
-        yield _violation("vm.command_line", line, takes)
+        yield violation("vm.command_line", line, takes)
 
 
 def _image(field: str, image: ImageRef) -> Iterator[FieldViolation]:
@@ -239,18 +198,4 @@ def _image(field: str, image: ImageRef) -> Iterator[FieldViolation]:
         yield from check_digest(f"{field}.sha256", image.sha256)
     elif not _IMAGE_NAME.fullmatch(image.name):
         takes = "a name of the catalogue: letters, digits, '.', '_' and '-', never a path"
-        yield _violation(f"{field}.name", image.name, takes)
-
-
-def _count(field: str, count: int, least: int, greatest: int) -> Iterator[FieldViolation]:
-    if not least <= count <= greatest:
-        yield FieldViolation(field, f"got {count} entries; it takes {least} to {greatest}")
-
-
-def _violation(field: str, got: str, takes: str) -> FieldViolation:
-    return FieldViolation(field, f"got {_quoted(got)}; it takes {takes}")
-
-
-def _quoted(text: str) -> str:
-    """Return text of a stranger's choosing in a form that is short and safe to show."""
-    return repr(text) if len(text) <= 64 else f"{text[:60]!r}... ({len(text)} characters)"
+        yield violation(f"{field}.name", image.name, takes)

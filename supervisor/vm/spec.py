@@ -10,6 +10,7 @@ from enum import Enum
 import msgspec
 
 from supervisor.vm.confidential import Confidential
+from supervisor.vm.guest_agent import Agent, ReferenceAgent
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -54,23 +55,32 @@ ImageRef = ByDigest | ByName
 
 
 class Algorithm(msgspec.Struct, frozen=True):
-    """The program that the guest runs."""
+    """The program that the guest runs.
 
-    sha256: str
+    Without a digest ``provider`` brings it later, under ``id``. All empty it stands for none, which
+    only a guest with an agent of its own does without.
+    """
+
+    sha256: str = ""
     provider: str = ""
     arguments: tuple[str, ...] = ()
     encryption: str = ""
     """How the guest decrypts it, in words that are the guest's alone; empty for plain bytes."""
+    id: str = ""
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """One input file, seen by the algorithm under ``name``."""
+    """One input file, seen by the algorithm under ``name``.
+
+    Without a digest ``provider`` brings it later, under ``id`` or else under ``name``.
+    """
 
     name: str
-    sha256: str
+    sha256: str = ""
     provider: str = ""
     encryption: str = ""
     """As of the algorithm."""
+    id: str = ""
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -120,6 +130,8 @@ class Limits(msgspec.Struct, frozen=True):
     """The largest result archive that is accepted."""
     log_bytes: int = MIB
     """The largest console log and, apart from it, guest log that are kept."""
+    inputs_deadline_ms: int = 24 * HOUR_MS
+    """From the moment that inputs are awaited until the last of them must have come."""
 
 
 class RestartPolicy(msgspec.Struct, frozen=True):
@@ -170,7 +182,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """A computation: an algorithm, its data, the VM that runs it, and its limits."""
 
     name: str
-    algorithm: Algorithm
+    algorithm: Algorithm = Algorithm()
     description: str = ""
     labels: dict[str, str] = {}
     datasets: tuple[Dataset, ...] = ()
@@ -180,3 +192,6 @@ class Manifest(msgspec.Struct, frozen=True):
     network: Network = Network()
     confidential: Confidential | None = None
     result_recipients: tuple[Recipient, ...] = ()
+    result_consumers: tuple[str, ...] = ()
+    """Principals who may fetch the result beside its submitter; empty: whoever may ask at all."""
+    agent: Agent = ReferenceAgent()

@@ -6,6 +6,7 @@
 
 __all__ = (
     "Accelerator",
+    "Agent",
     "Algorithm",
     "ApproveLaunchRequest",
     "ArtifactExpectation",
@@ -14,6 +15,7 @@ __all__ = (
     "CaughtUp",
     "Confidential",
     "ConsoleLog",
+    "ConsoleReady",
     "Contact",
     "ContactState",
     "Containment",
@@ -39,6 +41,7 @@ __all__ = (
     "HostForward",
     "ImageRef",
     "InjectLaunchSecretRequest",
+    "Input",
     "KillVmRequest",
     "LaunchClaims",
     "LaunchState",
@@ -51,12 +54,16 @@ __all__ = (
     "Network",
     "NetworkMode",
     "Outcome",
+    "OwnAgent",
     "PauseVmRequest",
     "Phase",
+    "PortReady",
     "PreviousLaunch",
     "Progress",
+    "ProvideInputRequest",
     "ProvideSessionRequest",
     "Recipient",
+    "ReferenceAgent",
     "RejectLaunchRequest",
     "ResetVmRequest",
     "RestartOn",
@@ -507,6 +514,11 @@ class Outcome(betterproto2.Enum):
     The guest ran although its launch had not been approved.
     """
 
+    INPUTS_DEADLINE = 23
+    """
+    Not every input had come in time.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -533,6 +545,7 @@ class Outcome(betterproto2.Enum):
             20: "OUTCOME_VERIFICATION_DEADLINE",
             21: "OUTCOME_SESSION_DEADLINE",
             22: "OUTCOME_LAUNCH_BYPASSED",
+            23: "OUTCOME_INPUTS_DEADLINE",
         }
 
     @classmethod
@@ -561,6 +574,7 @@ class Outcome(betterproto2.Enum):
             "OUTCOME_VERIFICATION_DEADLINE": 20,
             "OUTCOME_SESSION_DEADLINE": 21,
             "OUTCOME_LAUNCH_BYPASSED": 22,
+            "OUTCOME_INPUTS_DEADLINE": 23,
         }
 
 
@@ -634,6 +648,11 @@ class Phase(betterproto2.Enum):
     Its next launch waits for the owner's session; there is no QEMU.
     """
 
+    AWAITING_INPUTS = 13
+    """
+    Inputs are awaited from their providers; there is no QEMU.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -650,6 +669,7 @@ class Phase(betterproto2.Enum):
             10: "PHASE_QUEUED",
             11: "PHASE_AWAITING_VERIFICATION",
             12: "PHASE_AWAITING_SESSION",
+            13: "PHASE_AWAITING_INPUTS",
         }
 
     @classmethod
@@ -668,6 +688,7 @@ class Phase(betterproto2.Enum):
             "PHASE_QUEUED": 10,
             "PHASE_AWAITING_VERIFICATION": 11,
             "PHASE_AWAITING_SESSION": 12,
+            "PHASE_AWAITING_INPUTS": 13,
         }
 
 
@@ -790,19 +811,48 @@ class VmsaVariant(betterproto2.Enum):
 
 
 @dataclass(eq=False, repr=False)
+class Agent(betterproto2.Message):
+    """
+    Who speaks for the guest.
+
+    Oneofs:
+        - kind: Exactly one must be set.
+    """
+
+    reference: "ReferenceAgent | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    The agent of the reference guest, on its virtio-serial port.
+    """
+
+    own: "OwnAgent | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+    """
+    One that the guest brings along.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Agent", Agent)
+
+
+@dataclass(eq=False, repr=False)
 class Algorithm(betterproto2.Message):
     """
-    The program that the guest runs.
+    The program that the guest runs. All fields empty: none, which only a guest with an agent of its
+    own does without.
     """
 
     sha256: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    SHA-256 of the uploaded program, 64 lower-case hexadecimal digits.
+    SHA-256 of the uploaded program, 64 lower-case hexadecimal digits. Empty: it is awaited from its
+    provider, which must be named then.
     """
 
     provider: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Who provides it; a label for people, at most 128 characters.
+    Who provides it, at most 128 characters.
     """
 
     arguments: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
@@ -814,6 +864,11 @@ class Algorithm(betterproto2.Message):
     """
     How the guest decrypts it, in words that the guest understands: printable, at most 256
     characters. Empty: it is not encrypted. The daemon never looks.
+    """
+
+    id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    What its provider calls it, at most 128 characters. Empty: `algorithm`.
     """
 
 
@@ -943,6 +998,22 @@ default_message_pool.register_message("chronovisor.v1", "Confidential", Confiden
 
 
 @dataclass(eq=False, repr=False)
+class ConsoleReady(betterproto2.Message):
+    """
+    A guest is ready once a whole line of its console matches.
+    """
+
+    line: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The pattern: `*` stands for any text, `?` for any one character, `[abc]` for one of these. 1 to
+    256 printable characters.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "ConsoleReady", ConsoleReady)
+
+
+@dataclass(eq=False, repr=False)
 class Contact(betterproto2.Message):
     """
     Whether a VM's QEMU answers. A silent VM keeps its phase, because silent is not gone.
@@ -1006,18 +1077,25 @@ class Dataset(betterproto2.Message):
 
     sha256: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    SHA-256 of the uploaded file, 64 lower-case hexadecimal digits.
+    SHA-256 of the uploaded file, 64 lower-case hexadecimal digits. Empty: it is awaited from its
+    provider, which must be named then.
     """
 
     provider: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Who provides it; a label for people, at most 128 characters.
+    Who provides it, at most 128 characters.
     """
 
     encryption: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     How the guest decrypts it, in words that the guest understands: printable, at most 256
     characters. Empty: it is not encrypted. The daemon never looks.
+    """
+
+    id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    What its provider calls it, at most 128 characters. Empty: its name. A provider brings no two
+    inputs of one id.
     """
 
 
@@ -1553,6 +1631,36 @@ default_message_pool.register_message(
 
 
 @dataclass(eq=False, repr=False)
+class Input(betterproto2.Message):
+    """
+    An input that a manifest names by its provider.
+    """
+
+    provider: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Who brings it.
+    """
+
+    id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    What the provider calls it.
+    """
+
+    sha256: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of what came, 64 lower-case hexadecimal digits. Empty: it is awaited.
+    """
+
+    size: "int" = betterproto2.field(4, betterproto2.TYPE_UINT64)
+    """
+    Size in bytes of what came.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "Input", Input)
+
+
+@dataclass(eq=False, repr=False)
 class KillVmRequest(betterproto2.Message):
     """
     Which VM to kill.
@@ -1701,6 +1809,14 @@ class Limits(betterproto2.Message):
     """
     The largest console log, and apart from it the largest guest log, that are kept, in bytes:
     4 KiB to 1 GiB. Absent: 1 MiB.
+    """
+
+    inputs_deadline_ms: "int | None" = betterproto2.field(
+        6, betterproto2.TYPE_UINT64, optional=True
+    )
+    """
+    From the moment that inputs are awaited until the last of them must have come: 1 s to 30 days.
+    Absent: 24 hours.
     """
 
 
@@ -1869,6 +1985,17 @@ class Manifest(betterproto2.Message):
     For whom the guest encrypts its result, at most 16. The daemon never looks into a result.
     """
 
+    result_consumers: "list[str]" = betterproto2.field(12, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Who may fetch the result beside its submitter: names of principals, at most 16, each of 1 to 128
+    printable characters. Empty: whoever may ask this daemon at all.
+    """
+
+    agent: "Agent | None" = betterproto2.field(13, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who speaks for the guest. Absent: the agent of the reference guest.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Manifest", Manifest)
 
@@ -1897,6 +2024,39 @@ default_message_pool.register_message("chronovisor.v1", "Network", Network)
 
 
 @dataclass(eq=False, repr=False)
+class OwnAgent(betterproto2.Message):
+    """
+    An agent that the guest brings along. The daemon knows only how it is found.
+
+    Oneofs:
+        - ready: What tells that the guest is ready; at most one may be set. Neither: `port_ready`.
+    """
+
+    port: "int | None" = betterproto2.field(1, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Its TCP port in the guest, 1 to 65535. It is forwarded as if `network.forwards` named it, and so
+    needs a mode with a network. Absent: it has none, and readiness is a line of the console.
+    """
+
+    port_ready: "PortReady | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, optional=True, group="ready"
+    )
+    """
+    The port takes a connection.
+    """
+
+    console_ready: "ConsoleReady | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True, group="ready"
+    )
+    """
+    A line of the console.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "OwnAgent", OwnAgent)
+
+
+@dataclass(eq=False, repr=False)
 class PauseVmRequest(betterproto2.Message):
     """
     Which VM to pause.
@@ -1909,6 +2069,18 @@ class PauseVmRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "PauseVmRequest", PauseVmRequest)
+
+
+@dataclass(eq=False, repr=False)
+class PortReady(betterproto2.Message):
+    """
+    A guest is ready once its agent's port takes a connection.
+    """
+
+    pass
+
+
+default_message_pool.register_message("chronovisor.v1", "PortReady", PortReady)
 
 
 @dataclass(eq=False, repr=False)
@@ -1966,6 +2138,37 @@ default_message_pool.register_message("chronovisor.v1", "Progress", Progress)
 
 
 @dataclass(eq=False, repr=False)
+class ProvideInputRequest(betterproto2.Message):
+    """
+    An input of a computation, from the party that provides it.
+    """
+
+    vm_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The VM.
+    """
+
+    provider: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    The provider, as the manifest names it.
+    """
+
+    id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    What the provider calls the input: its id in the manifest, or else a dataset's name, or
+    `algorithm`.
+    """
+
+    sha256: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    SHA-256 of the uploaded file, 64 lower-case hexadecimal digits.
+    """
+
+
+default_message_pool.register_message("chronovisor.v1", "ProvideInputRequest", ProvideInputRequest)
+
+
+@dataclass(eq=False, repr=False)
 class ProvideSessionRequest(betterproto2.Message):
     """
     A session for a VM's next launch.
@@ -2005,6 +2208,18 @@ class Recipient(betterproto2.Message):
 
 
 default_message_pool.register_message("chronovisor.v1", "Recipient", Recipient)
+
+
+@dataclass(eq=False, repr=False)
+class ReferenceAgent(betterproto2.Message):
+    """
+    The agent of the reference guest.
+    """
+
+    pass
+
+
+default_message_pool.register_message("chronovisor.v1", "ReferenceAgent", ReferenceAgent)
 
 
 @dataclass(eq=False, repr=False)
@@ -2669,6 +2884,19 @@ class Vm(betterproto2.Message):
     How far the verification of its launch has come. Absent: it is not confidential.
     """
 
+    inputs: "list[Input]" = betterproto2.field(30, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The inputs that the manifest names by their providers, in its order: what came, and what is
+    awaited.
+    """
+
+    inputs_deadline: "datetime.datetime | None" = betterproto2.field(
+        31, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Until when every input must have come. Absent: none is awaited.
+    """
+
 
 default_message_pool.register_message("chronovisor.v1", "Vm", Vm)
 
@@ -3127,7 +3355,8 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[FetchResultResponse]":
         """
-        Download the result archive of a computation that has finished.
+        Download the result archive of a computation that has finished. Where its manifest names
+        consumers, others than these and the submitter are refused with PERMISSION_DENIED.
         """
 
         async for response in self._unary_stream(
@@ -3248,6 +3477,29 @@ class SupervisorStub(betterproto2_grpclib.ServiceStub):
 
         return await self._unary_unary(
             "/chronovisor.v1.Supervisor/InjectLaunchSecret",
+            message,
+            Vm,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def provide_input(
+        self,
+        message: "ProvideInputRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "Vm":
+        """
+        Bring an input that a computation in PHASE_AWAITING_INPUTS waits for; its bytes are uploaded
+        before. With the last one the VM goes on. The same bytes are accepted again, others are refused
+        with ALREADY_EXISTS; an input that nobody waits for with NOT_FOUND.
+        """
+
+        return await self._unary_unary(
+            "/chronovisor.v1.Supervisor/ProvideInput",
             message,
             Vm,
             timeout=timeout,
@@ -3439,7 +3691,8 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         self, message: "FetchResultRequest"
     ) -> "AsyncIterator[FetchResultResponse]":
         """
-        Download the result archive of a computation that has finished.
+        Download the result archive of a computation that has finished. Where its manifest names
+        consumers, others than these and the submitter are refused with PERMISSION_DENIED.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -3487,6 +3740,15 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         Hand the owner's secret to a launch in PHASE_AWAITING_VERIFICATION, and let the guest run. It is
         accepted durably before the secure processor gets it. The same packet is accepted again for the
         same launch, another one is refused with ALREADY_EXISTS.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def provide_input(self, message: "ProvideInputRequest") -> "Vm":
+        """
+        Bring an input that a computation in PHASE_AWAITING_INPUTS waits for; its bytes are uploaded
+        before. With the last one the VM goes on. The same bytes are accepted again, others are refused
+        with ALREADY_EXISTS; an input that nobody waits for with NOT_FOUND.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -3660,6 +3922,14 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
         response = await self.inject_launch_secret(request)
         await stream.send_message(response)
 
+    async def __rpc_provide_input(
+        self, stream: "grpclib.server.Stream[ProvideInputRequest, Vm]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.provide_input(request)
+        await stream.send_message(response)
+
     async def __rpc_approve_launch(
         self, stream: "grpclib.server.Stream[ApproveLaunchRequest, Vm]"
     ) -> None:
@@ -3799,6 +4069,12 @@ class SupervisorBase(betterproto2_grpclib.ServiceBase):
                 self.__rpc_inject_launch_secret,
                 grpclib.const.Cardinality.UNARY_UNARY,
                 InjectLaunchSecretRequest,
+                Vm,
+            ),
+            "/chronovisor.v1.Supervisor/ProvideInput": grpclib.const.Handler(
+                self.__rpc_provide_input,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ProvideInputRequest,
                 Vm,
             ),
             "/chronovisor.v1.Supervisor/ApproveLaunch": grpclib.const.Handler(
