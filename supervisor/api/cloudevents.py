@@ -1,13 +1,16 @@
-"""A record of the log -> a CloudEvent (CloudEvents 1.0.2, JSON format, structured mode)."""
+"""What a subscriber gets -> a CloudEvent (CloudEvents 1.0.2, JSON format, structured mode)."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
 
 from eventlog import CaughtUp, Record
+from supervisor.api.subscription import Bookmark, Item
 
 TYPE_PREFIX = "org.chronovisor."
 CAUGHT_UP_TYPE = f"{TYPE_PREFIX}caught-up.v1"
+BOOKMARK_TYPE = f"{TYPE_PREFIX}bookmark.v1"
 SUBPROTOCOL = "cloudevents.json"
 """The name that the WebSockets protocol binding gives to structured JSON events."""
 
@@ -38,6 +41,21 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     data: object
 
 
+def tags(types: Iterable[str]) -> frozenset[str]:
+    """Return the log's tags of event types, which may be spelled as those of CloudEvents."""
+    return frozenset(name.removeprefix(TYPE_PREFIX) for name in types)
+
+
+def event_of(item: Item, *, log_id: str, node_id: str, now_ns: int) -> CloudEvent:
+    """Return an item as a CloudEvent; one that is not in the log has the time ``now_ns``."""
+    match item:
+        case CaughtUp(position):
+            return _mark(CAUGHT_UP_TYPE, position, log_id, node_id, now_ns)
+        case Bookmark(position):
+            return _mark(BOOKMARK_TYPE, position, log_id, node_id, now_ns)
+    return cloud_event(item, log_id=log_id, node_id=node_id)
+
+
 def cloud_event(record: Record, *, log_id: str, node_id: str) -> CloudEvent:
     """Return the CloudEvent that a record is."""
     return CloudEvent(
@@ -60,15 +78,15 @@ def cloud_event(record: Record, *, log_id: str, node_id: str) -> CloudEvent:
     )
 
 
-def caught_up_event(marker: CaughtUp, *, log_id: str, node_id: str, now_ns: int) -> CloudEvent:
-    """Return the marker between replay and what is live; ``now_ns`` is when it is sent."""
+def _mark(mark: str, position: int, log_id: str, node_id: str, now_ns: int) -> CloudEvent:
+    name = mark.removeprefix(TYPE_PREFIX).partition(".")[0]
     return CloudEvent(
-        id=f"{log_id}/{marker.position}/caught-up",
+        id=f"{log_id}/{position}/{name}",
         source=f"/nodes/{node_id}",
-        type=CAUGHT_UP_TYPE,
+        type=mark,
         time=rfc3339(now_ns),
-        sequence=_sequence(marker.position),
-        data={"position": marker.position},
+        sequence=_sequence(position),
+        data={"position": position},
         specversion="1.0",
         datacontenttype="application/json",
     )

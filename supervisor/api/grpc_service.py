@@ -9,12 +9,11 @@ from contextlib import aclosing
 
 from chronovisor_api import v1
 
-from eventlog import CaughtUp
 from supervisor.api import files, launch_requests, listing, subscription, uploads, wire
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
-from supervisor.api.subscription import Matching, Subscription
 from supervisor.api.wire_confidential import from_platform, from_report
+from supervisor.api.wire_events import from_item, to_subscription
 from supervisor.api.wire_manifest import to_manifest
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
@@ -132,17 +131,9 @@ class SupervisorService:
         self, request: v1.WatchEventsRequest, caller: Caller
     ) -> AsyncGenerator[v1.WatchEventsResponse, None]:
         """Replay the log, then follow it."""
-        types = subscription.tags(request.types)
-        wanted = Subscription(request.after, request.log_id, request.vm_id, types)
         log = self._supervisor.log
-        subscription.check(wanted, log)
-        async for item in Matching(log, wanted):
-            if isinstance(item, CaughtUp):
-                marker = wire.from_caught_up(item, log_id=log.log_id)
-                yield v1.WatchEventsResponse(caught_up=marker)
-            else:
-                event = wire.from_record(item, log_id=log.log_id, node_id=log.node_id)
-                yield v1.WatchEventsResponse(event=event)
+        async for item in await subscription.begin(to_subscription(request), log):
+            yield from_item(item, log_id=log.log_id, node_id=log.node_id)
 
     async def get_log(self, request: v1.GetLogRequest, caller: Caller) -> v1.Log:
         """Say which log this is, and sign what it holds by now."""

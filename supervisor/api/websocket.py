@@ -4,11 +4,8 @@ A client is authenticated and its question checked before the upgrade, so what i
 an HTTP status with a JSON body. Afterwards it only listens. Every client pulls from the log at its
 own pace; one that stalls holds nothing but its own connection, and that not for long.
 
-    1001  the daemon is leaving       1003  the client sent a message
-    1011  the log takes no more       1013  the client is too slow
-
-The reason of a close names the position to resume after. A client whose connection does not take
-even that is cut off; it knows its position itself.
+The codes of a close are in :mod:`.close_codes`; its reason names the position to resume after. A
+client whose connection does not take even that is cut off; it knows its position itself.
 """
 
 import socket
@@ -28,14 +25,15 @@ from trio_websocket import (
     wrap_server_stream,
 )
 
-from eventlog import CaughtUp, LogEnded, Record
+from eventlog import LogEnded
 from supervisor.api import auth, event_query, subscription
-from supervisor.api.cloudevents import SUBPROTOCOL, caught_up_event, cloud_event, encode
+from supervisor.api.close_codes import CloseCode
+from supervisor.api.cloudevents import SUBPROTOCOL, encode, event_of
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.http_status import http_status
 from supervisor.api.ports import Log
 from supervisor.api.refusals import denied_for
-from supervisor.api.subscription import Matching, Subscription
+from supervisor.api.subscription import Item, Matching
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 INCOMING_BYTES = 4096
@@ -75,7 +73,7 @@ class UnknownPath(Exception):
 class Close(msgspec.Struct, frozen=True):
     """How a conversation ends, if the client is to be told."""
 
-    code: int
+    code: CloseCode
     reason: str
 
 
@@ -135,7 +133,7 @@ class EventServer:
         with trio.move_on_after(self._bounds.handshake_s) as handshake:
             request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
             try:
-                wanted = self._admit(request)
+                matching = await self._admit(request)
             except CommandDenied as denied:
                 parameter = denied.violations[0].field
                 await _reject(request, http_status(denied.reason), parameter, denied.detail)
@@ -146,9 +144,9 @@ class EventServer:
             offered = SUBPROTOCOL in request.proposed_subprotocols
             connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
         if not handshake.cancelled_caught:
-            await Client(connection, self._log, wanted, self._bounds).converse()
+            await Client(connection, self._log, matching, self._bounds).converse()
 
-    def _admit(self, request: WebSocketRequest) -> Subscription:
+    async def _admit(self, request: WebSocketRequest) -> Matching:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
         }
@@ -159,11 +157,10 @@ class EventServer:
         if event_query.path_of(request.path) != event_query.EVENTS_PATH:
             raise UnknownPath(f"path: nothing is here; events are at {event_query.EVENTS_PATH}")
         wanted = event_query.parse(request.path)
-        subscription.check(wanted, self._log)
         if self.connections > self._bounds.clients:
             busy = f"{self._bounds.clients} clients are connected; try again later"
             raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
-        return wanted
+        return await subscription.begin(wanted, self._log)
 
 
 async def _reject(request: WebSocketRequest, status: int, parameter: str, error: str) -> None:
@@ -178,13 +175,13 @@ class Client:
     """One subscriber after the upgrade."""
 
     def __init__(
-        self, connection: WebSocketConnection, log: Log, wanted: Subscription, bounds: Bounds
+        self, connection: WebSocketConnection, log: Log, matching: Matching, bounds: Bounds
     ) -> None:
         self._connection = connection
         self._log = log
-        self._wanted = wanted
+        self._matching = matching
         self._bounds = bounds
-        self._position = wanted.after
+        self._position = matching.after
         self._wire = Wire.BETWEEN_FRAMES
 
     async def converse(self) -> None:
@@ -192,7 +189,7 @@ class Client:
         try:
             end = await _first(self._send_events, self._refuse_messages, self._keep_alive)
         except trio.Cancelled:
-            await self._end(self._close(1001, "the daemon is leaving"))
+            await self._end(self._close(CloseCode.LEAVING, "the daemon is leaving"))
             raise
         if end is not None:
             await self._end(end)
@@ -204,13 +201,13 @@ class Client:
 
     async def _send_events(self) -> Close | None:
         try:
-            async for item in Matching(self._log, self._wanted):
+            async for item in self._matching:
                 is_too_slow = await self._is_too_slow_for(self._encoded(item))
                 self._position = item.position
                 if is_too_slow:
-                    return self._close(1013, "too slow")
+                    return self._close(CloseCode.TOO_SLOW, "too slow")
         except LogEnded:
-            return self._close(1011, "the log takes no more events")
+            return self._close(CloseCode.LOG_ENDED, "the log takes no more events")
         raise AssertionError("a subscription has no end")
 
     async def _is_too_slow_for(self, text: str) -> bool:
@@ -224,7 +221,7 @@ class Client:
 
     async def _refuse_messages(self) -> Close | None:
         await self._connection.get_message()
-        return self._close(1003, "this connection takes no messages")
+        return self._close(CloseCode.UNWANTED_MESSAGE, "this connection takes no messages")
 
     async def _keep_alive(self) -> Close | None:
         while True:
@@ -234,14 +231,11 @@ class Client:
             if patience.cancelled_caught:
                 return None  # nobody is there to be told
 
-    def _encoded(self, item: Record | CaughtUp) -> str:
+    def _encoded(self, item: Item) -> str:
         log_id, node_id = self._log.log_id, self._log.node_id
-        if isinstance(item, CaughtUp):
-            now_ns = time.time_ns()
-            return encode(caught_up_event(item, log_id=log_id, node_id=node_id, now_ns=now_ns))
-        return encode(cloud_event(item, log_id=log_id, node_id=node_id))
+        return encode(event_of(item, log_id=log_id, node_id=node_id, now_ns=time.time_ns()))
 
-    def _close(self, code: int, why: str) -> Close:
+    def _close(self, code: CloseCode, why: str) -> Close:
         return Close(code, f"{why}; resume after {self._position}"[:REASON_BYTES])
 
 

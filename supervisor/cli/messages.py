@@ -131,7 +131,7 @@ def event_json(event: v1.Event) -> Json:
 
 def record_json(record: "Record") -> Json:
     """Return what `events` prints, without the ids of log and node, which a record does not say."""
-    from supervisor.api.wire import from_record
+    from supervisor.api.wire_events import from_record
 
     event = event_json(from_record(record, log_id="", node_id=""))
     return {key: value for key, value in event.items() if key not in {"log_id", "node_id"}}

@@ -15,16 +15,17 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from eventlog import CaughtUp, LogEnded, Record
+from eventlog import LogEnded
 from supervisor.api import event_query, subscription
-from supervisor.api.cloudevents import caught_up_event, cloud_event, encode
+from supervisor.api.cloudevents import encode, event_of
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for
-from supervisor.api.subscription import Matching, Subscription
+from supervisor.api.subscription import Bookmark, Item, Matching, Subscription
 from supervisor.http_api.bodies import Streamed
 from supervisor.http_api.bounds import Bounds
 from supervisor.http_api.operation import Content, Operation, Parameter, Place, Span
 from supervisor.vm.commands import DenyReason
+from supervisor.vm.events import Outcome
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT = b":\n\n"
@@ -37,6 +38,12 @@ _ID = re.compile(r"(?:(?P<log_id>[!-.0-~]{1,64})/)?(?P<after>[0-9]{1,20})")
 POSITION: dict[str, object] = {"type": "integer", "minimum": 0}
 PARAMETERS = (
     Parameter("after", Place.QUERY, "Begin after this position; 0 is the beginning.", POSITION),
+    Parameter(
+        "since",
+        Place.QUERY,
+        "Begin with the first event of this moment or later, in place of `after`: a time such as "
+        "2026-11-23T10:00:00Z, or milliseconds since 1970.",
+    ),
     Parameter("log_id", Place.QUERY, "The log that the position belongs to."),
     Parameter("vm_id", Place.QUERY, "Only this VM."),
     Parameter(
@@ -45,10 +52,17 @@ PARAMETERS = (
         "Only these types, such as vm.stopped.v1.",
         {"type": "array", "items": {"type": "string"}},
     ),
+    Parameter("subject", Place.QUERY, "Only this stream: host, vm/ID or artifact/SHA256."),
+    Parameter(
+        "outcome",
+        Place.QUERY,
+        "Only events that tell of one of these outcomes.",
+        {"type": "array", "items": {"enum": [outcome.value for outcome in Outcome]}},
+    ),
     Parameter(
         LAST_EVENT_ID,
         Place.HEADER,
-        "The id of the last event that was seen; it is stronger than `after`.",
+        "The id of the last event that was seen; it is stronger than `after` and `since`.",
         {"type": "string", "pattern": "^([!-.0-~]{1,64}/)?[0-9]{1,20}$"},
     ),
 )
@@ -79,26 +93,23 @@ class Events:
     async def _follow(self, request: Request) -> Response:
         wanted = event_query.parse(f"?{request.scope['query_string'].decode('ascii')}")
         wanted = _resumed(wanted, request.headers.get(LAST_EVENT_ID, ""))
-        subscription.check(wanted, self._log)
-        return Streamed(self._events(wanted), EVENT_STREAM, {"Cache-Control": "no-store"})
+        matching = await subscription.begin(wanted, self._log)
+        return Streamed(self._events(matching), EVENT_STREAM, {"Cache-Control": "no-store"})
 
-    async def _events(self, wanted: Subscription) -> AsyncGenerator[bytes, None]:
+    async def _events(self, matching: Matching) -> AsyncGenerator[bytes, None]:
         yield RETRY
-        matching = Matching(self._log, wanted)
         with suppress(LogEnded):
             while True:
-                item: Record | CaughtUp | None = None
+                item: Item | None = None
                 with trio.move_on_after(self._bounds.heartbeat_s):
                     item = await anext(matching)
                 yield HEARTBEAT if item is None else self._encoded(item)
 
-    def _encoded(self, item: Record | CaughtUp) -> bytes:
+    def _encoded(self, item: Item) -> bytes:
         log_id, node_id = self._log.log_id, self._log.node_id
-        if isinstance(item, CaughtUp):
-            now_ns = time.time_ns()
-            event = caught_up_event(item, log_id=log_id, node_id=node_id, now_ns=now_ns)
-        else:
-            event = cloud_event(item, log_id=log_id, node_id=node_id)
+        if isinstance(item, Bookmark):  # an id without data is kept, and no event to anybody
+            return f"id: {log_id}/{item.position}\n\n".encode()
+        event = event_of(item, log_id=log_id, node_id=node_id, now_ns=time.time_ns())
         return f"id: {log_id}/{item.position}\ndata: {encode(event)}\n\n".encode()
 
 
@@ -111,4 +122,4 @@ def _resumed(wanted: Subscription, last_event_id: str) -> Subscription:
         takes = f"got {last_event_id[:40]!r}; it takes the id of an event: LOG/POSITION"
         raise denied_for(DenyReason.INVALID_ARGUMENT, LAST_EVENT_ID, takes)
     log_id = found["log_id"] or wanted.log_id
-    return msgspec.structs.replace(wanted, after=int(found["after"]), log_id=log_id)
+    return msgspec.structs.replace(wanted, after=int(found["after"]), log_id=log_id, since_ns=None)
