@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "supervisor.cause",
         "supervisor.state_directory",
+        "supervisor.cocos",
         "supervisor.checkpoints",
         "supervisor.log_key",
     ),

@@ -20,6 +20,7 @@ from supervisor.http_api.metrics import Metrics, Scrapes
 from supervisor.http_api.openapi import Description
 from supervisor.http_api.operation import Access, Operation
 from supervisor.http_api.routing import routes
+from supervisor.http_api.run import Run
 
 
 async def serve_http(
@@ -51,6 +52,7 @@ def _operations(
     parts = (
         Computations(supervisor, bounds),
         Artifacts(supervisor, bounds),
+        Run(supervisor, bounds),
         Downloads(supervisor),
         Events(supervisor, bounds),
         Probes(readiness),

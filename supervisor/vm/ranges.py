@@ -118,3 +118,8 @@ RANGES = (
     ),
 )
 """Every number of a manifest that has a range."""
+
+
+def range_of(field: str) -> Range:
+    """Return what the field of this dotted path takes."""
+    return next(each for each in RANGES if each.field == field)

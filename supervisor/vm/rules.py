@@ -115,7 +115,7 @@ def check_stop_grace(grace_ms: int) -> tuple[FieldViolation, ...]:
 def _violations(manifest: Manifest) -> Iterator[FieldViolation]:
     yield from _name(manifest.name)
     yield from check_text("description", manifest.description, DESCRIPTION_BYTES)
-    yield from _labels(manifest.labels)
+    yield from label_violations(manifest.labels)
     yield from input_violations(manifest)
     yield from _numbers(manifest)
     yield from _shape(manifest.vm)
@@ -132,7 +132,8 @@ def _name(name: str) -> Iterator[FieldViolation]:
         yield violation("name", name, takes)
 
 
-def _labels(labels: dict[str, str]) -> Iterator[FieldViolation]:
+def label_violations(labels: dict[str, str]) -> Iterator[FieldViolation]:
+    """Yield what is wrong with labels."""
     yield from check_count("labels", len(labels), 0, LABELS)
     for key, value in labels.items():
         if not _LABEL_PART.fullmatch(_LABEL_PREFIX.sub("", key, count=1)):

@@ -104,6 +104,8 @@ def _wrong_leaf(value: object, kind: inspect.Type) -> str | None:
             return None if _lies_within(value, kind) else ""
         case inspect.NoneType() if value is None:
             return None
+        case inspect.AnyType():
+            return None
         case inspect.BoolType() if isinstance(value, bool):
             return None
         case inspect.EnumType() if isinstance(value, str):
@@ -148,6 +150,8 @@ def takes_what(kind: inspect.Type) -> str:
     match kind:
         case inspect.Metadata(extra_json_schema={"description": str(description)}):
             return description
+        case inspect.Metadata(type=inner):
+            return takes_what(inner)
         case inspect.UnionType():
             return takes_what(_alternative("", kind))
         case inspect.EnumType():
