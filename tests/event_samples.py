@@ -40,6 +40,7 @@ SAMPLES: tuple[AnyEvent, ...] = (
     vm.ComputationStarted(1),
     vm.ProgressReported(1, 0.5, "half"),
     vm.ComputationFinished(1, 3, 2048, "exit", "it failed"),
+    vm.GuestReady(1, ob.ReadyBy.PORT, NOW),
     vm.PauseOrdered(1),
     vm.ResumeOrdered(1),
     vm.ResetOrdered(1),

@@ -119,6 +119,7 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.ComputationStarted: "the algorithm runs",
     vm.ProgressReported: "{fraction} {message}",
     vm.ComputationFinished: _finished,
+    vm.GuestReady: "the guest is ready, by {by}; it has until {ttl_deadline_ms}",
     vm.PauseOrdered: "a pause is ordered",
     vm.ResumeOrdered: "a resumption is ordered",
     vm.ResetOrdered: "a reset is ordered",

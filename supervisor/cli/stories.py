@@ -56,6 +56,7 @@ HOW: dict[type[Any], How] = {
     vm.ComputationStarted: How("the agent is told to start", _AGENT),
     vm.ProgressReported: How(seen=_AGENT),
     vm.ComputationFinished: How(seen=_AGENT),
+    vm.GuestReady: How("the guest is waited for", "its port or its console answers"),
     vm.PauseOrdered: How(),
     vm.ResumeOrdered: How(),
     vm.ResetOrdered: How(),

@@ -142,6 +142,10 @@ class Contact:
         else:
             await report(outcome)
 
+    async def ask(self, step: Step) -> object:
+        """Return QEMU's answer to a question that changes nothing. Raises QmpError."""
+        return await self._execute(step)
+
     async def _execute(self, step: Step) -> object:
         if self._client is None:
             raise QmpDisconnected("not connected")

@@ -23,21 +23,24 @@ from supervisor.host.measuring import REPORT, fetch_report, inject_secret, measu
 from supervisor.host.platform import read_platform
 from supervisor.host.prepare import LaunchPreparation
 from supervisor.host.process import Process
+from supervisor.host.readiness import console_says, port_answers
 from supervisor.host.report import Report
 from supervisor.host.results_disk import collect
 from supervisor.host.session import Session
-from supervisor.host.spawn import LOCK_PIDFILE, explain, spawn
+from supervisor.host.spawn import LISTENERS, LOCK_PIDFILE, WITHOUT_AGENT, explain, spawn
 from supervisor.host.timers import Timers, wall_clock_ms
 from supervisor.vm import effects as fx
 from supervisor.vm import observations as ob
 from supervisor.vm.confidential import Snp
 from supervisor.vm.effects import Effect
+from supervisor.vm.guest_agent import ReferenceAgent
 from supervisor.vm.observations import Observation
 
 PATIENCE = Patience()
 AS_OURSELVES = Confinement()
 """As the user who runs the daemon, with resource limits."""
 NOT_CONNECTED = "not connected to QEMU"
+OWN_AGENT = "the guest's agent is its own: ask that for a report"
 
 
 class VmHost:
@@ -107,6 +110,8 @@ class VmHost:
                 await self._tell_agent(launch, agent_protocol.start(launch))
             case fx.StopComputation(launch=launch):
                 await self._tell_agent(launch, agent_protocol.stop(launch))
+            case fx.AwaitPort() | fx.AwaitLine():
+                await self._await_ready(effect, report)
             case fx.AcknowledgeAgent(launch=launch, seq=seq):
                 await self._tell_agent(launch, agent_protocol.acknowledge(launch, seq))
             case fx.ArmTimer():
@@ -159,7 +164,9 @@ class VmHost:
         directory, boot_id = Path(order.directory), self._machine.boot_id
         orders = self._confinement.orders(f"{self._vm_id}-{order.launch}", order.bounds)
         with open_files(order, self._digests, self._confinement.user) as files:
-            return spawn(directory, order.argv, boot_id, files, (LOCK_PIDFILE, *orders))
+            orders = (LOCK_PIDFILE, *orders)
+            listeners = LISTENERS if isinstance(order.agent, ReferenceAgent) else WITHOUT_AGENT
+            return spawn(directory, order.argv, boot_id, files, orders, listeners)
 
     def _let_go(self, launch: int) -> None:
         self._confinement.let_go(f"{self._vm_id}-{launch}")
@@ -216,14 +223,27 @@ class VmHost:
     async def _fetch_report(self, order: fx.RequestReport, report: Report) -> None:
         if (session := self._sessions.get(order.launch)) is None:
             await report(ob.ReportRefused(order.launch, order.nonce, NOT_CONNECTED))
-        elif isinstance(order.confidential, Snp):
-            await report(await session.agent.attest(order))
-        else:
+        elif not isinstance(order.confidential, Snp):
             await session.contact.consult(REPORT, partial(fetch_report, order), report)
+        elif session.agent is None:
+            await report(ob.ReportRefused(order.launch, order.nonce, OWN_AGENT))
+        else:
+            await report(await session.agent.attest(order))
+
+    async def _await_ready(self, order: fx.AwaitPort | fx.AwaitLine, report: Report) -> None:
+        # Without a session nobody can become ready; who is found again is waited for again.
+        if (session := self._sessions.get(order.launch)) is None:
+            return
+        if isinstance(order, fx.AwaitPort):
+            ready, by = partial(port_answers, order, session.contact.ask), ob.ReadyBy.PORT
+        else:
+            ready, by = partial(console_says, order), ob.ReadyBy.CONSOLE
+        await session.await_ready(ready, ob.GuestReady(order.launch, by), report)
 
     async def _tell_agent(self, launch: int, line: bytes) -> None:
         # Without a session the guest is gone; without an answer it repeats itself.
-        if (session := self._sessions.get(launch)) is not None:
+        session = self._sessions.get(launch)
+        if session is not None and session.agent is not None:
             await session.agent.send(line)
 
     async def _time(self, order: fx.ArmTimer, report: Report) -> None:

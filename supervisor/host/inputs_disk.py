@@ -7,8 +7,11 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
+
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.host.private_file import private_file
+from supervisor.vm.guest_agent import OwnAgent
 from supervisor.vm.observations import Image
 from supervisor.vm.spec import Manifest
 
@@ -30,7 +33,10 @@ def write_inputs(
             for number, argument in enumerate(manifest.algorithm.arguments):
                 _add_bytes(tar, f"job/arguments/{number:04}", argument.encode())
             _add_words_of_the_owner(tar, manifest)
-            _add_artifact(tar, "algorithm", artifacts, manifest.algorithm.sha256)
+            if isinstance(manifest.agent, OwnAgent):
+                _add_bytes(tar, "manifest.json", msgspec.json.encode(manifest))
+            if manifest.algorithm.sha256:  # a guest with an agent of its own may do without
+                _add_artifact(tar, "algorithm", artifacts, manifest.algorithm.sha256)
             for dataset in manifest.datasets:
                 _add_artifact(tar, f"datasets/{dataset.name}", artifacts, dataset.sha256)
     return Image(str(path), disk.sha256(), disk.size)

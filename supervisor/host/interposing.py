@@ -54,12 +54,13 @@ class Lines:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._rest = b""
+        self.rest = b""
+        """The beginning of a line that has not ended."""
 
     def take(self, data: Bytes) -> Iterator[bytes]:
         """Yield what ``data`` completes; a longer line comes without its end."""
         *lines, rest = bytes(data).split(b"\n")
         for line in lines:
-            whole, self._rest = self._rest + line, b""
+            whole, self.rest = self.rest + line, b""
             yield whole[: self._limit_bytes]
-        self._rest = (self._rest + rest)[: self._limit_bytes]
+        self.rest = (self.rest + rest)[: self._limit_bytes]

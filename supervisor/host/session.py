@@ -14,7 +14,8 @@ from supervisor.host.logs import bound_logs
 from supervisor.host.process import Process
 from supervisor.host.report import Report
 from supervisor.vm.effects import Reattach, SpawnQemu
-from supervisor.vm.observations import GuestWasReset, Observation, ProcessExited
+from supervisor.vm.guest_agent import ReferenceAgent
+from supervisor.vm.observations import GuestReady, GuestWasReset, Observation, ProcessExited
 
 DRAIN_DEADLINE_S = 10.0
 """Their last words lie in socket buffers of some 200 KiB, and are read before the end is told."""
@@ -46,9 +47,13 @@ class Session:
             patience,
             tapped,
         )
-        self.agent = AgentChannel(
-            order.launch, self.directory, order.log_bytes, self._exited, tapped
-        )
+        self.agent: AgentChannel | None = None
+        """None where the agent is the guest's own, and speaks with others."""
+        if isinstance(order.agent, ReferenceAgent):
+            self.agent = AgentChannel(
+                order.launch, self.directory, order.log_bytes, self._exited, tapped
+            )
+        self._waiting = trio.CancelScope()
 
     async def attend(
         self, report: Report, first_contact: Callable[[Report], Awaitable[None]]
@@ -57,12 +62,23 @@ class Session:
         async with trio.open_nursery() as speakers:
             self._speakers = speakers
             speakers.start_soon(first_contact, self._heard(report))
-            speakers.start_soon(self.agent.attend, report)
+            if self.agent is not None:
+                speakers.start_soon(self.agent.attend, report)
             speakers.start_soon(bound_logs, self.directory, self._log_bytes, self._exited)
             status = await self.process.wait_exited()
             self._exited.set()
             speakers.cancel_scope.deadline = trio.current_time() + DRAIN_DEADLINE_S
         await report(ProcessExited(self.launch, exit_evidence(status, self.directory)))
+
+    async def await_ready(
+        self, ready: Callable[[], Awaitable[None]], observation: GuestReady, report: Report
+    ) -> None:
+        """Report ``observation`` once ``ready`` returns; gives up an earlier wait -> GuestReady."""
+        self._waiting.cancel()
+        with trio.CancelScope() as self._waiting:
+            await _first_of(ready, self._exited.wait)
+            if not self._exited.is_set():
+                await report(observation)
 
     def resume_contact(self, report: Report) -> None:
         """Try QMP again -> Reattached | ProcessSilent; the process was never out of sight."""
@@ -71,8 +87,20 @@ class Session:
 
     def _heard(self, report: Report) -> Report:
         async def hear(observation: Observation) -> None:
-            if isinstance(observation, GuestWasReset):
+            if isinstance(observation, GuestWasReset) and self.agent is not None:
                 self.agent.expect_fragment()
             await report(observation)
 
         return hear
+
+
+async def _first_of(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Wait until one of ``waits`` is over."""
+
+    async def wait(one: Callable[[], Awaitable[None]]) -> None:
+        await one()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for one in waits:
+            nursery.start_soon(wait, one)

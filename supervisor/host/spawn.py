@@ -32,12 +32,16 @@ LAUNCHER = (
     os.fspath(Path(__file__).with_name("launcher.py")),
 )
 
-LISTENERS = {
+LISTENERS: Mapping[InheritedFd, str] = {
     InheritedFd.QMP: layout.QMP_SOCKET,
     InheritedFd.MONITOR: layout.MONITOR_SOCKET,
     InheritedFd.AGENT: layout.AGENT_SOCKET,
     InheritedFd.CONSOLE: layout.CONSOLE_SOCKET,
 }
+WITHOUT_AGENT: Mapping[InheritedFd, str] = {
+    number: name for number, name in LISTENERS.items() if number is not InheritedFd.AGENT
+}
+"""Of a guest with an agent of its own."""
 WRITTEN = {InheritedFd.PIDFILE: layout.PIDFILE, InheritedFd.CONSOLE_LOG: layout.CONSOLE_LOG}
 LOCK_PIDFILE = f"pidfile={InheritedFd.PIDFILE}"
 """The launcher's order by which QEMU holds its pidfile from the start."""
@@ -50,13 +54,14 @@ def spawn(
     boot_id: str,
     files: Mapping[InheritedFd, int] = NO_FILES,
     orders: tuple[str, ...] = (),
+    listeners: Mapping[InheritedFd, str] = LISTENERS,
 ) -> Process:
     """Start QEMU in a session of its own, with copies of ``files`` and after the launcher's orders.
 
     Raises OSError; then nothing runs.
     """
     with ExitStack() as ours:
-        sources = {number: _listener(directory, name, ours) for number, name in LISTENERS.items()}
+        sources = {number: _listener(directory, name, ours) for number, name in listeners.items()}
         sources[InheritedFd.LOCK] = _lock(directory, ours)
         sources |= {number: _open(directory / name, ours) for number, name in WRITTEN.items()}
         sources |= {number: _copy(file, ours) for number, file in files.items()}

@@ -31,4 +31,5 @@ def reattach(state: VmState) -> fx.Reattach:
         uuid=launch.uuid,
         process=launch.process,
         log_bytes=state.manifest.limits.log_bytes,
+        agent=state.manifest.agent,
     )

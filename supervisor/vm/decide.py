@@ -18,9 +18,10 @@ from supervisor.vm.decide_guest import GuestObservation, decide_guest
 from supervisor.vm.decide_process import ProcessObservation, decide_process
 from supervisor.vm.decision import NOTHING, Decision
 from supervisor.vm.launching import BeforeLaunch, let_go
+from supervisor.vm.own_agent import guest_ready
 from supervisor.vm.state import ALIVE, Phase, VmState
 
-OF_NEXT_LAUNCH = (ob.TimerKind.BACKOFF, ob.TimerKind.SESSION)
+OF_NEXT_LAUNCH = (ob.TimerKind.BACKOFF, ob.TimerKind.SESSION, ob.TimerKind.INPUTS)
 
 Message = Command | ob.Observation
 
@@ -44,6 +45,8 @@ def decide(state: VmState, message: Message, now_ms: int) -> Decision:
         return decide_guest(state, message, now_ms)
     if isinstance(message, AgentObservation):
         return decide_agent(state, message, now_ms)
+    if isinstance(message, ob.GuestReady):
+        return guest_ready(state, message, now_ms)
     if isinstance(message, AttestationObservation):
         return decide_attestation(state, message, now_ms)
     assert_never(message)

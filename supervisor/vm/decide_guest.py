@@ -16,6 +16,7 @@ from supervisor.vm.decision import (
     order_stop,
     tell,
 )
+from supervisor.vm.own_agent import await_ready_again
 from supervisor.vm.run_state import fold_run_state, resumed, stopped, suspended, woke
 from supervisor.vm.state import Phase, VmState
 
@@ -149,7 +150,9 @@ def _was_reset(state: VmState, seen: ob.GuestWasReset, now_ms: int) -> Decision:
     armed = state.deadlines.get(ob.TimerKind.LAUNCH)
     if seen.by_guest and armed is not None:
         # The firmware's own second reset; it gets no more time than the first that was ordered.
-        return Decision((ev.GuestReset(seen.launch, seen.by_guest, armed),))
+        reset = ev.GuestReset(seen.launch, seen.by_guest, armed)
+        return Decision((reset,), await_ready_again(state))
     deadline = now_ms + state.manifest.limits.launch_deadline_ms
     timer = fx.ArmTimer(seen.launch, ob.TimerKind.LAUNCH, deadline)
-    return Decision((ev.GuestReset(seen.launch, seen.by_guest, deadline),), (timer,))
+    reset = ev.GuestReset(seen.launch, seen.by_guest, deadline)
+    return Decision((reset,), (timer, *await_ready_again(state)))

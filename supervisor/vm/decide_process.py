@@ -4,6 +4,7 @@ from typing import assert_never
 
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
+from supervisor.vm.awaiting import launch_again
 from supervisor.vm.contact import lose_contact, reattach
 from supervisor.vm.decision import (
     NEXT_STEP,
@@ -17,9 +18,9 @@ from supervisor.vm.decision import (
 from supervisor.vm.ending import after_exit, after_result, finish
 from supervisor.vm.launching import BeforeLaunch, before_launch, begin_launch
 from supervisor.vm.outcomes import EXPLANATIONS
+from supervisor.vm.own_agent import await_ready
 from supervisor.vm.removing import after_removal, try_again
 from supervisor.vm.run_state import fold_run_state, repeat_reset
-from supervisor.vm.sessions import launch_again
 from supervisor.vm.state import Phase, VmState
 
 ANOTHER_BOOT = "QEMU ran under another boot: the host rebooted, or this is another host"
@@ -91,7 +92,9 @@ def _reattached(state: VmState, seen: ob.Reattached, now_ms: int) -> Decision:
     adopted = ev.Adopted(seen.launch, seen.process, seen.run_state, seen.evidence, seen.containment)
     gap = ev.ObservationGap(seen.launch, since, now_ms)
     found = fold_run_state(state, seen.run_state, now_ms).after(adopted, gap)
-    return Decision(found.events, (*found.effects, *repeat_reset(state, seen.run_state)))
+    up = state.phase in (Phase.RUNNING, Phase.PAUSED)  # one that was starting is waited for there
+    again = (*repeat_reset(state, seen.run_state), *(await_ready(state) if up else ()))
+    return Decision(found.events, (*found.effects, *again))
 
 
 def _spawn_failed(state: VmState, seen: ob.SpawnFailed, now_ms: int) -> Decision:
@@ -141,3 +144,7 @@ def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
         case ob.TimerKind.SESSION:
             outcome = ev.Outcome.SESSION_DEADLINE
             return finish(state, outcome, EXPLANATIONS[outcome], now_ms)
+        case ob.TimerKind.INPUTS:
+            outcome = ev.Outcome.INPUTS_DEADLINE
+            missing = ", ".join(map(str, state.missing_inputs))
+            return finish(state, outcome, f"{EXPLANATIONS[outcome]}: {missing}", now_ms)

@@ -8,6 +8,7 @@ import msgspec
 
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
+from supervisor.vm.guest_agent import OwnAgent
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.spec import MINUTE_MS, SECOND_MS
 from supervisor.vm.state import AgentStage, Phase, VmState
@@ -90,6 +91,8 @@ def take_step(state: VmState, step: ev.StopStep, deadline_ms: int) -> tuple[fx.E
     match step:
         case ev.StopStep.ASK_GUEST:
             powerdown = fx.ExecuteQmp(launch, fx.QmpCommand.POWERDOWN)
+            if isinstance(state.manifest.agent, OwnAgent):
+                return (powerdown, timer)  # the button is all that it can be asked with
             return (fx.StopComputation(launch), powerdown, timer)
         case ev.StopStep.QUIT:
             return (fx.ExecuteQmp(launch, fx.QmpCommand.QUIT), timer)

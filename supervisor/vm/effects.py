@@ -6,6 +6,7 @@ import msgspec
 
 from supervisor.vm.bounds import QemuBounds
 from supervisor.vm.confidential import Confidential, GuestSession, SevClaims
+from supervisor.vm.guest_agent import Agent, ReferenceAgent
 from supervisor.vm.observations import LaunchImages, ProcessIdentity, TimerKind
 from supervisor.vm.spec import Manifest, Network
 
@@ -68,6 +69,7 @@ class SpawnQemu(msgspec.Struct, frozen=True):
     images: LaunchImages
     bounds: QemuBounds
     session: GuestSession | None = None
+    agent: Agent = ReferenceAgent()
 
 
 class Reattach(msgspec.Struct, frozen=True):
@@ -82,6 +84,7 @@ class Reattach(msgspec.Struct, frozen=True):
     uuid: str
     process: ProcessIdentity | None
     log_bytes: int
+    agent: Agent = ReferenceAgent()
 
 
 class ExecuteQmp(msgspec.Struct, frozen=True):
@@ -107,6 +110,33 @@ class StopComputation(msgspec.Struct, frozen=True):
     """Ask the agent to end the computation; safe to repeat."""
 
     launch: int
+
+
+class AwaitPort(msgspec.Struct, frozen=True):
+    """Try the port of a guest's own agent until somebody takes a connection -> GuestReady.
+
+    It replaces one of its launch that is under way, as AwaitLine does.
+    """
+
+    launch: int
+    guest_port: int
+    host_port: int
+
+
+class LinesSince(Enum):
+    """From when on a line of the console counts."""
+
+    LAUNCH = "launch"
+    RESET = "reset"
+
+
+class AwaitLine(msgspec.Struct, frozen=True):
+    """Read the console until a line of it matches the glob pattern ``line`` -> GuestReady."""
+
+    launch: int
+    directory: str
+    line: str
+    since: LinesSince = LinesSince.LAUNCH
 
 
 class AcknowledgeAgent(msgspec.Struct, frozen=True):
@@ -204,6 +234,8 @@ Effect = (
     | QueryRunState
     | StartComputation
     | StopComputation
+    | AwaitPort
+    | AwaitLine
     | AcknowledgeAgent
     | ArmTimer
     | SignalProcess

@@ -8,7 +8,8 @@ from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.decision import NOTHING, Decision
-from supervisor.vm.outcomes import EXPLANATIONS, IN_GOOD_ORDER
+from supervisor.vm.guest_agent import OwnAgent
+from supervisor.vm.outcomes import ends_in_good_order, explanation
 from supervisor.vm.relaunching import backoff_ms, is_followed
 from supervisor.vm.restart import add_restart
 from supervisor.vm.spec import SECOND_MS
@@ -50,6 +51,10 @@ def after_result(
             outcome = ev.Outcome.COMPUTATION_FAILED if seen.exit_code else ev.Outcome.COMPLETED
         detail = _finished_detail(state, outcome, seen.exit_code)
         return finish(state, outcome, detail, now_ms).after(recorded)
+    if outcome is ev.Outcome.GUEST_POWERED_OFF and isinstance(state.manifest.agent, OwnAgent):
+        # Nobody promised a result; that there is none is no refusal.
+        detail = f"{_explanation(state, outcome)}; no result: {seen.detail}"
+        return finish(state, outcome, detail, now_ms)
     refused = ev.ResultRefused(seen.launch, seen.detail)
     if outcome is ev.Outcome.COMPLETED:
         return finish(state, ev.Outcome.RESULT_REFUSED, seen.detail, now_ms).after(refused)
@@ -61,7 +66,7 @@ def finish(state: VmState, outcome: ev.Outcome, detail: str, now_ms: int) -> Dec
     policy = state.manifest.restart
     told = _with_disk_failure(state, detail)
     ordered = state.desired in (Desired.ENDED, Desired.DELETED)
-    if ordered or not is_followed(policy, outcome):
+    if ordered or not is_followed(policy, outcome, state.manifest.agent):
         return _end(state, outcome, told)
     restarts = add_restart(state.restarts_ms, now_ms, policy.max_restarts, policy.period_ms)
     if restarts is None:
@@ -75,7 +80,8 @@ def finish(state: VmState, outcome: ev.Outcome, detail: str, now_ms: int) -> Dec
 
 
 def _end(state: VmState, outcome: ev.Outcome, detail: str) -> Decision:
-    ended = ev.VmStopped if outcome in IN_GOOD_ORDER else ev.VmFailed
+    good = ends_in_good_order(outcome, state.manifest.agent)
+    ended = ev.VmStopped if good else ev.VmFailed
     if _keeps_result(state, outcome):
         where = f"{state.current.directory} keeps the disk until it is started again or deleted"
         return Decision((ended(state.launch_number, outcome, f"{detail}; {where}"),))
@@ -112,12 +118,13 @@ def _result_expected(state: VmState) -> bool:
     if finished is not None:
         return finished.length > 0
     silent_end = state.ending.outcome is ev.Outcome.GUEST_POWERED_OFF
-    return silent_end and state.current.agent is AgentStage.STARTED
+    own = isinstance(state.manifest.agent, OwnAgent)
+    return silent_end and (own or state.current.agent is AgentStage.STARTED)
 
 
 def _detail(state: VmState, outcome: ev.Outcome, evidence: ob.ExitEvidence) -> str:
     if state.ending and state.ending.detail:
-        return f"{EXPLANATIONS[outcome]}: {state.ending.detail}"
+        return f"{_explanation(state, outcome)}: {state.ending.detail}"
     if outcome is ev.Outcome.QEMU_FAILED_TO_START:
         return explain(evidence)
     return _last_detail(state, outcome)
@@ -126,7 +133,7 @@ def _detail(state: VmState, outcome: ev.Outcome, evidence: ob.ExitEvidence) -> s
 def _last_detail(state: VmState, outcome: ev.Outcome) -> str:
     finished = state.current.finished
     if finished is None:
-        return EXPLANATIONS[outcome]
+        return _explanation(state, outcome)
     return _finished_detail(state, outcome, finished.exit_code)
 
 
@@ -134,4 +141,8 @@ def _finished_detail(state: VmState, outcome: ev.Outcome, exit_code: int) -> str
     finished = state.current.finished
     if finished is not None and finished.message:
         return finished.message
-    return f"{EXPLANATIONS[outcome]}, with exit code {exit_code}"
+    return f"{_explanation(state, outcome)}, with exit code {exit_code}"
+
+
+def _explanation(state: VmState, outcome: ev.Outcome) -> str:
+    return explanation(outcome, state.manifest.agent)

@@ -24,11 +24,15 @@ from supervisor.vm.attestation_events import SessionAwaited as SessionAwaited
 from supervisor.vm.attestation_events import SessionProvided as SessionProvided
 from supervisor.vm.attestation_events import VerifiedBy as VerifiedBy
 from supervisor.vm.confidential import SevClaims
+from supervisor.vm.input_events import InputEvent as InputEvent
+from supervisor.vm.input_events import InputProvided as InputProvided
+from supervisor.vm.input_events import InputsAwaited as InputsAwaited
 from supervisor.vm.observations import (
     Containment,
     ExitEvidence,
     LaunchImages,
     ProcessIdentity,
+    ReadyBy,
     RunState,
     ShutdownCause,
 )
@@ -60,6 +64,7 @@ class Outcome(Enum):
     VERIFICATION_DEADLINE = "verification-deadline"
     SESSION_DEADLINE = "session-deadline"
     LAUNCH_BYPASSED = "launch-bypassed"
+    INPUTS_DEADLINE = "inputs-deadline"
 
 
 class StopStep(Enum):
@@ -116,7 +121,10 @@ class QmpReady(msgspec.Struct, frozen=True):
 
 
 class GuestStarted(msgspec.Struct, frozen=True):
-    """The guest's CPUs run for the first time in this launch; the TTL counts from here."""
+    """The guest's CPUs run for the first time in this launch; the TTL counts from here.
+
+    A guest with an agent of its own has to be ready first: its TTL counts from GuestReady.
+    """
 
     launch: int
     ttl_deadline_ms: int
@@ -142,6 +150,14 @@ class ComputationFinished(msgspec.Struct, frozen=True):
     length: int
     error: str
     message: str
+
+
+class GuestReady(msgspec.Struct, frozen=True):
+    """A guest with an agent of its own is up; it is nobody's business here what it does."""
+
+    launch: int
+    by: ReadyBy
+    ttl_deadline_ms: int
 
 
 class PauseOrdered(msgspec.Struct, frozen=True):
@@ -379,6 +395,7 @@ Event = (
     | ComputationStarted
     | ProgressReported
     | ComputationFinished
+    | GuestReady
     | PauseOrdered
     | ResumeOrdered
     | ResetOrdered
@@ -414,6 +431,7 @@ Event = (
     | DeleteOrdered
     | RemovalFailed
     | VmDeleted
+    | InputEvent
     | AttestationEvent
 )
 
@@ -428,6 +446,7 @@ TAGS: dict[type[Event], str] = {
     ComputationStarted: "vm.computation-started.v1",
     ProgressReported: "vm.progress-reported.v1",
     ComputationFinished: "vm.computation-finished.v1",
+    GuestReady: "vm.guest-ready.v1",
     PauseOrdered: "vm.pause-ordered.v1",
     ResumeOrdered: "vm.resume-ordered.v1",
     ResetOrdered: "vm.reset-ordered.v1",
@@ -463,6 +482,8 @@ TAGS: dict[type[Event], str] = {
     DeleteOrdered: "vm.delete-ordered.v1",
     RemovalFailed: "vm.removal-failed.v1",
     VmDeleted: "vm.deleted.v1",
+    InputsAwaited: "vm.inputs-awaited.v1",
+    InputProvided: "vm.input-provided.v1",
     SessionAwaited: "vm.session-awaited.v1",
     SessionProvided: "vm.session-provided.v1",
     LaunchMeasured: "vm.launch-measured.v1",

@@ -12,6 +12,7 @@ from supervisor.vm.confidential import Sev
 from supervisor.vm.evolve_attestation import evolve_attestation
 from supervisor.vm.evolve_end import EndEvent, evolve_end
 from supervisor.vm.evolve_guest import GuestEvent, evolve_guest
+from supervisor.vm.evolve_inputs import evolve_inputs
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.state import TRANSITIONS, AgentStage, Launch, Phase, Progress, VmState
 
@@ -61,6 +62,8 @@ def _apply(state: VmState, event: ev.Event) -> VmState:
         return evolve_end(state, event)
     if isinstance(event, ev.AttestationEvent):
         return evolve_attestation(state, event)
+    if isinstance(event, ev.InputEvent):
+        return evolve_inputs(state, event)
     match event:
         case ev.ComputationSubmitted():
             raise AssertionError("a VM is submitted once; define() makes its first state")
@@ -79,6 +82,7 @@ def _apply(state: VmState, event: ev.Event) -> VmState:
             | ev.ComputationStarted()
             | ev.ProgressReported()
             | ev.ComputationFinished()
+            | ev.GuestReady()
             | ev.AgentBrokeProtocol()
         ):
             return _apply_agent(state, event)
@@ -150,6 +154,7 @@ def _apply_agent(
     | ev.ComputationStarted
     | ev.ProgressReported
     | ev.ComputationFinished
+    | ev.GuestReady
     | ev.AgentBrokeProtocol,
 ) -> VmState:
     match event:
@@ -158,6 +163,10 @@ def _apply_agent(
         case ev.ComputationStarted():
             started = with_launch(state, agent=AgentStage.STARTED)
             return without_deadline(started, TimerKind.LAUNCH)
+        case ev.GuestReady():
+            ready = without_deadline(with_launch(state, agent=AgentStage.READY), TimerKind.LAUNCH)
+            deadlines = ready.deadlines | {TimerKind.TTL: event.ttl_deadline_ms}
+            return changed(ready, deadlines=deadlines)
         case ev.ProgressReported():
             progress = Progress(event.fraction, event.message, state.seen_ms)
             return changed(with_guest_event(state), progress=progress)

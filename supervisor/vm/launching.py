@@ -38,7 +38,7 @@ def before_launch(state: VmState, seen: BeforeLaunch, now_ms: int) -> Decision:
             return NOTHING if known else Decision((ev.Queued(seen.launch, seen.ticket),))
         case ob.Reserved():
             order = fx.PrepareLaunch(
-                seen.launch, state.manifest, seen.host_ports, state.digest, state.session
+                seen.launch, state.inputs_ready, seen.host_ports, state.digest, state.session
             )
             return Decision(effects=(order,))
         case ob.LaunchPrepared():
@@ -111,6 +111,7 @@ def _spawn(
         images=intent.images,
         bounds=bounds(manifest, intent.accel),
         session=session,
+        agent=manifest.agent,
     )
 
 

@@ -32,11 +32,18 @@ class ShutdownCause(Enum):
     UNKNOWN = "unknown"
 
 
+class ReadyBy(Enum):
+    """How a guest with an agent of its own was seen to be ready."""
+
+    PORT = "port"
+    CONSOLE = "console"
+
+
 class TimerKind(Enum):
     """The deadlines of a launch; at most one timer of each kind is armed.
 
-    BACKOFF and SESSION are of the launch that is to come, REMOVAL of the files of a VM that is to
-    be deleted.
+    BACKOFF, SESSION and INPUTS are of the launch that is to come, REMOVAL of the files of a VM that
+    is to be deleted.
     """
 
     LAUNCH = "launch"
@@ -47,6 +54,7 @@ class TimerKind(Enum):
     REMOVAL = "removal"
     VERIFICATION = "verification"
     SESSION = "session"
+    INPUTS = "inputs"
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -318,6 +326,13 @@ class AgentBrokeProtocol(msgspec.Struct, frozen=True):
     detail: str
 
 
+class GuestReady(msgspec.Struct, frozen=True):
+    """A guest with an agent of its own took a connection, or said the line that was waited for."""
+
+    launch: int
+    by: ReadyBy
+
+
 class ProcessExited(msgspec.Struct, frozen=True):
     launch: int
     evidence: ExitEvidence
@@ -451,6 +466,7 @@ Observation = (
     | AgentProgress
     | AgentFinished
     | AgentBrokeProtocol
+    | GuestReady
     | ProcessExited
     | Reattached
     | ProcessSilent

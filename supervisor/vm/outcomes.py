@@ -1,6 +1,7 @@
 """What each outcome means: in a sentence, and for the phase that a VM ends in."""
 
 from supervisor.vm.events import Outcome
+from supervisor.vm.guest_agent import Agent, OwnAgent
 
 IN_GOOD_ORDER = frozenset(
     {
@@ -11,6 +12,9 @@ IN_GOOD_ORDER = frozenset(
     }
 )
 """Outcomes that somebody ordered or wished for; all others end in phase FAILED."""
+
+IN_GOOD_ORDER_OF_ITS_OWN = IN_GOOD_ORDER | {Outcome.GUEST_POWERED_OFF}
+"""Of a guest with an agent of its own: who says nothing of its work says so that it is done."""
 
 EXPLANATIONS = {
     Outcome.COMPLETED: "the computation finished",
@@ -33,6 +37,24 @@ EXPLANATIONS = {
     Outcome.ATTESTATION_FAILED: "what was launched is not what was ordered",
     Outcome.LAUNCH_REJECTED: "its owner rejected the launch",
     Outcome.VERIFICATION_DEADLINE: "its owner had not decided about the launch by the deadline",
+    Outcome.INPUTS_DEADLINE: "not every input had come by the deadline",
     Outcome.SESSION_DEADLINE: "no session for its next launch had come by the deadline",
     Outcome.LAUNCH_BYPASSED: "the guest ran although nobody had approved the launch",
 }
+
+OF_ITS_OWN = {
+    Outcome.GUEST_POWERED_OFF: "the guest powered off",
+    Outcome.LAUNCH_DEADLINE: "the guest was not ready by the launch deadline",
+}
+"""Where the agent is the guest's own, and another sentence than for the reference agent is true."""
+
+
+def ends_in_good_order(outcome: Outcome, agent: Agent) -> bool:
+    """Return whether a VM with this agent ends in phase STOPPED rather than FAILED."""
+    return outcome in (IN_GOOD_ORDER_OF_ITS_OWN if isinstance(agent, OwnAgent) else IN_GOOD_ORDER)
+
+
+def explanation(outcome: Outcome, agent: Agent) -> str:
+    """Return a sentence on the outcome of a VM with this agent."""
+    own = OF_ITS_OWN.get(outcome) if isinstance(agent, OwnAgent) else None
+    return own or EXPLANATIONS[outcome]

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from supervisor.vm import layout
 from supervisor.vm.confidential import SevPlatform
+from supervisor.vm.guest_agent import Agent, ReferenceAgent
 from supervisor.vm.layout import InheritedFd
 from supervisor.vm.network_rules import whole_network
 from supervisor.vm.observations import LaunchImages
@@ -71,6 +72,7 @@ def qemu_argv(
         *_firmware(images),
         *_boot(manifest.vm),
         *_channels(directory, every),
+        *_agent(manifest.agent, every),
         *_disks(directory, images, every),
         *_network(whole_network(manifest), host_ports, every),
         *("-sandbox", SANDBOX),
@@ -147,11 +149,18 @@ def _channels(directory: str, every: Device) -> tuple[str, ...]:
         f"socket,id=console,fd={InheritedFd.CONSOLE},server=on,wait=off,"
         f"logfile={_set(InheritedFd.CONSOLE_LOG)},logappend=on",
         *("-serial", "chardev:console"),
+        *_virtio("virtio-rng-pci", every),
+    )
+
+
+def _agent(agent: Agent, every: Device) -> tuple[str, ...]:
+    if not isinstance(agent, ReferenceAgent):
+        return ()  # nobody here speaks with it, so it has nothing to speak into
+    return (
         *_virtio("virtio-serial-pci", every),
         *("-chardev", f"socket,id=agent,fd={InheritedFd.AGENT},server=on,wait=off"),
         "-device",
         _json({"driver": "virtserialport", "chardev": "agent", "name": layout.AGENT_PORT}),
-        *_virtio("virtio-rng-pci", every),
     )
 
 

@@ -4,13 +4,14 @@ Which ends are followed is the policy's; that a client's word is the last one is
 """
 
 from supervisor.vm.events import Outcome
-from supervisor.vm.outcomes import IN_GOOD_ORDER
+from supervisor.vm.guest_agent import Agent
+from supervisor.vm.outcomes import ends_in_good_order
 from supervisor.vm.spec import RestartOn, RestartPolicy
 
 ORDERED = frozenset({Outcome.STOPPED_BY_CLIENT, Outcome.KILLED_BY_CLIENT, Outcome.TTL_EXPIRED})
 """Ends that a client, or the deadline that it set, ordered."""
 
-LAST_WORDS = ORDERED | {Outcome.LAUNCH_REJECTED, Outcome.SESSION_DEADLINE}
+LAST_WORDS = ORDERED | {Outcome.LAUNCH_REJECTED, Outcome.SESSION_DEADLINE, Outcome.INPUTS_DEADLINE}
 """Ends that no launch follows, whatever the policy says: an owner's no, and nobody there to ask."""
 
 
@@ -22,13 +23,13 @@ def may_be_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
     return policy.policy is not RestartOn.NEVER and outcome not in LAST_WORDS
 
 
-def is_followed(policy: RestartPolicy, outcome: Outcome) -> bool:
+def is_followed(policy: RestartPolicy, outcome: Outcome, agent: Agent) -> bool:
     """Return whether the policy has another launch follow on one that ended like this."""
     match policy.policy:
         case RestartOn.NEVER:
             return False
         case RestartOn.FAILURE:
-            return outcome not in IN_GOOD_ORDER | LAST_WORDS
+            return outcome not in LAST_WORDS and not ends_in_good_order(outcome, agent)
         case RestartOn.ALWAYS:
             return outcome not in LAST_WORDS
 

@@ -10,6 +10,7 @@ from supervisor.vm import observations as ob
 from supervisor.vm.attestation import bypassed, escaped, is_gated, let_run
 from supervisor.vm.decision import NOTHING, Decision, end_guest, escalate, repeat_step, tell
 from supervisor.vm.observations import RunState
+from supervisor.vm.own_agent import await_ready, latest_ttl_deadline
 from supervisor.vm.state import AgentStage, Desired, Phase, VmState
 
 DOWN = {
@@ -60,9 +61,7 @@ def resumed(state: VmState, now_ms: int) -> Decision:
         case Phase.STOPPING:
             return escaped(state, now_ms)
         case Phase.LAUNCHING:
-            deadline = now_ms + state.manifest.limits.ttl_ms
-            timer = fx.ArmTimer(state.launch_number, ob.TimerKind.TTL, deadline)
-            return Decision((ev.GuestStarted(state.launch_number, deadline),), (timer,))
+            return _started(state, now_ms)
         case Phase.PAUSED:
             again = (stop,) if state.desired is Desired.PAUSED else ()
             return Decision((ev.GuestResumed(state.launch_number),), again)
@@ -70,6 +69,13 @@ def resumed(state: VmState, now_ms: int) -> Decision:
             return Decision(effects=(stop,))  # ordered before the daemon died, not yet obeyed
         case _:
             return NOTHING
+
+
+def _started(state: VmState, now_ms: int) -> Decision:
+    deadline = latest_ttl_deadline(state, now_ms)
+    timer = fx.ArmTimer(state.launch_number, ob.TimerKind.TTL, deadline)
+    started = ev.GuestStarted(state.launch_number, deadline)
+    return Decision((started,), (timer, *await_ready(state)))
 
 
 def suspended(state: VmState, now_ms: int) -> Decision:

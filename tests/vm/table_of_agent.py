@@ -4,6 +4,7 @@ from supervisor.vm import observations as ob
 from tests.vm.tables import Row
 
 AGENT_OBSERVATIONS = (
+    Row(ob.GuestReady(0, ob.ReadyBy.PORT)),
     Row(
         ob.AgentReady(0, seq=9),
         {
