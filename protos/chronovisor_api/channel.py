@@ -1,10 +1,15 @@
 """How a client reaches the daemon. The token travels as metadata, never in an address or argv."""
 
+import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 
 from grpclib.client import Channel
+from grpclib.config import Configuration
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.events import SendRequest, listen
+from grpclib.protocol import H2Protocol
 
 from chronovisor_api.status_details import StatusDetailsCodec
 
@@ -14,23 +19,31 @@ UNIX_PATH_BYTES = 107
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/]+):(?P<port>[0-9]{1,5})")
 PORT_LAST = 65535
 
+KEEPALIVE_SECONDS = 15.0
+"""While a call is open, the daemon is asked so often whether it is there, and taken for gone when
+it does not answer as long: a host that lost its power, or a tunnel that broke, says no goodbye."""
+
 
 class MalformedTarget(ValueError):
     """A target is neither ``unix:PATH`` nor ``HOST:PORT``."""
 
 
-def connect(target: str, token: str | None = None) -> Channel:
+def connect(
+    target: str, token: str | None = None, *, keepalive_s: float = KEEPALIVE_SECONDS
+) -> Channel:
     """Return a channel to the daemon at ``target``: ``unix:PATH`` or ``HOST:PORT``.
 
     ``token`` is sent as a bearer token with every call; the Unix socket needs none. Call this
     inside a running asyncio loop. The connection is made by the first call on the channel and made
-    again after it broke; ``async with`` closes it. What a call raises carries the details that
-    came with it (:mod:`chronovisor_api.status_details`).
+    again after it broke; ``async with`` closes it. While a call is open, a daemon that does not
+    answer a ping within ``keepalive_s``, sent as often, is taken for gone: the call ends with
+    StreamTerminatedError. What a call raises carries the details that came with it
+    (:mod:`chronovisor_api.status_details`).
 
     Raises:
         MalformedTarget: The target cannot be used; the message says why.
     """
-    channel = _channel(target)
+    channel = _channel(target, _configuration(keepalive_s))
     if token is not None:
         authorization = f"Bearer {token}"
 
@@ -41,19 +54,47 @@ def connect(target: str, token: str | None = None) -> Channel:
     return channel
 
 
-def _channel(target: str) -> Channel:
+def _configuration(keepalive_s: float) -> Configuration:
+    return Configuration(
+        _keepalive_time=keepalive_s,
+        _keepalive_timeout=keepalive_s,
+        _http2_max_pings_without_data=0,  # which means: as many as it takes
+        _http2_min_sent_ping_interval_without_data=keepalive_s / 2,
+    )
+
+
+class _Protocol(H2Protocol):
+    """One connection, which is closed without waiting for a peer that takes nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; closing sends nothing more, which could last for ever."""
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.WriteTransport)
+        close = partial(_abort, transport, self.connection.close)
+        self.connection.close = close  # type: ignore[method-assign]
+
+
+def _abort(transport: asyncio.WriteTransport, close: Callable[[], None]) -> None:
+    close()
+    transport.abort()
+
+
+class _Channel(Channel):
+    def _protocol_factory(self) -> H2Protocol:
+        protocol = super()._protocol_factory()
+        return _Protocol(protocol.handler, protocol.config, protocol.h2_config)
+
+
+def _channel(target: str, config: Configuration) -> Channel:
+    codec, details = ProtoCodec(), StatusDetailsCodec()
     if target.startswith(UNIX_PREFIX):
         path = _socket_path(target.removeprefix(UNIX_PREFIX))
-        return Channel(path=path, codec=ProtoCodec(), status_details_codec=StatusDetailsCodec())
+        return _Channel(path=path, codec=codec, status_details_codec=details, config=config)
     match = _HOST_PORT.fullmatch(target)
     if match is None or not 0 < int(match["port"]) <= PORT_LAST:
         raise MalformedTarget(f"{target!r} is neither unix:PATH nor HOST:PORT")
-    return Channel(
-        host=match["host"].strip("[]"),
-        port=int(match["port"]),
-        codec=ProtoCodec(),
-        status_details_codec=StatusDetailsCodec(),
-    )
+    host, port = match["host"].strip("[]"), int(match["port"])
+    return _Channel(host, port, codec=codec, status_details_codec=details, config=config)
 
 
 def _socket_path(path: str) -> str:
