@@ -92,9 +92,9 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         seams = open_seams(config.fault_plan)
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
-        grpc = owned.enter_context(bind_tcp(config.grpc))
-        http = owned.enter_context(bind_tcp(config.http))
-        websocket = owned.enter_context(bind_tcp(config.websocket))
+        grpc = owned.enter_context(bind_tcp(config.listen.grpc))
+        http = owned.enter_context(bind_tcp(config.listen.http))
+        websocket = owned.enter_context(bind_tcp(config.listen.websocket))
         directory = prepare_state_directory(config.state_dir)
         unix = owned.enter_context(listening_unix(directory.grpc_socket))
         listeners = Listeners(unix, grpc, http, websocket)
@@ -227,7 +227,7 @@ class Daemon:
                 self._node.node_id,
             )
         notes = self._seams.loaded
-        set_aside = self._config.set_aside
+        set_aside = frozenset(self._config.set_aside)
         world = self._snapshots.world
         await self._fleet.recover(started, world, notes=notes, set_aside=set_aside)
 
@@ -254,7 +254,7 @@ class Daemon:
             partial(read_platform, self._facts.qemu, self._confinement.user),
         )
         token = load_token(self._directory.token)
-        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
+        grpc = partial(serve_grpc, unix=[listeners.unix], tcp=listeners.grpc, token=token)
         await self._nursery.start(partial(grpc, readiness=self._readiness), service)
         http = partial(serve_http, tcp=listeners.http, token=token, metrics=self._metrics)
         await self._nursery.start(partial(http, readiness=self._readiness), service)

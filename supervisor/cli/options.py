@@ -1,8 +1,6 @@
 """Options and argument types that several commands share."""
 
-import ipaddress
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,14 +9,13 @@ import click
 import msgspec
 
 from supervisor.cli.exits import ExitCode, Failure
-from supervisor.config import Address, default_state_dir
+from supervisor.config import default_state_dir
 from supervisor.written.quantities import DURATION_TAKES, parse_duration
 
 STATE_DIR_VARIABLE = "CHRONOVISOR_STATE_DIR"
 CONNECT_VARIABLE = "CHRONOVISOR_CONNECT"
 CATALOGUE_VARIABLE = "CHRONOVISOR_CATALOGUE"
 
-PORT_LAST = 65535
 TOKEN_BYTES_MAX = 4096
 """A token is 43 characters; whatever is larger is another file."""
 
@@ -123,26 +120,3 @@ def label(written: str) -> tuple[str, str]:
     if not key or not separator:
         raise click.BadParameter(f"got {written!r}; it takes KEY=VALUE")
     return key, value
-
-
-def loopback(written: str) -> Address:
-    """Return an address of this host only; others would need TLS, which is not there."""
-    host, _, port = written.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or re.fullmatch("[0-9]{1,5}", port) is None or int(port) > PORT_LAST:
-        raise click.BadParameter(
-            f"got {written!r}; it takes HOST:PORT with a port of 0 to {PORT_LAST}"
-        )
-    if not _is_loopback(host):
-        raise click.BadParameter(
-            f"{host} is not a loopback address: without TLS only 127.0.0.1, [::1] and localhost "
-            "may be bound; let others in through an SSH tunnel"
-        )
-    return Address(host, int(port))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -12,6 +12,7 @@ from supervisor.cli.options import CONNECT_VARIABLE, STATE_DIR_VARIABLE, invoker
 
 COMMANDS = {
     "serve": "serving.serve",
+    "config": "configuring.config",
     "submit": "submitting.submit",
     "list": "vms.list_vms",
     "show": "vms.show",

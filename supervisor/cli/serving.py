@@ -1,129 +1,37 @@
 """`serve`: run the daemon in this process."""
 
-import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
-from supervisor.cli.capacity import capacity_options
+from supervisor.cli.daemon_log import set_up
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.loading import without_collecting
-from supervisor.cli.options import (
-    CATALOGUE_VARIABLE,
-    Access,
-    json_option,
-    loopback,
-    pass_access,
-    state_dir_option,
-)
+from supervisor.cli.options import json_option
 from supervisor.cli.output import note, print_json
-from supervisor.config import (
-    GRPC_PORT,
-    HTTP_PORT,
-    LOOPBACK,
-    QEMU_OWN_USER,
-    QEMU_SHARED_USER,
-    WEBSOCKET_PORT,
-    Address,
-    Capacity,
-    Config,
-    default_catalogue,
-)
+from supervisor.cli.settings import settings_options
+from supervisor.config import Config
+from supervisor.config.loading import Loaded
 
 
 @click.command()
-@state_dir_option
-@click.option(
-    "--grpc",
-    type=loopback,
-    metavar="HOST:PORT",
-    default=f"{LOOPBACK}:{GRPC_PORT}",
-    show_default=True,
-    help="Where gRPC listens besides the Unix socket; port 0 takes a free one.",
-)
-@click.option(
-    "--http",
-    type=loopback,
-    metavar="HOST:PORT",
-    default=f"{LOOPBACK}:{HTTP_PORT}",
-    show_default=True,
-    help="Where HTTP listens, with health and metrics; port 0 takes a free one.",
-)
-@click.option(
-    "--ws",
-    type=loopback,
-    metavar="HOST:PORT",
-    default=f"{LOOPBACK}:{WEBSOCKET_PORT}",
-    show_default=True,
-    help="Where the WebSocket of events listens; port 0 takes a free one.",
-)
-@click.option(
-    "--catalogue",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar=CATALOGUE_VARIABLE,
-    help=f"Directory with the guests that manifests may name.  [env: {CATALOGUE_VARIABLE}; "
-    "default: where `chronovisor guest build` builds]",
-)
-@click.option(
-    "--qemu-user",
-    metavar="NAME",
-    help="When root runs the daemon: the user that QEMU runs as.  "
-    f"[default: {QEMU_OWN_USER}, or {QEMU_SHARED_USER} where there is no such user]",
-)
-@click.option(
-    "--set-aside",
-    metavar="ID",
-    multiple=True,
-    help="Leave this VM as it is, unattended, where attending to it ends the daemon.",
-)
-@capacity_options
-@click.option("--stop-vms", is_flag=True, help="Stop the VMs together with the daemon.")
-@click.option(
-    "--fault-plan",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Make the daemon fail as FILE says, to test its clients. Never for real work.",
-)
+@settings_options
 @json_option
-@pass_access
-def serve(
-    access: Access,
-    *,
-    grpc: Address,
-    http: Address,
-    ws: Address,
-    catalogue: Path | None,
-    qemu_user: str | None,
-    set_aside: tuple[str, ...],
-    capacity: Capacity,
-    stop_vms: bool,
-    fault_plan: Path | None,
-    as_json: bool,
-) -> None:
+def serve(*, loaded: Loaded, as_json: bool) -> None:
     """Run the daemon until Ctrl-C or SIGTERM.
 
     VMs outlive the daemon, and the next one on the same state directory attends to them again. Once
-    it serves, one line on stdout says where.
+    it serves, one line on stdout says where. Each option may also stand in a file or a variable;
+    `chronovisor config show` tells what holds.
 
     \b
     Example:
       chronovisor serve --state-dir ~/chronovisor
     """
-    config = Config(
-        state_dir=access.state_dir,
-        catalogue=catalogue or default_catalogue(os.environ, os.geteuid()),
-        grpc=grpc,
-        http=http,
-        websocket=ws,
-        stop_vms=stop_vms,
-        set_aside=frozenset(set_aside),
-        qemu_user=qemu_user,
-        capacity=capacity,
-        fault_plan=fault_plan,
-    )
+    config = loaded.resolved.config
+    if config.tls.certificate is not None or config.tokens is not None:
+        raise Failure(ExitCode.USAGE, "this version cannot serve tls or tokens: leave them out")
     _run(config, as_json=as_json)
     note("the daemon has stopped")
 
@@ -144,8 +52,7 @@ def _run(config: Config, *, as_json: bool) -> None:
             where = f"unix:{ready.unix}, {tcp}"
             click.echo(f"serving on {where}{faults}")
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("grpclib").setLevel(logging.WARNING)  # INFO tells of every client that leaves
+    set_up(config.log)
     with _explained(CannotServe, EventLogError, OSError):
         daemon.main(config, announce)
 

@@ -17,7 +17,7 @@ def test_an_address_that_strangers_reach_is_refused(run: Run, address: str) -> N
     result = run("serve", "--grpc", address)
 
     assert result.exit_code == 2
-    assert "is not a loopback address: without TLS only 127.0.0.1" in result.stderr
+    assert "is not a loopback address: without TLS and tokens only 127.0.0.1" in result.stderr
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", ":1", "x:y"])

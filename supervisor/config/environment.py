@@ -1,0 +1,40 @@
+"""`CHRONOVISOR_*` variables -> a layer.
+
+A variable of that name that says nothing to us is warned of and not refused: others set some, such
+as Kubernetes for a service that is called chronovisor.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from supervisor.config.resolving import Given, Layer, Origin, Source
+from supervisor.config.settings import BY_VARIABLE, VARIABLES, Setting
+from supervisor.written.examine import advice
+
+FILE_VARIABLE = "CHRONOVISOR_CONFIG"
+"""Names the configuration file."""
+OF_CLIENTS = ("CHRONOVISOR_CONNECT",)
+"""Variables of the other commands, which `serve` does not look at."""
+
+
+def from_text(text: str, setting: Setting) -> object:
+    """Read a setting from text."""
+    return setting.read_text(text)
+
+
+def read_environment(environment: Mapping[str, str]) -> Layer:
+    """Return what the variables say; an empty one says nothing."""
+    return {
+        setting.key: Given(Source(Origin.ENVIRONMENT, name), partial(from_text, environment[name]))
+        for name, setting in BY_VARIABLE.items()
+        if environment.get(name)
+    }
+
+
+def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each variable that looks like ours and is none."""
+    known = {*BY_VARIABLE, FILE_VARIABLE, *OF_CLIENTS}
+    for name in sorted(environment):
+        if name.startswith(VARIABLES) and name not in known:
+            near = advice(name, known)
+            yield f"{name} has no effect" + (f"; {near}" if near.startswith("did you") else "")
