@@ -75,26 +75,27 @@ BOUNDS = CallBounds()
 async def serve_grpc(
     supervisor: Supervisor,
     *,
-    unix: socket.socket,
+    unix: Sequence[socket.socket],
     tcp: socket.socket,
     token: str,
     readiness: Readiness,
     bounds: CallBounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve gRPC on a Unix and a TCP listener until cancelled; both stay their owner's to close."""
+    """Serve gRPC on Unix listeners and one of TCP until cancelled; their owner closes them."""
     async with trio_asyncio.open_loop() as loop:
         # The loop's own handler would end the daemon for what one client did.
         loop.set_exception_handler(_log_loop_error)
         handlers = _handlers(supervisor, readiness, bounds)
         by_token = authenticate_tcp(token)
         start = trio_asyncio.aio_as_trio(_start)
+        entrances: list[tuple[socket.socket, Entrance]]
+        entrances = [*((listener, _by_uid) for listener in unix), (tcp, lambda _: by_token)]
         servers = [
-            await start(handlers, unix, _by_uid, bounds),
-            await start(handlers, tcp, lambda _: by_token, bounds),
+            await start(handlers, listener, entrance, bounds) for listener, entrance in entrances
         ]
         task_status.started()
-        await _until_cancelled(servers, (unix, tcp), readiness)
+        await _until_cancelled(servers, (*unix, tcp), readiness)
 
 
 async def _until_cancelled(

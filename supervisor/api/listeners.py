@@ -4,11 +4,12 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supervisor.cannot_serve import CannotServe
 from supervisor.config import Address
+from supervisor.state_directory import UNIX_PATH_MAX_BYTES
 
 BACKLOG = 128
 """Connections that may wait to be accepted; a burst of clients is not refused."""
@@ -41,16 +42,26 @@ def bind_tcp(address: Address) -> socket.socket:
 def listening_unix(path: Path) -> Iterator[socket.socket]:
     """Listen at ``path`` for this user only; the file is gone afterwards. Raises CannotListen.
 
-    A socket that an earlier daemon left is replaced; one that somebody listens on is not.
+    A socket that an earlier daemon left is replaced; one that somebody listens on is not. What
+    took its place meanwhile stays.
     """
     with _bind_unix(path) as listener:
+        ours = path.lstat()
         try:
             yield listener
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(path.lstat(), ours):
+                    path.unlink()
 
 
 def _bind_unix(path: Path) -> socket.socket:
+    size = len(os.fsencode(path))
+    if size > UNIX_PATH_MAX_BYTES:
+        raise CannotListen(
+            f"{path} is too long for a socket: it has {size} bytes, and the system takes at most "
+            f"{UNIX_PATH_MAX_BYTES}; use a shorter one"
+        )
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

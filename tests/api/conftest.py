@@ -97,7 +97,7 @@ async def start_grpc(
     async def serve(*, task_status: trio.TaskStatus[Address]) -> None:
         with bind_tcp(ANY_PORT) as tcp, listening_unix(path) as unix:
             async with trio.open_nursery() as server:
-                call = partial(serve_grpc, unix=unix, tcp=tcp, token=TOKEN, bounds=bounds)
+                call = partial(serve_grpc, unix=[unix], tcp=tcp, token=TOKEN, bounds=bounds)
                 await server.start(partial(call, readiness=readiness), supervisor)
                 task_status.started(address_of(tcp))
 

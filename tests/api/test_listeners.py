@@ -58,3 +58,17 @@ def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 108)
     with pytest.raises(CannotListen, match="too long"), listening_unix(path):
         pass
+
+
+def test_what_took_the_place_of_a_socket_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with listening_unix(path):
+        path.rename(tmp_path / "elsewhere")
+        path.write_text("another's")
+    assert path.read_text() == "another's"
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "s"
+    with pytest.raises(CannotListen, match=f"{path}: No such file"), listening_unix(path):
+        pass
