@@ -22,12 +22,17 @@ class DidNotStart(Exception):
 class DaemonUnderTest:
     """One state directory, and the life of the daemon that serves it now."""
 
-    def __init__(self, state_dir: Path, catalogue: Path, output: Path) -> None:
+    def __init__(
+        self, state_dir: Path, catalogue: Path, output: Path, options: tuple[str, ...] = ()
+    ) -> None:
         self.state_dir = state_dir
         self._catalogue = catalogue
         self._output = output
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
         self.lives = 0
+        self.greeting = ""
+        """What it said when it served: one line of JSON."""
 
     @property
     def pid(self) -> int | None:
@@ -38,14 +43,15 @@ class DaemonUnderTest:
         """Begin a life; return when it serves. Raises DidNotStart."""
         with self._output.open("a") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor", "serve", "--json", *ANY_PORTS],
+                [sys.executable, "-m", "supervisor", "serve", "--json", *ANY_PORTS, *self._options],
                 stdout=subprocess.PIPE,
                 stderr=output,
                 env=self._environment(),
                 text=True,
             )
         assert self._process.stdout is not None
-        if not _line_within(self._process.stdout, START_S):
+        self.greeting = _line_within(self._process.stdout, START_S)
+        if not self.greeting:
             self.kill()
             raise DidNotStart(self.last_words())
         self.lives += 1
