@@ -1,0 +1,53 @@
+"""Our event log and its WebSocket API as the daemon runs them, without VMs: only events."""
+
+import socket
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import trio
+from eventlog_bench.workload import EVENTS, fill
+
+from api_bench.child import heard, say
+from api_bench.words import TOKEN, Burst, Publications, Published, Serving
+from eventlog import EventLog, open_log
+from supervisor.api.websocket import BOUNDS, serve_websocket
+
+CLIENTS = 2048
+BATCH = 32
+"""Events in one append of a burst, as group commit with so many producers leaves them."""
+
+
+async def publish(log: EventLog, word: Publications) -> Published:
+    """Append events; each is durable before a subscriber has it."""
+    begun = time.monotonic()
+    if isinstance(word, Burst):
+        await fill(log, word.count, BATCH)
+        return Published([begun])
+    at = []
+    for _ in range(word.count):
+        at.append(time.monotonic())
+        await log.append([EVENTS[0]])
+        await trio.sleep(word.pause_s)
+    return Published(at)
+
+
+async def main(directory: Path) -> None:
+    """Serve until the bench has no more to say."""
+    bounds = msgspec.structs.replace(BOUNDS, clients=CLIENTS)
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        tcp.setblocking(False)
+        async with open_log(directory) as log, trio.open_nursery() as nursery:
+            serve = partial(serve_websocket, log, tcp=tcp, token=TOKEN, bounds=bounds)
+            await nursery.start(serve)
+            say(Serving(tcp.getsockname()[1]))
+            hear = partial(trio.to_thread.run_sync, heard, Publications)
+            while (word := await hear()) is not None:
+                say(await publish(log, word))
+            nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(main, Path(sys.argv[1]))
