@@ -88,11 +88,11 @@ def test_the_frame_of_a_client_says_its_size_and_is_masked() -> None:
 
 @pytest.mark.guest
 def test_the_command_runs_once_and_leaves_nothing(guest_dir: Path) -> None:
-    command = [sys.executable, ROOT / "tools" / "bench" / "api", "--quick", "--json"]
+    command = [sys.executable, str(ROOT / "tools" / "bench" / "api"), "--quick", "--json"]
     with tempfile.TemporaryDirectory(prefix="b") as scratch:
         Path(scratch).chmod(0o711)
         done = subprocess.run(
-            [*command, "--catalogue", guest_dir],
+            [*command, "--catalogue", str(guest_dir)],
             env={**os.environ, "TMPDIR": scratch},
             capture_output=True,
             text=True,
