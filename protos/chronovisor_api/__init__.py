@@ -17,7 +17,19 @@ It depends on nothing of the daemon. The contract itself, with a comment on ever
 from chronovisor_api import v1
 from chronovisor_api.channel import MalformedTarget, connect
 from chronovisor_api.client import Client
-from chronovisor_api.failures import Refused, Unreachable
-from chronovisor_api.transfers import Damaged
+from chronovisor_api.failures import Refused, Silence, Unreachable
+from chronovisor_api.files import Transcript
+from chronovisor_api.transfers import Damaged, Unreadable
 
-__all__ = ["Client", "Damaged", "MalformedTarget", "Refused", "Unreachable", "connect", "v1"]
+__all__ = [
+    "Client",
+    "Damaged",
+    "MalformedTarget",
+    "Refused",
+    "Silence",
+    "Transcript",
+    "Unreachable",
+    "Unreadable",
+    "connect",
+    "v1",
+]

@@ -1,10 +1,9 @@
 """How calls fail, told apart by what there is to do about it: change the request, or wait."""
 
-import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from enum import Enum
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
@@ -20,9 +19,6 @@ from chronovisor_api.status_details import (
 PASSING = frozenset({Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.ABORTED})
 """Statuses that say nothing of the request: the daemon is leaving, or one of us was too slow."""
 
-RETRY_SECONDS = 0.25
-"""Between two tries; a try costs next to nothing."""
-
 
 class Refused(Exception):
     """The daemon said no; the same request is answered the same until something changes.
@@ -32,7 +28,7 @@ class Refused(Exception):
     """
 
     def __init__(self, error: GRPCError) -> None:
-        super().__init__(error.message or error.status.name)
+        super().__init__(_sentence(error))
         self.status = error.status
         self.reason = (detail(error, ErrorInfo) or ErrorInfo()).reason
         wrong = detail(error, BadRequest) or BadRequest()
@@ -40,28 +36,27 @@ class Refused(Exception):
         self.retry_after: timedelta | None = (detail(error, RetryInfo) or RetryInfo()).retry_delay
 
 
+class Silence(Enum):
+    """Why there is no answer."""
+
+    ABSENT = "nobody listens at the address"
+    BARRED = "the way to the address is barred"
+    LATE = "no answer came in time"
+    DECLINED = "the daemon said that it cannot answer now"
+    BROKEN_OFF = "the connection broke off"
+
+
+NEVER_MET = frozenset({Silence.ABSENT, Silence.BARRED})
+"""Where the request cannot have reached a daemon; of all others that is not known."""
+
+
 class Unreachable(Exception):
-    """No daemon answers, or it went away in mid-call: whether it took a request is not known."""
+    """No daemon answers, or it went away in mid-call; ``silence`` tells which, ``why`` the rest."""
 
-
-class Patience:
-    """How long a daemon that does not answer is waited for, counted from its first silence."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._silent_since: float | None = None
-
-    def renew(self) -> None:
-        """Note that the daemon answers."""
-        self._silent_since = None
-
-    async def wait(self, away: Unreachable) -> None:
-        """Wait before the next try; raise ``away`` if it has been long enough."""
-        now = time.monotonic()
-        self._silent_since = now if self._silent_since is None else self._silent_since
-        if now - self._silent_since >= self._seconds:
-            raise away
-        await asyncio.sleep(RETRY_SECONDS)
+    def __init__(self, target: str, silence: Silence, why: str) -> None:
+        super().__init__(f"{target}: {why}")
+        self.silence = silence
+        self.why = why
 
 
 @contextmanager
@@ -71,12 +66,32 @@ def told_apart(target: str) -> Iterator[None]:
         yield
     except GRPCError as error:
         if error.status in PASSING:
-            raise Unreachable(f"{target}: {error.message or error.status.name}") from error
+            raise Unreachable(target, Silence.DECLINED, _sentence(error)) from error
         raise Refused(error) from error
-    except (StreamTerminatedError, ProtocolError, OSError, TimeoutError) as error:
-        raise Unreachable(f"{target}: {str(error) or type(error).__name__}") from error
+    except (StreamTerminatedError, ProtocolError, OSError) as error:
+        raise Unreachable(target, _silence(error), _reason(error)) from error
     except AttributeError as error:
         # grpclib's connection loses this attribute when it is closed while a call begins.
         if error.name != "_transport":
             raise
-        raise Unreachable(f"{target}: the connection was closed at once") from error
+        raise Unreachable(target, Silence.BROKEN_OFF, "it was closed at once") from error
+
+
+def _silence(error: Exception) -> Silence:
+    match error:
+        case TimeoutError():
+            return Silence.LATE
+        case FileNotFoundError() | ConnectionRefusedError():
+            return Silence.ABSENT
+        case ConnectionError() | StreamTerminatedError() | ProtocolError():
+            return Silence.BROKEN_OFF
+        case _:
+            return Silence.BARRED
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _sentence(error: GRPCError) -> str:
+    return error.message or f"the daemon answered {error.status.name}"

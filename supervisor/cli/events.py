@@ -10,8 +10,6 @@ from supervisor.cli.messages import event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
 from supervisor.cli.output import print_json
 from supervisor.cli.sentences import line, short_type
-from supervisor.cli.watching import follow as follow_events
-from supervisor.cli.watching import history
 from supervisor.vm import events as vm
 
 TYPES = {short_type(tag): tag for tag in (*vm.TAGS.values(), *admission.TAGS.values())}
@@ -75,8 +73,8 @@ def events(
       chronovisor events --after 120 --type stopped --type failed --json
     """
     with reach(access) as daemon:
-        watch = follow_events if follow else history
-        for event in watch(daemon, after=after, vm_id=vm_id, types=types):
+        watch = daemon.patient.watch if follow else daemon.patient.history
+        for event in daemon.stream(watch(after=after, vm_id=vm_id, types=types)):
             facts = event_json(event)
             if as_json:
                 print_json(facts)

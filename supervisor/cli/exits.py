@@ -57,7 +57,7 @@ OF_STATUS = {
     Status.FAILED_PRECONDITION: ExitCode.DENIED,
     Status.RESOURCE_EXHAUSTED: ExitCode.DENIED,
     Status.OUT_OF_RANGE: ExitCode.DENIED,
-    Status.ABORTED: ExitCode.DENIED,
+    Status.ABORTED: ExitCode.UNREACHABLE,
     Status.NOT_FOUND: ExitCode.NOT_FOUND,
     Status.INTERNAL: ExitCode.HOST_TROUBLE,
     Status.DATA_LOSS: ExitCode.HOST_TROUBLE,
@@ -80,10 +80,6 @@ class Unreachable(Failure):
 
     def __init__(self, message: str) -> None:
         super().__init__(ExitCode.UNREACHABLE, message)
-
-
-class Disconnected(Unreachable):
-    """The daemon was there and went away in the middle of a call."""
 
 
 def table() -> str:

@@ -9,8 +9,6 @@ from supervisor.cli.messages import Json, event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
 from supervisor.cli.output import print_json
 from supervisor.cli.sentences import local_time
-from supervisor.cli.vms import all_vms
-from supervisor.cli.watching import history
 
 STARTED, RECOVERED, FOUND, ENDED = (
     admission.TAGS[kind]
@@ -45,21 +43,23 @@ def host(access: Access, *, as_json: bool) -> None:
 def _told(daemon: Daemon) -> Json:
     """Return what the log says of this life of the daemon."""
     life: list[Json] = []
-    for event in history(daemon, types=(STARTED, RECOVERED, FOUND, ENDED)):
+    types = (STARTED, RECOVERED, FOUND, ENDED)
+    for event in daemon.stream(daemon.client.history(types=types)):
         if event.type == STARTED:
             life = []
         life.append(event_json(event))
-    by_type: dict[str, list[Json]] = {kind: [] for kind in (STARTED, RECOVERED, FOUND, ENDED)}
+    by_type: dict[str, list[Json]] = {kind: [] for kind in types}
     for each in life:
         by_type[each["type"]].append(each)
     ended = {each["data"]["pid"] for each in by_type[ENDED]}
+    vms = daemon.stream(daemon.client.list())
     started = by_type[STARTED][-1] if by_type[STARTED] else {"time": None, "data": None}
     return {
         "started": started["time"],
         "daemon": started["data"],
         "recovered": by_type[RECOVERED][-1]["data"] if by_type[RECOVERED] else None,
         "unattended": (started["data"] or {}).get("unattended", []),
-        "silent": [vm.vm_id for vm in all_vms(daemon) if vm.contact and vm.contact.silent_since],
+        "silent": [vm.vm_id for vm in vms if vm.contact and vm.contact.silent_since],
         "orphans": [e["data"] for e in by_type[FOUND] if e["data"]["pid"] not in ended],
     }
 

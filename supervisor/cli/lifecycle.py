@@ -1,10 +1,10 @@
 """The commands that change one VM: start, stop, kill, pause, resume, reset, delete."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
-from chronovisor_api import v1
+from chronovisor_api import Client, v1
 
 from supervisor.cli.connection import reach
 from supervisor.cli.messages import vm_json, word
@@ -31,12 +31,12 @@ def grace_period(written: str) -> int:
     return grace_ms
 
 
-def _order(
-    access: Access, method: str, request: object, *, as_json: bool, told: str = PHASE
-) -> None:
+Order = Callable[[Client], Coroutine[Any, Any, v1.Vm]]
+
+
+def _give(access: Access, order: Order, *, as_json: bool, told: str = PHASE) -> None:
     with reach(access) as daemon:
-        call: Callable[..., Any] = getattr(daemon.stub, method)
-        vm: v1.Vm = daemon.call(call, request)
+        vm = daemon.call(order(daemon.client))
     if as_json:
         print_json(vm_json(vm))
     else:
@@ -64,11 +64,14 @@ def stop(access: Access, *, vm_id: str, grace: int | None, as_json: bool) -> Non
     Example:
       chronovisor stop iris-1 --grace 30s
     """
-    _order(access, "stop_vm", v1.StopVmRequest(vm_id=vm_id, grace_ms=grace), as_json=as_json)
+    _give(access, lambda client: client.stop(vm_id, grace_ms=grace), as_json=as_json)
 
 
 def _plain(
-    name: str, method: str, request: Callable[..., object], help_text: str, told: str = PHASE
+    name: str,
+    method: Callable[[Client, str], Coroutine[Any, Any, v1.Vm]],
+    help_text: str,
+    told: str = PHASE,
 ) -> click.Command:
     """Return a command that takes a VM and nothing else."""
 
@@ -78,43 +81,38 @@ def _plain(
     @connection_options
     @pass_access
     def command(access: Access, *, vm_id: str, as_json: bool) -> None:
-        _order(access, method, request(vm_id=vm_id), as_json=as_json, told=told)
+        _give(access, lambda client: method(client, vm_id), as_json=as_json, told=told)
 
     return command
 
 
 start = _plain(
     "start",
-    "start_vm",
-    v1.StartVmRequest,
+    Client.start,
     "Launch a VM once more that has ended, or that waits for its next launch.",
 )
-kill = _plain("kill", "kill_vm", v1.KillVmRequest, "End a VM at once, without asking the guest.")
+kill = _plain("kill", Client.kill, "End a VM at once, without asking the guest.")
 pause = _plain(
     "pause",
-    "pause_vm",
-    v1.PauseVmRequest,
+    Client.pause,
     "Freeze a VM's CPUs. Its deadlines keep running.",
     told="a pause of {vm} is ordered",
 )
 resume = _plain(
     "resume",
-    "resume_vm",
-    v1.ResumeVmRequest,
+    Client.resume,
     "Let a paused VM run on.",
     told="a resumption of {vm} is ordered",
 )
 reset = _plain(
     "reset",
-    "reset_vm",
-    v1.ResetVmRequest,
+    Client.reset,
     "Press a VM's reset button: the guest boots again.",
     told="a reset of {vm} is ordered",
 )
 delete = _plain(
     "delete",
-    "delete_vm",
-    v1.DeleteVmRequest,
+    Client.delete,
     "Remove the files of a VM that has ended. Its events stay in the log.",
     told="{vm} is being deleted; its history stays in the log",
 )

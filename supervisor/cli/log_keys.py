@@ -73,7 +73,7 @@ def served_log(access: Access) -> v1.Log | None:
     """Return what a daemon says of its log; None where none answers and none was named."""
     try:
         with reach(access) as daemon:
-            return daemon.call(daemon.stub.get_log, v1.GetLogRequest())
+            return daemon.call(daemon.client.log())
     except Unreachable:
         if access.connect is not None:
             raise

@@ -1,7 +1,6 @@
 """`submit`: a manifest file becomes a running computation."""
 
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -9,7 +8,7 @@ from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.drawing import byte_progress, print_facts, step_progress
-from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.exits import ExitCode
 from supervisor.cli.manifests import MANIFEST, prepared
 from supervisor.cli.messages import Json, event_json, vm_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
@@ -19,9 +18,6 @@ from supervisor.cli.vms import facts
 from supervisor.cli.watching import until_ended
 from supervisor.manifest import Upload
 from supervisor.vm import events as ev
-
-CHUNK_BYTES = 256 * 1024
-"""A message of the upload; the daemon takes at most 1 MiB."""
 
 PROGRESS = ev.TAGS[ev.ProgressReported]
 
@@ -65,12 +61,10 @@ def submit(
     with reach(access) as daemon:
         for file in ready.uploads:
             upload(daemon, file)
-        request = v1.SubmitComputationRequest(
-            manifest=from_manifest(ready.manifest),
-            idempotency_key=idempotency_key or secrets.token_hex(16),
-            vm_id=vm_id,
+        submission = daemon.patient.submission(
+            from_manifest(ready.manifest), idempotency_key=idempotency_key, vm_id=vm_id
         )
-        answer = daemon.repeat(daemon.stub.submit_computation, request)
+        answer = daemon.call(submission)
         vm = answer.vm or v1.Vm()
         if follow:
             _print_events(daemon, vm.vm_id, _print_line if not as_json else print_json)
@@ -79,27 +73,15 @@ def submit(
         else:
             _print_accepted(answer, as_json=as_json)
             return
-        vm = daemon.repeat(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm.vm_id))
+        vm = daemon.call(daemon.patient.get(vm.vm_id))
     _print_end(vm, as_json=as_json)
 
 
 def upload(daemon: Daemon, file: Upload) -> None:
     """Send a file that a manifest names."""
     with byte_progress(f"uploading {file.path.name}", file.size) as report:
-        daemon.call(daemon.stub.upload_artifact, _pieces(file, report), seconds=None)
-
-
-def _pieces(file: Upload, report: Callable[[int], None]) -> Iterator[v1.UploadArtifactRequest]:
-    expect = v1.ArtifactExpectation(sha256=file.sha256, size=file.size)
-    yield v1.UploadArtifactRequest(expect=expect)
-    try:
-        with file.path.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield v1.UploadArtifactRequest(chunk=chunk)
-                report(len(chunk))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise Failure(ExitCode.USAGE, f"{file.path}: {reason}") from None
+        expect = v1.ArtifactExpectation(sha256=file.sha256, size=file.size)
+        daemon.call(daemon.client.upload(file.path, expect=expect, told=report))
 
 
 def _print_accepted(answer: v1.SubmitComputationResponse, *, as_json: bool) -> None:

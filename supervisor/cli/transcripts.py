@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import click
 import msgspec
-from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.drawing import beside
@@ -15,7 +14,6 @@ from supervisor.cli.messages import Json, event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
 from supervisor.cli.output import print_json, printable
 from supervisor.cli.sentences import local_time, sentence
-from supervisor.cli.watching import history
 from supervisor.vm import events as ev
 
 FORMAT = 1
@@ -59,7 +57,8 @@ def transcript(access: Access, *, vm_id: str, launch: int | None, as_json: bool)
 def exported(daemon: Daemon, vm_id: str, launch: int | None) -> list[Json]:
     """Return the lines of an export: what it is of, then all that was said and decided."""
     fetched = _fetch(daemon, vm_id, launch)
-    events = [event_json(event) for event in history(daemon, vm_id=vm_id)]
+    history = daemon.stream(daemon.client.history(vm_id=vm_id))
+    events = [event_json(event) for event in history]
     header = {"transcript": FORMAT, "vm_id": vm_id, "launch": fetched.launch}
     return [header, *_merged(fetched.entries, events, fetched.launch)]
 
@@ -72,12 +71,10 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 def _fetch(daemon: Daemon, vm_id: str, launch: int | None) -> Fetched:
-    request = v1.FetchTranscriptRequest(vm_id=vm_id, launch=launch)
-    messages = list(daemon.stream(daemon.stub.fetch_transcript, request))
-    content = b"".join(message.chunk for message in messages)
-    if not content:
+    transcript = daemon.call(daemon.client.transcript(vm_id, launch=launch))
+    if not transcript.content:
         raise Failure(ExitCode.NOT_FOUND, f"nothing was recorded of that launch of {vm_id}")
-    return Fetched(messages[0].launch, tuple(_parsed(content)))
+    return Fetched(transcript.launch, tuple(_parsed(transcript.content)))
 
 
 def _parsed(content: bytes) -> Iterator[Json]:

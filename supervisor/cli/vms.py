@@ -1,13 +1,13 @@
 """`list` and `show`: what the daemon knows of its VMs."""
 
 import datetime
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 from chronovisor_api import v1
 
-from supervisor.cli.connection import Daemon, reach
+from supervisor.cli.connection import reach
 from supervisor.cli.drawing import print_facts, print_rows
 from supervisor.cli.messages import event_json, vm_json, word
 from supervisor.cli.offline import as_of_option, existing_log, explained
@@ -20,12 +20,10 @@ from supervisor.cli.options import (
 )
 from supervisor.cli.output import human_size, note, print_json
 from supervisor.cli.sentences import timeline as timeline_of
-from supervisor.cli.watching import history
 
 if TYPE_CHECKING:
     from supervisor.past.moment import Moment
 
-PAGE_SIZE = 500
 PROGRESS_WIDTH = 24
 """In a list; `show` has all of it."""
 
@@ -35,6 +33,19 @@ PHASES = {
     if phase not in (v1.Phase.UNSPECIFIED, v1.Phase.DELETED)
 }
 """What a VM in a list can be; one that is deleted is in none."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which VMs a list is to have: with all these labels, and in one of these phases, if any."""
+
+    labels: dict[str, str]
+    phases: tuple[v1.Phase, ...]
+
+    def has(self, vm: v1.Vm) -> bool:
+        """Whether a VM belongs in the list."""
+        return self.labels.items() <= vm.labels.items() and (
+            not self.phases or vm.phase in self.phases
+        )
 
 
 @click.command("list")
@@ -74,15 +85,14 @@ def list_vms(
       chronovisor list --label team=blue --phase running
       chronovisor list --as-of 1h
     """
-    request = v1.ListVmsRequest(
-        labels=dict(labels), phases=[PHASES[name] for name in phases], page_size=PAGE_SIZE
-    )
+    wanted = Wanted(dict(labels), tuple(PHASES[name] for name in phases))
     now = datetime.datetime.now(datetime.UTC)
     if as_of is None:
         with reach(access) as daemon:
-            found = list(_pages(daemon, request))
+            vms = daemon.client.list(labels=wanted.labels, phases=wanted.phases)
+            found = list(daemon.stream(vms))
     else:
-        found, now = _past(access, as_of, request)
+        found, now = _past(access, as_of, wanted)
     if as_json:
         print_json({"vms": [vm_json(vm) for vm in found]})
     else:
@@ -116,8 +126,9 @@ def show(
         _show_past(access, vm_id, as_of, as_json=as_json)
         return
     with reach(access) as daemon:
-        vm = daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm_id))
-        past = [event_json(event) for event in history(daemon, vm_id=vm_id)] if timeline else []
+        vm = daemon.call(daemon.client.get(vm_id))
+        history = daemon.stream(daemon.client.history(vm_id=vm_id))
+        past = [event_json(event) for event in history] if timeline else []
     if as_json:
         print_json({**vm_json(vm), "events": past} if timeline else vm_json(vm))
     elif timeline:
@@ -138,9 +149,7 @@ def _show_past(access: Access, vm_id: str, as_of: "Moment", *, as_json: bool) ->
         print_facts(facts(vm))
 
 
-def _past(
-    access: Access, as_of: "Moment", request: v1.ListVmsRequest
-) -> tuple[list[v1.Vm], datetime.datetime]:
+def _past(access: Access, as_of: "Moment", wanted: Wanted) -> tuple[list[v1.Vm], datetime.datetime]:
     """Return the VMs of a moment, and when it was."""
     from supervisor.api.wire import from_state
     from supervisor.past.states import world_at
@@ -151,13 +160,7 @@ def _past(
         note(f"VM {vm_id} is not in it: {unreadable.why}")
     vms = [from_state(state) for _, state in sorted(at.world.vms.items())]
     then = datetime.datetime.fromtimestamp(at.recorded_at / 1e9, datetime.UTC)
-    return [vm for vm in vms if _is_wanted(vm, request)], then
-
-
-def _is_wanted(vm: v1.Vm, request: v1.ListVmsRequest) -> bool:
-    return request.labels.items() <= vm.labels.items() and (
-        not request.phases or vm.phase in request.phases
-    )
+    return [vm for vm in vms if wanted.has(vm)], then
 
 
 def facts(vm: v1.Vm) -> dict[str, str]:
@@ -184,6 +187,8 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "launch before": _previous(vm.previous_launch),
         "restarts": str(vm.restarts) if vm.restarts else "",
         "next launch": _moment(vm.restart_at),
+        "inputs": ", ".join(map(_input, vm.inputs)),
+        "inputs until": _moment(vm.inputs_deadline),
         "verification": word(vm.launch_state.stage) or "" if vm.launch_state else "",
         "owner decides until": _moment(vm.launch_state.deadline if vm.launch_state else None),
         "forwards": ", ".join(map(_forward, vm.forwards)),
@@ -192,20 +197,6 @@ def facts(vm: v1.Vm) -> dict[str, str]:
         "bounded by": _bounded_by(vm.containment) if vm.pid else "",
         "submitted by": vm.principal,
     }
-
-
-def all_vms(daemon: Daemon) -> Iterator[v1.Vm]:
-    """Yield every VM that was not deleted."""
-    return _pages(daemon, v1.ListVmsRequest(page_size=PAGE_SIZE))
-
-
-def _pages(daemon: Daemon, request: v1.ListVmsRequest) -> Iterator[v1.Vm]:
-    while True:
-        page = daemon.call(daemon.stub.list_vms, request)
-        yield from page.vms
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
 
 
 def _bounded_by(held: v1.Containment | None) -> str:
@@ -231,6 +222,11 @@ def _previous(previous: v1.PreviousLaunch | None) -> str:
     return f"{previous.launch} ended as {word(previous.outcome)}: {previous.detail}"
 
 
+def _input(each: v1.Input) -> str:
+    there = human_size(each.size) if each.sha256 else "awaited"
+    return f"{each.provider}/{each.id} ({there})"
+
+
 def _forward(forward: v1.HostForward) -> str:
     return f"127.0.0.1:{forward.host_port} -> {forward.guest_port}/{word(forward.protocol)}"
 
@@ -238,6 +234,8 @@ def _forward(forward: v1.HostForward) -> str:
 def _progress_or_end(vm: v1.Vm) -> str:
     if vm.phase is v1.Phase.BACKOFF and vm.previous_launch is not None:
         return f"after {word(vm.previous_launch.outcome)}"
+    if vm.phase is v1.Phase.AWAITING_INPUTS:
+        return f"{sum(not each.sha256 for each in vm.inputs)} of {len(vm.inputs)} inputs missing"
     if vm.queue_position:
         return f"queue position {vm.queue_position}"
     return word(vm.outcome) or _progress(vm)[:PROGRESS_WIDTH]

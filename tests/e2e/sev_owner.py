@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chronovisor_api import v1
 from chronovisor_sev.demonstration import prepare
 from chronovisor_sev.tampering import Tamper, choose_tamper
 
@@ -89,16 +88,16 @@ class Owner:
 
     def inject(self, vm_id: str, measurement: str, header: bytes, secret: bytes) -> str:
         """Send a packet to the first launch, as any client may; return why it was refused."""
-        request = v1.InjectLaunchSecretRequest(
-            vm_id=vm_id,
-            launch=1,
-            measurement=base64.b64decode(measurement),
-            packet_header=header,
-            secret=secret,
-        )
         with reach(Access(self.daemon.state_dir)) as daemon:
+            injection = daemon.client.inject_secret(
+                vm_id,
+                launch=1,
+                measurement=base64.b64decode(measurement),
+                packet_header=header,
+                secret=secret,
+            )
             try:
-                daemon.call(daemon.stub.inject_launch_secret, request)
+                daemon.call(injection)
             except Failure as refusal:
                 return str(refusal)
         return ""

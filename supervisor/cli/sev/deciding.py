@@ -17,9 +17,8 @@ from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.messages import word
 from supervisor.cli.sev.files import CERTIFICATE_BYTES_MAX, IMAGE_BYTES_MAX, read_whole
 from supervisor.cli.sev.launches import PACKET_FILE, demands_of, keep_packet, sealed
-from supervisor.cli.sev.orders import get, measurement_of
+from supervisor.cli.sev.orders import approve_launch, get, measurement_of
 from supervisor.cli.sev.sessions import FACTS_FILE, SessionFacts, read_facts, read_keys
-from supervisor.cli.watching import follow
 from supervisor.sev.errors import Malformed, Mismatch, SevRefused, Unfit
 from supervisor.sev.firmware_version import FirmwareVersion, parse_firmware_version
 from supervisor.sev.octets import from_base64
@@ -86,10 +85,10 @@ def release_launch(daemon: Daemon, vm: v1.Vm, directory: Path, wish: Wish) -> Re
     """Verify a measured launch, and let it run. Raises SevRefused and Failure."""
     digest = verify(vm, directory, wish)
     packet = _packet(vm, directory, wish) if wish.secrets else None
-    if packet is None:
-        _approve(daemon, vm)
-    else:
+    if packet is not None:
         _send(daemon, vm, packet)
+    elif not _is_approved(vm):
+        approve_launch(daemon, vm)
     vm = until(daemon, get(daemon, vm.vm_id), is_decided)
     if not _is_approved(vm):
         how = f"ended as {word(vm.outcome)}" if vm.phase in ENDED else f"is {word(vm.phase)}"
@@ -166,23 +165,14 @@ def _send(daemon: Daemon, vm: v1.Vm, packet: Packet) -> None:
     state = vm.launch_state or v1.LaunchState()
     if _is_approved(vm) and state.packet_sha256 == packet_sha256(packet):
         return
-    request = v1.InjectLaunchSecretRequest(
-        vm_id=vm.vm_id,
+    injection = daemon.patient.inject_secret(
+        vm.vm_id,
         launch=vm.launch,
         measurement=from_base64(packet.measurement, "the packet's measurement"),
         packet_header=from_base64(packet.packet_header, "the packet's header"),
         secret=from_base64(packet.secret, "the packet's secret"),
     )
-    daemon.repeat(daemon.stub.inject_launch_secret, request)
-
-
-def _approve(daemon: Daemon, vm: v1.Vm) -> None:
-    if _is_approved(vm):
-        return
-    request = v1.ApproveLaunchRequest(
-        vm_id=vm.vm_id, launch=vm.launch, measurement=measurement_of(vm)
-    )
-    daemon.call(daemon.stub.approve_launch, request)
+    daemon.call(injection)
 
 
 def _is_approved(vm: v1.Vm) -> bool:
@@ -210,7 +200,7 @@ def until(daemon: Daemon, vm: v1.Vm, is_there: Callable[[v1.Vm], bool]) -> v1.Vm
     """Return the VM once it is where it should be; the daemon's own deadlines bound the wait."""
     if is_there(vm):
         return vm
-    for _ in follow(daemon, vm_id=vm.vm_id, types=TURNS):
+    for _ in daemon.stream(daemon.patient.watch(vm_id=vm.vm_id, types=TURNS)):
         vm = get(daemon, vm.vm_id)
         if is_there(vm):
             break

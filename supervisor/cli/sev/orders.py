@@ -33,11 +33,7 @@ def approve(access: Access, *, vm_id: str, as_json: bool) -> None:
       chronovisor sev approve iris-1
     """
     with reach(access) as daemon:
-        vm = get(daemon, vm_id)
-        request = v1.ApproveLaunchRequest(
-            vm_id=vm_id, launch=vm.launch, measurement=measurement_of(vm)
-        )
-        vm = daemon.call(daemon.stub.approve_launch, request)
+        vm = approve_launch(daemon, get(daemon, vm_id))
     _tell(vm, f"launch {vm.launch} of {printable(vm_id)} is approved", as_json=as_json)
 
 
@@ -77,9 +73,8 @@ def provide_session(access: Access, *, vm_id: str, directory: Path, as_json: boo
             godh_cert=_decoded(directory / CERTIFICATE_FILE),
             session_blob=_decoded(directory / BLOB_FILE),
         )
-    request = v1.ProvideSessionRequest(vm_id=vm_id, session=session)
     with reach(access) as daemon:
-        vm = daemon.repeat(daemon.stub.provide_session, request)
+        vm = daemon.call(daemon.patient.provide_session(vm_id, session))
     _tell(vm, f"{printable(vm_id)} has the session of {directory}", as_json=as_json)
 
 
@@ -105,8 +100,7 @@ def report(access: Access, *, vm_id: str, nonce: bytes | None, output: Path, as_
     """
     with reach(access) as daemon:
         chosen = nonce or secrets.token_bytes(_nonce_bytes(get(daemon, vm_id)))
-        request = v1.GetAttestationReportRequest(vm_id=vm_id, nonce=chosen)
-        answer = daemon.call(daemon.stub.get_attestation_report, request, seconds=REPORT_SECONDS)
+        answer = daemon.call(daemon.client.report(vm_id, chosen))
     if answer.report is None:
         why = answer.unavailable.reason if answer.unavailable else "it does not say why"
         raise Failure(ExitCode.DENIED, f"there is no report: {why}")
@@ -118,13 +112,9 @@ def report(access: Access, *, vm_id: str, nonce: bytes | None, output: Path, as_
     note(f"it was made for the nonce {chosen.hex()}")
 
 
-REPORT_SECONDS = 40.0
-"""The daemon gives the secure processor, or the guest's agent, 30 seconds."""
-
-
 def get(daemon: Daemon, vm_id: str) -> v1.Vm:
     """Return one VM."""
-    return daemon.repeat(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm_id))
+    return daemon.call(daemon.patient.get(vm_id))
 
 
 def measurement_of(vm: v1.Vm) -> bytes:
@@ -136,10 +126,16 @@ def measurement_of(vm: v1.Vm) -> bytes:
     return evidence.sev.measurement
 
 
+def approve_launch(daemon: Daemon, vm: v1.Vm) -> v1.Vm:
+    """Let a VM's current launch run."""
+    measurement = measurement_of(vm)
+    approval = daemon.client.approve(vm.vm_id, launch=vm.launch, measurement=measurement)
+    return daemon.call(approval)
+
+
 def reject_launch(daemon: Daemon, vm: v1.Vm, reason: str) -> v1.Vm:
     """End a VM's current launch."""
-    request = v1.RejectLaunchRequest(vm_id=vm.vm_id, launch=vm.launch, reason=reason)
-    return daemon.call(daemon.stub.reject_launch, request)
+    return daemon.call(daemon.client.reject(vm.vm_id, launch=vm.launch, reason=reason))
 
 
 def _nonce_bytes(vm: v1.Vm) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from chronovisor_api import v1
 
 from supervisor.cli.connection import reach
 from supervisor.cli.drawing import print_facts
@@ -159,7 +158,7 @@ def as_answer(value: object) -> "Capabilities":
 def ask_platform(access: Access) -> dict[str, object]:
     """Return what the daemon's host answers, in the form of QMP. Raises Failure."""
     with reach(access) as daemon:
-        found = daemon.call(daemon.stub.get_platform, v1.GetPlatformRequest())
+        found = daemon.call(daemon.client.platform())
     if found.sev is None:
         why = found.unavailable.reason if found.unavailable else "the daemon knows of none"
         raise Failure(ExitCode.HOST_TROUBLE, f"there is no secure processor to use: {why}")

@@ -24,8 +24,6 @@ from supervisor.cli.sev.deciding import (
 from supervisor.cli.sev.launches import demand_options, secret_of
 from supervisor.cli.sev.orders import get, reject_launch
 from supervisor.cli.sev.refusals import OF_REFUSAL, option, refusals_told
-from supervisor.cli.vms import all_vms
-from supervisor.cli.watching import follow
 from supervisor.sev.errors import Mismatch, Outdated, SevRefused, WeakPolicy
 from supervisor.sev.firmware_version import FirmwareVersion
 from supervisor.sev.policy import PolicyFlag
@@ -114,10 +112,10 @@ def fleet(
     daemon: Daemon, sessions: Path, labels: dict[str, str], wish: Wish
 ) -> Iterator[Released | Refused]:
     """Yield what becomes of each launch that waits, or will; without an end of its own."""
-    head = daemon.repeat(daemon.stub.get_log, v1.GetLogRequest()).head
-    for vm in list(all_vms(daemon)):
+    head = daemon.call(daemon.patient.log()).head
+    for vm in list(daemon.stream(daemon.client.list())):
         yield from _decide(daemon, vm, sessions, labels, wish)
-    for event in follow(daemon, after=head, types=(MEASURED,)):
+    for event in daemon.stream(daemon.patient.watch(after=head, types=(MEASURED,))):
         vm_id = event.stream.removeprefix("vm/")
         try:
             vm = get(daemon, vm_id)

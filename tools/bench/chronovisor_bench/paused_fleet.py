@@ -2,11 +2,11 @@
 
 import json
 import os
-import secrets
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,12 +19,10 @@ from supervisor.admission.events import TAGS as HOST_TAGS
 from supervisor.admission.events import VmsRecovered
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.options import Access
-from supervisor.cli.watching import follow
 from supervisor.vm import events as ev
 
 READY_S = 120.0
 LOOPBACK = "127.0.0.1:0"
-PAGE = 1000
 VM_STREAM = "vm/"
 RECOVERED = HOST_TAGS[VmsRecovered]
 STARTED, PAUSED, FAILED = (ev.TAGS[kind] for kind in (ev.GuestStarted, ev.GuestPaused, ev.VmFailed))
@@ -36,7 +34,10 @@ class PausedFleet:
     Methods raise LaunchFailed, or Failure when the daemon does not answer.
     """
 
-    def __init__(self, directory: Path, catalogue: Path, manifest: Path) -> None:
+    def __init__(
+        self, directory: Path, catalogue: Path, manifest: Path, options: Sequence[str] = ()
+    ) -> None:
+        self._options = options
         self._state = directory / "state"
         self._log = directory / "daemon.log"
         self._catalogue = catalogue
@@ -56,6 +57,7 @@ class PausedFleet:
                     *("--state-dir", os.fspath(self._state), "--grpc", LOOPBACK),
                     *("--http", LOOPBACK, "--ws", LOOPBACK),
                     *("--catalogue", os.fspath(self._catalogue)),
+                    *self._options,
                 ),
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -85,23 +87,21 @@ class PausedFleet:
         new = [self._submit() for _ in range(count - len(self.vm_ids))]
         self.await_each(head, new, STARTED)
         for vm_id in new:
-            self.daemon.call(self.daemon.stub.pause_vm, v1.PauseVmRequest(vm_id=vm_id))
+            self.daemon.call(self.daemon.client.pause(vm_id))
         self.await_each(head, new, PAUSED)
         self.vm_ids += new
 
     def _submit(self) -> str:
-        key = secrets.token_hex(16)
-        request = v1.SubmitComputationRequest(manifest=self._manifest, idempotency_key=key)
-        vm = self.daemon.call(self.daemon.stub.submit_computation, request).vm
-        assert vm is not None
-        return vm.vm_id
+        assert self._manifest is not None
+        return self.daemon.call(self.daemon.client.submit(self._manifest)).vm_id
 
     def await_each(self, head: int, vm_ids: list[str], kind: str) -> None:
         """Wait until each VM has an event of a kind after ``head``."""
         missing = set(vm_ids)
         if not missing:
             return
-        for event in follow(self.daemon, after=head, types=(kind, FAILED)):
+        watch = self.daemon.patient.watch(after=head, types=(kind, FAILED))
+        for event in self.daemon.stream(watch):
             if event.type == FAILED:
                 raise LaunchFailed(f"a VM failed: {event.data_json}")
             missing.discard(event.stream.removeprefix(VM_STREAM))
@@ -110,7 +110,7 @@ class PausedFleet:
 
     def head(self) -> int:
         """Return how many events the log has."""
-        return self.daemon.call(self.daemon.stub.get_log, v1.GetLogRequest()).head
+        return self.daemon.call(self.daemon.client.log()).head
 
     def await_adopted(self, head: int) -> float:
         """Return when the daemon, just spawned, answered and had found every VM again.
@@ -120,14 +120,15 @@ class PausedFleet:
         self.await_ready()
         self.head()
         if self.vm_ids:
-            event = next(follow(self.daemon, after=head, types=(RECOVERED,)))
+            watch = self.daemon.patient.watch(after=head, types=(RECOVERED,))
+            event = next(self.daemon.stream(watch))
             if json.loads(event.data_json)["adopted"] != len(self.vm_ids):
                 raise LaunchFailed(f"not every VM was adopted: {event.data_json}")
         return time.monotonic()
 
     def check(self) -> None:
         """Raise LaunchFailed unless every VM is paused and answers."""
-        listed = self.daemon.call(self.daemon.stub.list_vms, v1.ListVmsRequest(page_size=PAGE)).vms
+        listed = self.daemon.stream(self.daemon.client.list())
         well = [vm for vm in listed if vm.phase is v1.Phase.PAUSED and _answers(vm)]
         if len(well) != len(self.vm_ids):
             raise LaunchFailed(f"{len(well)} of {len(self.vm_ids)} VMs are paused and answer")

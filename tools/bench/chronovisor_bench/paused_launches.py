@@ -6,7 +6,6 @@ return. The VMs of a batch are ended before the next one begins.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from chronovisor_bench.libvirt_client import Connection
 from chronovisor_bench.libvirtd import Libvirtd
 from chronovisor_bench.timeline import LaunchFailed
 from supervisor.cli.connection import Daemon
-from supervisor.cli.watching import follow
 from supervisor.vm import events as ev
 
 AT_ONCE = (1, 8)
@@ -107,18 +105,15 @@ def _create(client: Connection, xml: str) -> tuple[int, float]:
 
 def submitted(daemon: Daemon, manifest: v1.Manifest, count: int) -> Batch:
     """Submit so many computations at once, and end them once their guests run."""
-    head = daemon.call(daemon.stub.get_log, v1.GetLogRequest()).head
+    head = daemon.call(daemon.client.log()).head
 
-    async def submit_all(manifest: v1.Manifest, *, timeout: float | None) -> None:
-        keys = (secrets.token_hex(16) for _ in range(count))
-        requests = (v1.SubmitComputationRequest(manifest, idempotency_key=key) for key in keys)
-        submits = (daemon.stub.submit_computation(each, timeout=timeout) for each in requests)
-        await asyncio.gather(*submits)
+    async def submit_all() -> None:
+        await asyncio.gather(*(daemon.client.submit(manifest) for _ in range(count)))
 
-    daemon.call(submit_all, manifest)
+    daemon.call(submit_all())
     accepted, ready = _seen(daemon, head, count)
     for vm_id in accepted:
-        daemon.call(daemon.stub.kill_vm, v1.KillVmRequest(vm_id=vm_id))
+        daemon.call(daemon.client.kill(vm_id))
     _await_ends(daemon, head, count)
     each_s = tuple(ready[vm_id] - accepted[vm_id] for vm_id in ready)
     return Batch(each_s, max(ready.values()) - min(accepted.values()))
@@ -127,7 +122,7 @@ def submitted(daemon: Daemon, manifest: v1.Manifest, count: int) -> Batch:
 def _seen(daemon: Daemon, head: int, count: int) -> tuple[dict[str, float], dict[str, float]]:
     """Return when each VM was accepted and when its QMP was ready, once all the guests run."""
     times: dict[str, dict[str, float]] = {SUBMITTED: {}, READY: {}, STARTED: {}}
-    for event in follow(daemon, after=head, types=(*times, FAILED)):
+    for event in daemon.stream(daemon.patient.watch(after=head, types=(*times, FAILED))):
         if event.type == FAILED or event.time is None:
             raise LaunchFailed(f"a VM failed: {event.data_json}")
         times[event.type][event.stream.removeprefix(VM_STREAM)] = event.time.timestamp()
@@ -137,6 +132,7 @@ def _seen(daemon: Daemon, head: int, count: int) -> tuple[dict[str, float], dict
 
 
 def _await_ends(daemon: Daemon, head: int, count: int) -> None:
-    for number, _ in enumerate(follow(daemon, after=head, types=(STOPPED, FAILED)), 1):
+    watch = daemon.patient.watch(after=head, types=(STOPPED, FAILED))
+    for number, _ in enumerate(daemon.stream(watch), 1):
         if number == count:
             break

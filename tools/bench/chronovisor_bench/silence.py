@@ -17,7 +17,7 @@ import msgspec
 from chronovisor_api import v1
 from rich.table import Table
 
-from chronovisor_bench.paused_fleet import PAGE, PausedFleet
+from chronovisor_bench.paused_fleet import PausedFleet
 from chronovisor_bench.timeline import LaunchFailed
 from supervisor.vm import events as ev
 
@@ -85,19 +85,19 @@ class Silence:
 
     def _get(self, vm_id: str) -> v1.Vm:
         daemon = self._fleet.daemon
-        return daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm_id))
+        return daemon.call(daemon.client.get(vm_id))
 
     def _list(self) -> None:
         daemon = self._fleet.daemon
-        daemon.call(daemon.stub.list_vms, v1.ListVmsRequest(page_size=PAGE))
+        list(daemon.stream(daemon.client.list()))
 
     def _pause(self, vm_id: str) -> None:
         daemon = self._fleet.daemon
-        daemon.call(daemon.stub.pause_vm, v1.PauseVmRequest(vm_id=vm_id))
+        daemon.call(daemon.client.pause(vm_id))
 
     def _resume(self, vm_id: str) -> None:
         daemon = self._fleet.daemon
-        daemon.call(daemon.stub.resume_vm, v1.ResumeVmRequest(vm_id=vm_id))
+        daemon.call(daemon.client.resume(vm_id))
 
     def _check(self, expected: v1.ContactState) -> None:
         contact = self._get(self._victim).contact

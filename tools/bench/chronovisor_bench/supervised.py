@@ -6,7 +6,6 @@ before anybody sees them; the client's own clock, which is the same, adds the fi
 
 import json
 import os
-import secrets
 import select
 import shutil
 import signal
@@ -29,7 +28,7 @@ from supervisor.cli.exits import Failure
 from supervisor.cli.options import Access
 from supervisor.cli.watching import until_ended
 from supervisor.host.locks import pidfile_owner
-from supervisor.manifest import Upload, load, prepare
+from supervisor.manifest import load, prepare
 from supervisor.vm import events as ev
 from supervisor.vm import layout
 
@@ -38,7 +37,6 @@ START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 """It stops VMs that still run, without any grace."""
 LAST_WORDS_BYTES = 4000
-CHUNK_BYTES = 256 * 1024
 LOOPBACK = "127.0.0.1:0"
 
 MOMENTS = {
@@ -125,16 +123,9 @@ def upload(daemon: Daemon, manifest: Path) -> v1.Manifest:
     """
     prepared = prepare(load(manifest), manifest)
     for file in prepared.uploads:
-        daemon.call(daemon.stub.upload_artifact, _pieces(file))
+        daemon.call(daemon.client.upload(file.path))
     limits = msgspec.structs.replace(prepared.manifest.limits, stop_grace_ms=0)
     return from_manifest(msgspec.structs.replace(prepared.manifest, limits=limits))
-
-
-def _pieces(file: Upload) -> Iterator[v1.UploadArtifactRequest]:
-    yield v1.UploadArtifactRequest(expect=v1.ArtifactExpectation(file.sha256, file.size))
-    with file.path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield v1.UploadArtifactRequest(chunk=chunk)
 
 
 def learn(daemon: Daemon, manifest: v1.Manifest, inputs: Path) -> Recipe:
@@ -160,12 +151,9 @@ def launch(daemon: Daemon, manifest: v1.Manifest) -> Timeline:
 
 def _launch(daemon: Daemon, manifest: v1.Manifest) -> Iterator[v1.Event]:
     """Submit; yield the events until the end. Raises LaunchFailed unless it completed."""
-    key = secrets.token_hex(16)
-    request = v1.SubmitComputationRequest(manifest=manifest, idempotency_key=key)
-    vm = daemon.call(daemon.stub.submit_computation, request).vm
-    assert vm is not None
+    vm = daemon.call(daemon.client.submit(manifest))
     yield from until_ended(daemon, vm.vm_id)
-    vm = daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=vm.vm_id))
+    vm = daemon.call(daemon.client.get(vm.vm_id))
     if vm.outcome is not v1.Outcome.COMPLETED:
         raise LaunchFailed(f"the computation ended with {vm.outcome.name}: {vm.detail}")
 

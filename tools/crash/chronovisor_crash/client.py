@@ -7,7 +7,7 @@ import io
 import secrets
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from chronovisor_api import v1
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.exits import ExitCode, Failure, Unreachable
 from supervisor.cli.options import Access
-from supervisor.cli.watching import END_TYPES, follow
+from supervisor.cli.watching import END_TYPES
 from supervisor.vm import events as ev
 
 PATIENCE_S = 150.0
@@ -57,34 +57,29 @@ class Client:
     def run(self) -> None:
         """Do it all, through any number of daemons. Raises Failure when it takes too long."""
         with reach(self._access) as daemon:
-            stub = daemon.stub
-            pieces = [v1.UploadArtifactRequest(chunk=SCRIPT)]
-            stored = self._insist(lambda: daemon.call(stub.upload_artifact, iter(pieces)))
-            self.told.artifact = stored.sha256
-            request = self._submission(stored.sha256)
-            self._insist(lambda: daemon.call(stub.submit_computation, request))
+            stored = self._insist(lambda: daemon.call(daemon.client.upload(SCRIPT)))
+            self.told.artifact = stored
+            self._insist(lambda: self._submit(daemon, stored))
             self.told.vm_id = VM_ID
             self._watch(daemon, END_TYPES)
             self._look_at_the_end(daemon)
             self._insist(lambda: self._delete(daemon))
             self._watch(daemon, frozenset({DELETED}))
 
-    def _submission(self, algorithm: str) -> v1.SubmitComputationRequest:
+    def _submit(self, daemon: Daemon, algorithm: str) -> None:
         manifest = v1.Manifest(
             name=VM_ID,
             algorithm=v1.Algorithm(sha256=algorithm),
             vm=v1.VmShape(accel=v1.Accelerator.TCG),
         )
-        return v1.SubmitComputationRequest(
-            manifest=manifest, idempotency_key=self._key, vm_id=VM_ID
-        )
+        daemon.call(daemon.client.submit(manifest, idempotency_key=self._key, vm_id=VM_ID))
 
     def _watch(self, daemon: Daemon, until: frozenset[str]) -> None:
         self._insist(lambda: self._hear(daemon, until))
 
     def _hear(self, daemon: Daemon, until: frozenset[str]) -> None:
         """Hear every event again from the beginning: the daemon must tell the same story twice."""
-        for event in follow(daemon):
+        for event in daemon.stream(daemon.patient.watch()):
             known = self.told.events.setdefault(event.position, event.event_id)
             if known != event.event_id:
                 raise Failure(ExitCode.HOST_TROUBLE, f"position {event.position} was rewritten")
@@ -93,14 +88,14 @@ class Client:
             self._check_patience()
 
     def _look_at_the_end(self, daemon: Daemon) -> None:
-        vm = self._insist(lambda: daemon.call(daemon.stub.get_vm, v1.GetVmRequest(vm_id=VM_ID)))
+        vm = self._insist(lambda: daemon.call(daemon.client.get(VM_ID)))
         self.told.outcome, self.told.detail = vm.outcome, vm.detail
         if vm.result is not None:
             self.told.stdout = self._insist(lambda: _stdout(daemon))
 
     def _delete(self, daemon: Daemon) -> None:
         try:
-            daemon.call(daemon.stub.delete_vm, v1.DeleteVmRequest(vm_id=VM_ID))
+            daemon.call(daemon.client.delete(VM_ID))
         except Failure as failure:
             if failure.exit_code is not ExitCode.NOT_FOUND:
                 raise
@@ -123,8 +118,7 @@ class Client:
 
 
 def _stdout(daemon: Daemon) -> bytes:
-    request = v1.FetchResultRequest(vm_id=VM_ID)
-    pieces: Iterator[v1.FetchResultResponse] = daemon.stream(daemon.stub.fetch_result, request)
+    pieces = daemon.stream(daemon.client.result_pieces(VM_ID))
     archive = b"".join(piece.chunk for piece in pieces)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         names = [name for name in tar.getnames() if Path(name).name == "stdout"]

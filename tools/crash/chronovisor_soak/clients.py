@@ -6,12 +6,13 @@ An answer is a promise. Each is written down, and held against the log in the en
 import random
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+import chronovisor_api
 import msgspec
 from chronovisor_api import v1
 
@@ -52,15 +53,15 @@ WEIGHTS = {
     Order.DELETE: 4,
     Order.GET: 4,
 }
-CALLS: dict[Order, tuple[Callable[..., Awaitable[v1.Vm]], Callable[..., object]]] = {
-    Order.START: (v1.SupervisorStub.start_vm, v1.StartVmRequest),
-    Order.STOP: (v1.SupervisorStub.stop_vm, v1.StopVmRequest),
-    Order.KILL: (v1.SupervisorStub.kill_vm, v1.KillVmRequest),
-    Order.PAUSE: (v1.SupervisorStub.pause_vm, v1.PauseVmRequest),
-    Order.RESUME: (v1.SupervisorStub.resume_vm, v1.ResumeVmRequest),
-    Order.RESET: (v1.SupervisorStub.reset_vm, v1.ResetVmRequest),
-    Order.DELETE: (v1.SupervisorStub.delete_vm, v1.DeleteVmRequest),
-    Order.GET: (v1.SupervisorStub.get_vm, v1.GetVmRequest),
+CALLS: dict[Order, Callable[[chronovisor_api.Client, str], Coroutine[Any, Any, v1.Vm]]] = {
+    Order.START: chronovisor_api.Client.start,
+    Order.STOP: chronovisor_api.Client.stop,
+    Order.KILL: chronovisor_api.Client.kill,
+    Order.PAUSE: chronovisor_api.Client.pause,
+    Order.RESUME: chronovisor_api.Client.resume,
+    Order.RESET: chronovisor_api.Client.reset,
+    Order.DELETE: chronovisor_api.Client.delete,
+    Order.GET: chronovisor_api.Client.get,
 }
 ENDED = {v1.Phase.STOPPED, v1.Phase.FAILED}
 
@@ -137,33 +138,27 @@ class Client(threading.Thread):
             self._order(daemon, self._random.choice(vms))
 
     def _list(self, daemon: Daemon) -> list[v1.Vm]:
-        return list(daemon.call(daemon.stub.list_vms, v1.ListVmsRequest()).vms)
+        return list(daemon.stream(daemon.client.list()))
 
     def _submit(self, daemon: Daemon) -> None:
         self._submitted += 1
         key = f"{self.name}-{self._submitted}"
         manifest = from_manifest(self._random.choice(self._computations).manifest)
-        request = v1.SubmitComputationRequest(manifest=manifest, idempotency_key=key)
         with self._refusals_noted("submit"):
-            answer = daemon.repeat(daemon.stub.submit_computation, request)
-            vm = answer.vm or v1.Vm()
+            vm = daemon.call(daemon.patient.submit(manifest, idempotency_key=key))
             self._ledger.promised(vm, "submit")
             if self._random.random() < 0.2:
-                self._submit_again(daemon, request, vm.vm_id)
+                self._submit_again(daemon, manifest, key, vm.vm_id)
 
-    def _submit_again(
-        self, daemon: Daemon, request: v1.SubmitComputationRequest, expected: str
-    ) -> None:
-        answer = daemon.repeat(daemon.stub.submit_computation, request)
-        found = (answer.vm or v1.Vm()).vm_id
+    def _submit_again(self, daemon: Daemon, manifest: v1.Manifest, key: str, expected: str) -> None:
+        found = daemon.call(daemon.patient.submit(manifest, idempotency_key=key)).vm_id
         if found != expected:
-            self._ledger.doubled(request.idempotency_key, expected, found)
+            self._ledger.doubled(key, expected, found)
 
     def _order(self, daemon: Daemon, vm: v1.Vm) -> None:
         (order,) = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        method, request = CALLS[order]
         with self._refusals_noted(order.value):
-            answer = daemon.call(partial(method, daemon.stub), request(vm_id=vm.vm_id))
+            answer = daemon.call(CALLS[order](daemon.client, vm.vm_id))
             self._ledger.promised(answer, order.value)
 
     @contextmanager

@@ -152,7 +152,7 @@ def _settled(daemon: Daemon) -> list[str]:
     give_up = time.monotonic() + SETTLE_S
     living: list[v1.Vm] = []
     while time.monotonic() < give_up:
-        vms = daemon.call(daemon.stub.list_vms, v1.ListVmsRequest()).vms
+        vms = daemon.stream(daemon.client.list())
         living = [vm for vm in vms if vm.phase not in ENDED]
         if not living:
             return []
@@ -162,13 +162,13 @@ def _settled(daemon: Daemon) -> list[str]:
 
 
 def _delete_all(daemon: Daemon) -> None:
-    for vm in daemon.call(daemon.stub.list_vms, v1.ListVmsRequest()).vms:
+    for vm in list(daemon.stream(daemon.client.list())):
         try:
-            daemon.call(daemon.stub.delete_vm, v1.DeleteVmRequest(vm_id=vm.vm_id))
+            daemon.call(daemon.client.delete(vm.vm_id))
         except Failure:
             continue  # it is told of as a leak
     give_up = time.monotonic() + SETTLE_S
-    while daemon.call(daemon.stub.list_vms, v1.ListVmsRequest()).vms:
+    while list(daemon.stream(daemon.client.list())):
         if time.monotonic() > give_up:
             return
         time.sleep(0.2)

@@ -8,25 +8,24 @@ the agent, in the same order, and the same events.
 import difflib
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from chronovisor_api import v1
+from chronovisor_api import Client, v1
 
 from chronovisor_transcript.installing import install
 from supervisor.api.wire_manifest import from_manifest
 from supervisor.cli.connection import Daemon, reach
 from supervisor.cli.options import Access
 from supervisor.cli.transcripts import FORMAT, exported
-from supervisor.cli.watching import END_TYPES, follow
+from supervisor.cli.watching import END_TYPES
 from supervisor.vm.events import Outcome
 from supervisor.vm.spec import Accelerator, ByDigest, Manifest, Network
 
@@ -40,14 +39,15 @@ FILE_BYTES_MAX = 16 * 1024 * 1024
 PULSE = "query-status"
 DECISIVE = ("outcome", "step", "command")
 """What tells one event from another of its type."""
-ORDERS: dict[str, tuple[str, type[Any]]] = {
-    "vm.pause-ordered.v1": ("pause_vm", v1.PauseVmRequest),
-    "vm.resume-ordered.v1": ("resume_vm", v1.ResumeVmRequest),
-    "vm.reset-ordered.v1": ("reset_vm", v1.ResetVmRequest),
+Order = Callable[[Client, str], Coroutine[Any, Any, v1.Vm]]
+ORDERS: dict[str, Order] = {
+    "vm.pause-ordered.v1": Client.pause,
+    "vm.resume-ordered.v1": Client.resume,
+    "vm.reset-ordered.v1": Client.reset,
 }
-STOPS: dict[str, tuple[str, type[Any]]] = {
-    Outcome.STOPPED_BY_CLIENT.value: ("stop_vm", v1.StopVmRequest),
-    Outcome.KILLED_BY_CLIENT.value: ("kill_vm", v1.KillVmRequest),
+STOPS: dict[str, Order] = {
+    Outcome.STOPPED_BY_CLIENT.value: Client.stop,
+    Outcome.KILLED_BY_CLIENT.value: Client.kill,
 }
 """What a client called, by the event that it led to."""
 
@@ -192,20 +192,16 @@ def _live_again(access: Access, recorded: Recorded) -> list[Entry]:
     then = recorded.events
     with reach(access) as daemon, reach(access) as client:
         manifest = from_manifest(_with_other_bytes(daemon, recorded.manifest))
-        request = v1.SubmitComputationRequest(
-            manifest=manifest, idempotency_key=secrets.token_hex(16), vm_id=recorded.vm_id
-        )
-        daemon.call(daemon.stub.submit_computation, request)
-        for seen, event in enumerate(follow(daemon, vm_id=recorded.vm_id), 1):
+        daemon.call(daemon.client.submit(manifest, vm_id=recorded.vm_id))
+        for seen, event in enumerate(daemon.stream(daemon.patient.watch(vm_id=recorded.vm_id)), 1):
             if event.type in END_TYPES:
                 break
             if seen < len(then) and (order := _client_order(then[seen])) is not None:
-                method, kind = order
-                client.call(getattr(client.stub, method), kind(vm_id=recorded.vm_id))
+                client.call(order(client.client, recorded.vm_id))
         return exported(daemon, recorded.vm_id, None)[1:]
 
 
-def _client_order(entry: Entry) -> tuple[str, type[Any]] | None:
+def _client_order(entry: Entry) -> Order | None:
     if entry["event"] == "vm.stop-ordered.v1":
         return STOPS.get(entry["data"]["outcome"])
     return ORDERS.get(entry["event"])
@@ -213,7 +209,8 @@ def _client_order(entry: Entry) -> tuple[str, type[Any]] | None:
 
 def _with_other_bytes(daemon: Daemon, manifest: Manifest) -> Manifest:
     """Return the computation with uploads of ours in the place of its files."""
-    small, kernel = ByDigest(_upload(daemon, ALGORITHM)), ByDigest(_upload(daemon, KERNEL))
+    uploads = (daemon.client.upload(content) for content in (ALGORITHM, KERNEL))
+    small, kernel = (ByDigest(daemon.call(upload)) for upload in uploads)
     replaced = msgspec.structs.replace
     shape = replaced(
         manifest.vm,
@@ -230,8 +227,3 @@ def _with_other_bytes(daemon: Daemon, manifest: Manifest) -> Manifest:
         vm=shape,
         network=Network(),
     )
-
-
-def _upload(daemon: Daemon, content: bytes) -> str:
-    pieces = [v1.UploadArtifactRequest(chunk=content)]
-    return daemon.call(daemon.stub.upload_artifact, iter(pieces)).sha256
