@@ -16,7 +16,7 @@ from supervisor.http_api.bounds import Bounds
 from supervisor.http_api.operation import Content, Operation, caller_of, json_answer
 from supervisor.vm.commands import DenyReason
 
-TAKES = 'The computation, or {"computation": ...} with its JSON as an array of byte values or in base64.'
+TAKES = 'The computation, or {"computation": ...} with its JSON as byte values or in base64.'
 
 
 class Accepted(msgspec.Struct, frozen=True):
