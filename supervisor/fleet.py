@@ -22,14 +22,13 @@ from supervisor.admission.state import AdmissionState
 from supervisor.caller import Caller
 from supervisor.cause import Cause
 from supervisor.config import Capacity
-from supervisor.journal import HOST_STREAM, LogJournal, decode, encode
+from supervisor.journal import HOST_STREAM, LogJournal, encode
 from supervisor.recovery import Recovery
 from supervisor.registry import Registry
-from supervisor.replay import World, define_from
+from supervisor.replay import World, begun
 from supervisor.supervision import supervise
 from supervisor.vm.commands import CommandDenied, Stop
 from supervisor.vm.effects import Effect, Reattach, Reserve
-from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import ALIVE, ENDED, VmState
 
@@ -96,7 +95,8 @@ class Fleet:
         state = AdmissionState(world.admission.packed())
         quotas = Quotas(surroundings.capacity, self.registry)
         check = surroundings.check_inputs
-        admission = Admission(state, log, check, self._start_submitted, quotas)
+        clock_ms = surroundings.clock_ms
+        admission = Admission(state, log, check, self._start_submitted, quotas, clock_ms)
         if world.host is not None:
             admission.intake = Intake.UNREADABLE
             logger.error("no computations are taken: %s", world.host.why)
@@ -181,12 +181,11 @@ class Fleet:
         if patience.cancelled_caught:
             logger.warning("VM %s did not end within %d s and lives on", vm_id, STOP_ALL_S)
 
-    def _start_submitted(self, record: Record) -> None:
-        event = decode(record)
-        assert isinstance(event, ComputationSubmitted)
-        cause = Cause(record.causation_id, record.correlation_id, traceparent=record.traceparent)
-        ref = self.registry.add(define_from(record, event))
-        self._start_actor(ref, cause.followed_by(record.event_id))
+    def _start_submitted(self, records: Sequence[Record]) -> None:
+        first, last = records[0], records[-1]
+        cause = Cause(first.causation_id, first.correlation_id, traceparent=first.traceparent)
+        ref = self.registry.add(begun(records))
+        self._start_actor(ref, cause.followed_by(last.event_id))
 
     def _start_actor(self, ref: VmRef, cause: Cause) -> None:
         self._nursery.start_soon(self._run_actor, ref, cause, name=f"vm/{ref.state.vm_id}")

@@ -5,7 +5,7 @@ unavailable, with the reason; such an event in the ``host`` stream closes the in
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -225,6 +225,15 @@ def define_from(record: Record, event: vm.ComputationSubmitted) -> VmState:
         tenant=record.tenant,
         principal=record.principal,
     )
+
+
+def begun(records: Sequence[Record]) -> VmState:
+    """Return the state after the first records of a VM's stream, of which there is one or more."""
+    state: VmState | None = None
+    for record in records:
+        state = evolved(state, record)
+    assert state is not None, "a VM begins with its submission"
+    return state
 
 
 async def load_vm(

@@ -11,6 +11,7 @@ import trio
 
 from eventlog import CaughtUp, EventLog, WrongExpectedVersion
 from supervisor.admission.events import ArtifactStored
+from supervisor.admission.inputs import check_artifact
 from supervisor.admission.intake import Admission
 from supervisor.artifacts.errors import (
     ArtifactError,
@@ -32,10 +33,14 @@ from supervisor.vm.commands import (
     Command,
     CommandDenied,
     DenyReason,
+    ProvideInput,
     ProvideSession,
     RequestReport,
 )
 from supervisor.vm.confidential import GuestSession
+from supervisor.vm.consumers import check_consumer
+from supervisor.vm.inputs import InputName
+from supervisor.vm.providing import check_named
 from supervisor.vm.spec import GIB, Manifest
 from supervisor.vm.state import Result, VmState
 
@@ -175,9 +180,19 @@ class Service:
         await self._record(stored, caller)
         return stored
 
-    def open_result(self, vm_id: str) -> tuple[Path, Result]:
+    async def provide_input(
+        self, vm_id: str, name: InputName, sha256: str, caller: Caller
+    ) -> VmState:
+        """Bring an input that a VM awaits, and that is stored, from its provider."""
+        check_named(self._registry.get(vm_id), name)
+        check_artifact(self._artifacts, "sha256", sha256)
+        command = ProvideInput(name.provider, name.id, sha256, self._artifacts.size(sha256))
+        return await self._registry.ask(vm_id, command, caller)
+
+    def open_result(self, vm_id: str, caller: Caller) -> tuple[Path, Result]:
         """Return where a VM's result archive lies, and what it is."""
         state = self._registry.get(vm_id)
+        check_consumer(state, caller.principal)
         if state.result is None:
             detail = f"VM {vm_id!r} is in phase {state.phase.value} and has no result"
             raise CommandDenied(DenyReason.NO_RESULT, detail)

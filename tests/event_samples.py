@@ -13,6 +13,7 @@ from supervisor.admission import events as admission
 from supervisor.schema import TAGS, AnyEvent
 from supervisor.vm import events as vm
 from supervisor.vm import observations as ob
+from supervisor.vm.inputs import InputName
 from tests.vm.confidential_states import CLAIMS, EVIDENCE_OF_LAUNCH, PACKET, SECOND
 from tests.vm.states import CRASH, DIRECTORY, EVIDENCE, IMAGES, MANIFEST, NOW, PROCESS, SHA256
 
@@ -76,6 +77,8 @@ SAMPLES: tuple[AnyEvent, ...] = (
     vm.DeleteOrdered(1),
     vm.RemovalFailed(1, "Operation not permitted"),
     vm.VmDeleted(1),
+    vm.InputsAwaited((InputName("Bob", "iris.csv"), InputName("Carol", "algorithm")), NOW),
+    vm.InputProvided("Bob", "iris.csv", SHA256, 4096),
     vm.SessionAwaited(2, NOW),
     vm.SessionProvided(2, SECOND),
     vm.LaunchMeasured(1, EVIDENCE_OF_LAUNCH, CLAIMS, NOW),

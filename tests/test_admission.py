@@ -78,9 +78,15 @@ class Office:
         self.log = log
         self.vms = Started()
         self.started = self.vms.records
+        self.firsts: list[tuple[str, ...]] = []
         quotas = Quotas(capacity, self.vms)
-        start = self.started.append
-        self.admission = Admission(state, log, lambda manifest: None, start, quotas)
+        self.admission = Admission(
+            state, log, lambda manifest: None, self._start, quotas, lambda: NOW
+        )
+
+    def _start(self, records: Sequence[Record]) -> None:
+        self.started.append(records[0])
+        self.firsts.append(tuple(record.type for record in records))
 
     async def submit(
         self,
@@ -388,9 +394,9 @@ async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
             raise denial.pop()
 
     async with open_log(tmp_path, SMALL) as log:
-        start: Callable[[Record], None] = lambda record: None  # noqa: E731
-        quotas = Quotas(AMPLE, Started())
-        admission = Admission(AdmissionState(), log, check_inputs_once, start, quotas)
+        start: Callable[[Sequence[Record]], None] = lambda records: None  # noqa: E731
+        state, quotas = AdmissionState(), Quotas(AMPLE, Started())
+        admission = Admission(state, log, check_inputs_once, start, quotas, lambda: NOW)
         submit = partial(admission.submit, MANIFEST, key="key-1", vm_id=None, caller=CALLER)
         with pytest.raises(CommandDenied):
             await submit()

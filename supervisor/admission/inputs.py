@@ -12,16 +12,17 @@ from supervisor.vm.spec import ByDigest, ByName, ImageRef, Manifest
 def check_inputs(manifest: Manifest, store: ArtifactStore, catalogue: Catalogue) -> None:
     """Raise CommandDenied, naming the field, for an artifact or image that is not there."""
     for field, sha256 in _artifacts(manifest):
-        _check_artifact(store, field, sha256)
+        check_artifact(store, field, sha256)
     for field, image in _images(manifest):
         match image:
             case ByDigest(sha256):
-                _check_artifact(store, field, sha256)
+                check_artifact(store, field, sha256)
             case ByName(name):
                 _check_image(catalogue, field, name)
 
 
-def _check_artifact(store: ArtifactStore, field: str, sha256: str) -> None:
+def check_artifact(store: ArtifactStore, field: str, sha256: str) -> None:
+    """Raise CommandDenied, naming the field, for an artifact that is not there."""
     try:
         store.path(sha256)
     except UnknownArtifact as error:
@@ -40,9 +41,11 @@ def _denied(reason: DenyReason, field: str, error: ArtifactError) -> CommandDeni
 
 
 def _artifacts(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    yield "algorithm.sha256", manifest.algorithm.sha256
+    # What its provider is to bring cannot be there yet; an agent of the guest's own may do without.
+    digests = {"algorithm.sha256": manifest.algorithm.sha256}
     for index, dataset in enumerate(manifest.datasets):
-        yield f"datasets[{index}].sha256", dataset.sha256
+        digests[f"datasets[{index}].sha256"] = dataset.sha256
+    yield from (item for item in digests.items() if item[1])
 
 
 def _images(manifest: Manifest) -> Iterator[tuple[str, ImageRef]]:

@@ -8,7 +8,7 @@ many submissions share one fsync.
 
 import base64
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 
@@ -24,6 +24,7 @@ from supervisor.admission.state import AdmissionState, Admitted
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
 from supervisor.journal import HOST_STREAM, encode, vm_stream
+from supervisor.vm.awaiting import inputs_awaited
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.events import ComputationSubmitted
 from supervisor.vm.rules import check, check_idempotency_key, check_vm_id
@@ -51,15 +52,16 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Takes submissions; ``start`` is called with the record that defines each new VM."""
+    """Takes submissions; ``start`` is called with the first records of each new VM's stream."""
 
     def __init__(
         self,
         state: AdmissionState,
         log: EventLog,
         check_inputs: Callable[[Manifest], None],
-        start: Callable[[Record], None],
+        start: Callable[[Sequence[Record]], None],
         quotas: Quotas,
+        clock_ms: Callable[[], int],
     ) -> None:
         self.intake = Intake.OPEN
         self._state = state
@@ -67,6 +69,7 @@ class Admission:
         self._check_inputs = check_inputs
         self._start = start
         self._quotas = quotas
+        self._clock_ms = clock_ms
         self.sessions = Sessions(state)
         self._in_flight: dict[tuple[str, str], trio.Event] = {}
         self._ids_in_flight: set[str] = set()
@@ -92,7 +95,7 @@ class Admission:
             admitted = ComputationAdmitted(chosen, key, digest)
             records = await self._append(admitted, manifest, caller)
             self._state.evolve(admitted, caller.tenant)
-            self._start(records[1])
+            self._start(records[1:])
         return Taken(chosen, reused=False)
 
     async def _earlier(self, tenant: str, key: str) -> Admitted | None:
@@ -121,6 +124,8 @@ class Admission:
             encode(admitted, HOST_STREAM, caller.tenant, cause),
             encode(submitted, stream, caller.tenant, cause),
         ]
+        if awaited := inputs_awaited(manifest, (), self._clock_ms()):
+            events.append(encode(awaited, stream, caller.tenant, cause))
         return await self._log.append(events, expected={stream: 0})
 
     def _is_taken(self, vm_id: str) -> bool:

@@ -17,6 +17,8 @@ from supervisor.api.wire_events import from_item, to_subscription
 from supervisor.api.wire_manifest import to_manifest
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
+from supervisor.vm.field_rules import check_digest
+from supervisor.vm.inputs import InputName
 from supervisor.vm.rules import check_idempotency_key, check_stop_grace, check_vm_id
 from supervisor.vm.state import ENDED, VmState
 
@@ -98,6 +100,13 @@ class SupervisorService:
         vm_id, session = required("vm_id", request.vm_id), launch_requests.session_of(request)
         return self._present(await self._supervisor.provide_session(vm_id, session, caller))
 
+    async def provide_input(self, request: v1.ProvideInputRequest, caller: Caller) -> v1.Vm:
+        """Bring an input from its provider."""
+        vm_id, sha256 = required("vm_id", request.vm_id), request.sha256
+        name = InputName(required("provider", request.provider), required("id", request.id))
+        refuse(tuple(check_digest("sha256", sha256)))
+        return self._present(await self._supervisor.provide_input(vm_id, name, sha256, caller))
+
     async def inject_launch_secret(
         self, request: v1.InjectLaunchSecretRequest, caller: Caller
     ) -> v1.Vm:
@@ -151,7 +160,7 @@ class SupervisorService:
         self, request: v1.FetchResultRequest, caller: Caller
     ) -> AsyncGenerator[v1.FetchResultResponse, None]:
         """Download a result."""
-        path, result = self._supervisor.open_result(required("vm_id", request.vm_id))
+        path, result = self._supervisor.open_result(required("vm_id", request.vm_id), caller)
         whole = v1.Result(sha256=result.sha256, size=result.size)
         yield v1.FetchResultResponse(result=whole)
         async with aclosing(files.read_exactly(path, result.size)) as chunks:

@@ -9,6 +9,7 @@ from eventlog.checkpoint import SignedCheckpoint
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command
 from supervisor.vm.confidential import GuestSession
+from supervisor.vm.inputs import InputName
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Result, VmState
 
@@ -144,7 +145,13 @@ class Supervisor(Protocol):
         """Store the bytes durably; nothing is kept if ``chunks`` raises or is cut short."""
         ...
 
-    def open_result(self, vm_id: str) -> tuple[Path, Result]:
+    async def provide_input(
+        self, vm_id: str, name: InputName, sha256: str, caller: Caller
+    ) -> VmState:
+        """Bring an input that a VM awaits, and that was uploaded, from its provider."""
+        ...
+
+    def open_result(self, vm_id: str, caller: Caller) -> tuple[Path, Result]:
         """Return where the bytes of a VM's result lie, and what they must be."""
         ...
 

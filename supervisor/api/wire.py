@@ -11,6 +11,7 @@ from supervisor.api.refusals import refuse
 from supervisor.api.wire_confidential import from_launch
 from supervisor.api.wire_manifest import from_manifest
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.inputs import awaited_inputs
 from supervisor.vm.network_rules import whole_network
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.state import Launch, Phase, VmState
@@ -50,6 +51,8 @@ def from_state(state: VmState, queue_position: int | None = None) -> v1.Vm:
         queue_position=queue_position if state.phase is Phase.QUEUED else None,
         forwards=list(_forwards(state)),
         launch_state=from_launch(state),
+        inputs=list(_inputs(state)),
+        inputs_deadline=_moment(state.deadlines.get(TimerKind.INPUTS)),
     )
 
 
@@ -60,6 +63,18 @@ def _forwards(state: VmState) -> Iterator[v1.HostForward]:
     for port, forward in zip(ports, whole_network(state.manifest).forwards, strict=True):
         protocol = v1.ForwardProtocol[forward.protocol.name]
         yield v1.HostForward(host_port=port, guest_port=forward.guest_port, protocol=protocol)
+
+
+def _inputs(state: VmState) -> Iterator[v1.Input]:
+    came = {each.name: each for each in state.provided}
+    for name in awaited_inputs(state.manifest):
+        there = came.get(name)
+        yield v1.Input(
+            provider=name.provider,
+            id=name.id,
+            sha256=there.sha256 if there else "",
+            size=there.size if there else 0,
+        )
 
 
 def _progress(state: VmState) -> v1.Progress | None:

@@ -163,7 +163,9 @@ def from_launch(state: VmState) -> v1.LaunchState | None:
     )
 
 
-_BEFORE_A_LAUNCH = frozenset({Phase.DEFINED, Phase.QUEUED, Phase.AWAITING_SESSION})
+_BEFORE_A_LAUNCH = frozenset(
+    {Phase.DEFINED, Phase.QUEUED, Phase.AWAITING_SESSION, Phase.AWAITING_INPUTS}
+)
 
 
 def _stage(launch: Launch | None) -> v1.AttestationStage:

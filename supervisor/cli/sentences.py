@@ -98,6 +98,11 @@ def _launched_again(facts: Facts) -> str:
     return f"{ended}; the next begins at {facts['deadline_ms']}"
 
 
+def _inputs_awaited(facts: Facts) -> str:
+    names = ", ".join(f"{each['provider']}/{each['id']}" for each in facts["inputs"])
+    return f"it waits for {names}"
+
+
 SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     admission.DaemonStarted: "the daemon starts, version {version}, process {pid}",
     admission.DaemonStopped: "the daemon stops; {vms_left_running} VMs left running",
@@ -155,6 +160,8 @@ SENTENCES: dict[type[vm.Event | admission.Event], Sentence] = {
     vm.DeleteOrdered: "its deletion is ordered",
     vm.RemovalFailed: "its files cannot be removed, which is tried again: {detail}",
     vm.VmDeleted: "it is deleted; its history stays",
+    vm.InputsAwaited: _inputs_awaited,
+    vm.InputProvided: "{provider} provided {id}, {size}, sha256 {sha256}",
     vm.SessionAwaited: "launch {launch} needs a session of its own, until {deadline_ms}",
     vm.SessionProvided: "the session of launch {launch} has come",
     vm.LaunchMeasured: "launch {launch} is measured",

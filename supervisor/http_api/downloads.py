@@ -20,6 +20,7 @@ from supervisor.http_api.operation import (
     Parameter,
     Place,
     Span,
+    caller_of,
     json_answer,
 )
 from supervisor.vm.commands import DenyReason
@@ -122,7 +123,8 @@ class Downloads:
 
     async def _result(self, request: Request) -> Response:
         query.parse(request, once=frozenset())
-        path, result = self._supervisor.open_result(request.path_params["vm_id"])
+        vm_id: str = request.path_params["vm_id"]
+        path, result = self._supervisor.open_result(vm_id, caller_of(request))
         digest = base64.b64encode(bytes.fromhex(result.sha256)).decode()
         headers = {
             **NO_SNIFFING,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from supervisor.vm.events import Outcome
+from supervisor.vm.inputs import awaited_inputs
 from supervisor.vm.network_rules import whole_network
 from supervisor.vm.observations import Containment, TimerKind
 from supervisor.vm.spec import ForwardProtocol, Manifest
@@ -39,6 +40,15 @@ class ForwardView(msgspec.Struct, frozen=True):
     protocol: ForwardProtocol
 
 
+class InputView(msgspec.Struct, frozen=True):
+    """An input that the manifest names by its provider; nulls while it is awaited."""
+
+    provider: str
+    id: str
+    sha256: str | None
+    size: int | None
+
+
 class VmView(msgspec.Struct, frozen=True, kw_only=True):
     """A VM. What is null is not known, or not so."""
 
@@ -70,6 +80,8 @@ class VmView(msgspec.Struct, frozen=True, kw_only=True):
     suspended_since: datetime | None
     queue_position: int | None
     forwards: tuple[ForwardView, ...]
+    inputs: tuple[InputView, ...]
+    inputs_deadline: datetime | None
 
 
 def view(state: VmState, queue_position: int | None) -> VmView:
@@ -105,6 +117,8 @@ def view(state: VmState, queue_position: int | None) -> VmView:
         suspended_since=_maybe(suspended_ms),
         queue_position=queue_position if state.phase is Phase.QUEUED else None,
         forwards=tuple(_forwards(state)),
+        inputs=tuple(_inputs(state)),
+        inputs_deadline=_maybe(state.deadlines.get(TimerKind.INPUTS)),
     )
 
 
@@ -127,6 +141,14 @@ def _forwards(state: VmState) -> Iterator[ForwardView]:
     ports = state.current.host_ports
     for port, forward in zip(ports, whole_network(state.manifest).forwards, strict=True):
         yield ForwardView(port, forward.guest_port, forward.protocol)
+
+
+def _inputs(state: VmState) -> Iterator[InputView]:
+    came = {each.name: each for each in state.provided}
+    for name in awaited_inputs(state.manifest):
+        there = came.get(name)
+        sha256, size = (there.sha256, there.size) if there else (None, None)
+        yield InputView(name.provider, name.id, sha256, size)
 
 
 def _moment(at_ms: int) -> datetime:

@@ -46,6 +46,15 @@ class ProvideSession(msgspec.Struct, frozen=True):
     session: GuestSession
 
 
+class ProvideInput(msgspec.Struct, frozen=True):
+    """Bring an input that is awaited from ``provider``; its bytes are in the store."""
+
+    provider: str
+    id: str
+    sha256: str
+    size: int
+
+
 class InjectSecret(msgspec.Struct, frozen=True):
     """Give a measured launch its secret, and let it run; ``measurement`` is echoed, in base64."""
 
@@ -80,7 +89,7 @@ class RequestReport(msgspec.Struct, frozen=True):
 
 AttestationCommand = ProvideSession | InjectSecret | ApproveLaunch | RejectLaunch | RequestReport
 
-Command = Start | Stop | Kill | Pause | Resume | Reset | Delete | AttestationCommand
+Command = Start | Stop | Kill | Pause | Resume | Reset | Delete | ProvideInput | AttestationCommand
 
 
 class DenyReason(Enum):
@@ -116,6 +125,9 @@ class DenyReason(Enum):
     SECRET_ALREADY_SENT = "secret-already-sent"
     SECRET_TOO_LARGE = "secret-too-large"
     SESSION_REUSED = "session-reused"
+    INPUT_UNKNOWN = "input-unknown"
+    INPUT_ALREADY_PROVIDED = "input-already-provided"
+    NOT_A_CONSUMER = "not-a-consumer"
     PLATFORM_UNAVAILABLE = "platform-unavailable"
 
 

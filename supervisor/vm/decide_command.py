@@ -5,6 +5,7 @@ from typing import assert_never
 from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm.attestation_commands import decide_attestation_command
+from supervisor.vm.awaiting import launch_again
 from supervisor.vm.changed import changed
 from supervisor.vm.commands import (
     AttestationCommand,
@@ -14,18 +15,22 @@ from supervisor.vm.commands import (
     DenyReason,
     Kill,
     Pause,
+    ProvideInput,
     Reset,
     Resume,
     Start,
     Stop,
 )
 from supervisor.vm.decision import NOTHING, Decision, escalate, gentlest_step, order_stop
+from supervisor.vm.providing import accept_input
 from supervisor.vm.removing import remove_files
-from supervisor.vm.sessions import launch_again
 from supervisor.vm.state import STARTING, Desired, Phase, VmState
 
 UP = (*STARTING, Phase.RUNNING, Phase.PAUSED)
 """Phases of a launch whose end nobody has ordered."""
+
+HELD_BACK = (Phase.QUEUED, Phase.BACKOFF, Phase.AWAITING_SESSION, Phase.AWAITING_INPUTS)
+"""Phases of a VM whose next launch waits: nothing runs, and no files are being made."""
 
 
 def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
@@ -49,6 +54,8 @@ def decide_command(state: VmState, command: Command, now_ms: int) -> Decision:
             return _reset(state)
         case Delete():
             return _delete(state)
+        case ProvideInput():
+            return accept_input(state, command, now_ms)
     assert_never(command)
 
 
@@ -66,7 +73,7 @@ def _start(state: VmState, now_ms: int) -> Decision:
 
 def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF | Phase.AWAITING_SESSION:
+        case phase if phase is Phase.DEFINED or phase in HELD_BACK:
             return _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         case _ if state.phase in UP:
             limit = state.manifest.limits.stop_grace_ms
@@ -79,7 +86,7 @@ def _stop(state: VmState, command: Stop, now_ms: int) -> Decision:
 
 def _kill(state: VmState, now_ms: int) -> Decision:
     match state.phase:
-        case Phase.DEFINED | Phase.QUEUED | Phase.BACKOFF | Phase.AWAITING_SESSION:
+        case phase if phase is Phase.DEFINED or phase in HELD_BACK:
             return _end_without_process(state, ev.Outcome.KILLED_BY_CLIENT)
         case _ if state.phase in UP:
             return order_stop(state, ev.Outcome.KILLED_BY_CLIENT, ev.StopStep.KILL, now_ms)
@@ -147,7 +154,7 @@ def _reset(state: VmState) -> Decision:
 
 def _delete(state: VmState) -> Decision:
     remove = remove_files(state)
-    if state.phase in (Phase.QUEUED, Phase.BACKOFF, Phase.AWAITING_SESSION):
+    if state.phase in HELD_BACK:
         ended = _end_without_process(state, ev.Outcome.STOPPED_BY_CLIENT)
         return Decision((*ended.events, ev.DeleteOrdered(state.launch_number)), (remove,))
     if state.phase not in (Phase.STOPPED, Phase.FAILED):

@@ -16,6 +16,7 @@ from supervisor.vm.decision import (
     repeat_step,
 )
 from supervisor.vm.ending import after_exit, after_result, finish
+from supervisor.vm.inputs import listed
 from supervisor.vm.launching import BeforeLaunch, before_launch, begin_launch
 from supervisor.vm.outcomes import EXPLANATIONS
 from supervisor.vm.own_agent import await_ready
@@ -146,5 +147,5 @@ def _timer(state: VmState, seen: ob.TimerFired, now_ms: int) -> Decision:
             return finish(state, outcome, EXPLANATIONS[outcome], now_ms)
         case ob.TimerKind.INPUTS:
             outcome = ev.Outcome.INPUTS_DEADLINE
-            missing = ", ".join(map(str, state.missing_inputs))
-            return finish(state, outcome, f"{EXPLANATIONS[outcome]}: {missing}", now_ms)
+            told = f"{EXPLANATIONS[outcome]}: {listed(state.missing_inputs)}"
+            return finish(state, outcome, told, now_ms)

@@ -4,7 +4,7 @@ An input without a digest is awaited from its provider. Once every provider has 
 manifest names digests only, and is as good as one that did so from the beginning.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +15,10 @@ ALGORITHM_ID = "algorithm"
 """What an algorithm is called that has no id of its own."""
 
 S = TypeVar("S", Algorithm, Dataset)
+
+
+TOLD = 5
+"""Names in one sentence; a manifest may have as many as datasets."""
 
 
 class InputName(msgspec.Struct, frozen=True):
@@ -57,6 +61,12 @@ def missing_inputs(manifest: Manifest, provided: Iterable[ProvidedInput]) -> tup
     """Return the awaited inputs that have not come yet."""
     there = {each.name for each in provided}
     return tuple(name for name in awaited_inputs(manifest) if name not in there)
+
+
+def listed(names: Sequence[InputName]) -> str:
+    """Return some names in one line."""
+    told = ", ".join(map(str, names[:TOLD]))
+    return f"{told} and {len(names) - TOLD} more" if len(names) > TOLD else told
 
 
 def with_inputs(manifest: Manifest, provided: Iterable[ProvidedInput]) -> Manifest:

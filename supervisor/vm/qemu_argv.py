@@ -46,6 +46,11 @@ def kernel_command_line(shape: VmShape) -> str:
     return f"{BASE_COMMAND_LINE} {shape.command_line}".rstrip()
 
 
+def cpu_model(accel: str) -> str:
+    """Return which CPUs a guest gets: all that the host or its emulation can do."""
+    return "host" if accel == "kvm" else "max"
+
+
 def qemu_argv(
     manifest: Manifest,
     *,
@@ -97,7 +102,7 @@ def _machine(manifest: Manifest, accel: str, images: LaunchImages) -> tuple[str,
     options = f"accel={accel},usb=off,graphics=off{smm}{flash}{confidential}"
     return (
         *("-machine", f"{shape.machine.value},{options}"),
-        *("-cpu", "host" if accel == "kvm" else "max"),
+        *("-cpu", cpu_model(accel)),
         *("-smp", str(shape.cpus)),
         *("-m", f"{shape.memory_bytes}B"),
         *("-device", "pvpanic"),

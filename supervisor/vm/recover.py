@@ -22,14 +22,10 @@ def recover(state: VmState) -> tuple[fx.Effect, ...]:
     match state.phase:
         case Phase.DEFINED | Phase.QUEUED:
             return begin_launch(state)
-        case Phase.BACKOFF:
-            kind = TimerKind.BACKOFF
-            timer = fx.ArmTimer(state.next_launch, kind, state.deadlines[kind])
-            return (*release(state), timer)
-        case Phase.AWAITING_SESSION:
-            kind = TimerKind.SESSION
-            timer = fx.ArmTimer(state.next_launch, kind, state.deadlines[kind])
-            return (*release(state), timer)
+        case Phase.BACKOFF | Phase.AWAITING_SESSION | Phase.AWAITING_INPUTS:
+            waits = state.deadlines.items()
+            timers = (fx.ArmTimer(state.next_launch, kind, at) for kind, at in waits)
+            return (*release(state), *timers)
         case Phase.STOPPING if state.current.exit_evidence is not None:
             limit = state.manifest.limits.result_bytes
             launch = state.current

@@ -1,32 +1,19 @@
 """The session of the next launch: of one launch and no other, or its keys could be reused.
 
-The first comes with the manifest. Each further launch waits for one, for as long as its owner has
-to decide about a launch.
+The first comes with the manifest. Each further launch waits for one (:mod:`.awaiting`), for as long
+as its owner has to decide about a launch.
 """
 
-from supervisor.vm import effects as fx
 from supervisor.vm import events as ev
 from supervisor.vm.commands import CommandDenied, DenyReason
-from supervisor.vm.confidential import GuestSession, Sev, Verification
+from supervisor.vm.confidential import GuestSession
 from supervisor.vm.decision import NOTHING, Decision
-from supervisor.vm.ending import release
 from supervisor.vm.launching import begin_launch
 from supervisor.vm.observations import TimerKind
 from supervisor.vm.overdue import check_in_time
 from supervisor.vm.state import Desired, Phase, VmState
 
 TAKES_SESSION = (Phase.AWAITING_SESSION, Phase.BACKOFF, Phase.STOPPED, Phase.FAILED)
-
-
-def launch_again(state: VmState, now_ms: int) -> Decision:
-    """Begin the next launch of a VM that had one, or wait for the session that it needs."""
-    wanted = state.manifest.confidential
-    owned = isinstance(wanted, Sev) and wanted.verification is Verification.OWNER
-    if not owned or not isinstance(wanted, Sev) or state.session is not None:
-        return Decision(effects=begin_launch(state))
-    number, deadline = state.next_launch, now_ms + wanted.deadline_ms
-    timer = fx.ArmTimer(number, TimerKind.SESSION, deadline)
-    return Decision((ev.SessionAwaited(number, deadline),), (*release(state), timer))
 
 
 def accept_session(state: VmState, session: GuestSession, now_ms: int) -> Decision:

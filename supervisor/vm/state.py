@@ -10,6 +10,7 @@ import msgspec
 
 from supervisor.vm import events as ev
 from supervisor.vm.confidential import Evidence, GuestSession, SevClaims
+from supervisor.vm.inputs import InputName, ProvidedInput, missing_inputs, with_inputs
 from supervisor.vm.observations import Containment, ExitEvidence, ProcessIdentity, TimerKind
 from supervisor.vm.spec import Manifest
 
@@ -35,6 +36,8 @@ class Phase(Enum):
     """Its launch ended, and its restart policy waits before the next."""
     AWAITING_SESSION = "awaiting-session"
     """Its next launch needs a session of its own, which its owner is to bring."""
+    AWAITING_INPUTS = "awaiting-inputs"
+    """Inputs are to come from their providers; no launch begins before."""
     STOPPED = "stopped"
     """It ended as somebody ordered, or with its work done."""
     FAILED = "failed"
@@ -49,6 +52,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
             Phase.QUEUED,
             Phase.LAUNCHING,
             Phase.AWAITING_SESSION,
+            Phase.AWAITING_INPUTS,
             Phase.BACKOFF,
             Phase.STOPPED,
             Phase.FAILED,
@@ -73,6 +77,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.STOPPING: frozenset({Phase.BACKOFF, Phase.STOPPED, Phase.FAILED}),
     Phase.BACKOFF: frozenset({Phase.DEFINED, Phase.STOPPED}),
     Phase.AWAITING_SESSION: frozenset({Phase.DEFINED, Phase.STOPPED, Phase.FAILED}),
+    Phase.AWAITING_INPUTS: frozenset({Phase.DEFINED, Phase.STOPPED, Phase.FAILED}),
     Phase.STOPPED: frozenset({Phase.DEFINED, Phase.DELETED}),
     Phase.FAILED: frozenset({Phase.DEFINED, Phase.DELETED}),
     Phase.DELETED: frozenset(),
@@ -227,6 +232,18 @@ class VmState(msgspec.Struct, frozen=True):
     """Of the next launch, where its owner verifies."""
     used_sessions: tuple[str, ...] = ()
     """The digests of the sessions of its launches, the latest last."""
+    provided: tuple[ProvidedInput, ...] = ()
+    """The inputs that came from their providers, in the order in which they came."""
+
+    @property
+    def inputs_ready(self) -> Manifest:
+        """The manifest with the digests of what providers brought: what a launch is made of."""
+        return with_inputs(self.manifest, self.provided)
+
+    @property
+    def missing_inputs(self) -> tuple[InputName, ...]:
+        """The inputs that are to come from their providers and have not."""
+        return missing_inputs(self.manifest, self.provided)
 
     @property
     def due_ms(self) -> int:
