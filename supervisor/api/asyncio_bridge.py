@@ -13,19 +13,18 @@ What grpclib leaves unbounded has its bound here: the size of a message and the 
 
 import asyncio
 import logging
-import re
 import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import grpclib.utils
 import msgspec
 import trio
 import trio_asyncio
-from chronovisor_api import v1
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.service import Health
@@ -34,7 +33,8 @@ from grpclib.server import Stream
 from supervisor.api import auth
 from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted
 from supervisor.api.grpc_headers import Authenticate, authenticate_tcp, authenticate_unix
-from supervisor.api.grpc_service import SupervisorService
+from supervisor.api.grpc_messages import decode
+from supervisor.api.grpc_services import offered
 from supervisor.api.grpc_status import grpc_error
 from supervisor.api.ports import Supervisor
 from supervisor.api.readiness import Readiness
@@ -173,7 +173,7 @@ class _Call:
 
     def _decode(self, body: bytes) -> Any:
         try:
-            return self._receives.FromString(body)
+            return decode(self._receives, body)
         except Exception:  # whatever a decoder may raise, it is the bytes that are wrong
             name = self._receives.__name__
             raise GRPCError(Status.INVALID_ARGUMENT, f"these bytes are no {name}") from None
@@ -192,22 +192,17 @@ Serve = Callable[[_Call], Awaitable[None]]
 def _handlers(
     supervisor: Supervisor, readiness: Readiness, bounds: CallBounds
 ) -> Mapping[str, Handler]:
-    contract = v1.SupervisorBase()
-    service = SupervisorService(supervisor)
+    services = offered(supervisor)
+    contracts = [each.contract for each in services]
     handlers = {}
-    for path, handler in contract.__mapping__().items():
-        method = getattr(service, _snake_case(path.rpartition("/")[2]))
+    for path, handler, method in chain.from_iterable(each.calls() for each in services):
         serve = partial(_CROSSINGS[handler.cardinality], method)
         handlers[path] = _bounded(path, handler, serve, bounds)
-    health = Health({contract: [readiness.grpc]})
-    for path, handler in with_reflection(contract, health).items():
+    health = Health({contract: [readiness.grpc] for contract in contracts})
+    for path, handler in with_reflection(*contracts, health).items():
         if path not in handlers:  # grpclib serves these by itself
             handlers[path] = _bounded(path, handler, handler.func, bounds)
     return handlers
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> Handler:

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import grpclib.server
+import h2.events
 import h2.exceptions
 import msgspec
 from chronovisor_api.status_details import StatusDetailsCodec
@@ -25,6 +26,7 @@ from grpclib.protocol import H2Protocol, Stream
 
 from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
 from supervisor.api.grpc_status import grpc_error
+from supervisor.api.grpc_transport import BoundedTransport, IdleFrames
 
 CONNECTIONS = 256
 """Per listener. A client needs one; what lies beyond is a leak or a flood."""
@@ -35,6 +37,16 @@ CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
 
 FRAME_HEADER_BYTES = 9
 """RFC 9113, section 4.1."""
+
+IDLE = (
+    h2.events.PingReceived,
+    h2.events.PingAckReceived,
+    h2.events.PriorityUpdated,
+    h2.events.RemoteSettingsChanged,
+    h2.events.SettingsAcknowledged,
+    h2.events.StreamReset,
+)
+"""What costs a client nothing and brings nobody anything, if there is a lot of it."""
 
 Entrance = Callable[[socket.socket], Authenticate]
 """A new connection -> how its requests prove whose they are."""
@@ -99,7 +111,10 @@ class _Connection(H2Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Find out who it is; hang up if there is no room."""
+        transport = BoundedTransport(transport, self._requests.loop)
         super().connection_made(transport)
+        self._idle_frames = IdleFrames()
+        self._process, self.processor.process = self.processor.process, self._unless_idle  # type: ignore[method-assign]
         server = self._server_side
         self._requests.authenticate = server.entrance(transport.get_extra_info("socket"))
         self._transport = transport
@@ -119,11 +134,30 @@ class _Connection(H2Protocol):
         if waiting > FRAME_HEADER_BYTES + h2_connection.max_inbound_frame_size:
             self._transport.abort()
 
+    def _unless_idle(self, event: h2.events.Event) -> None:
+        """Take what a frame brings; hang up on a client that sends many which bring nothing."""
+        if _is_idle(event) and self._idle_frames.are_too_many():
+            if not self._transport.is_closing():
+                _logger.info("a gRPC client sent a flood of frames that bring nothing: hung up")
+            self._transport.abort()
+        elif not _is_to_be_ignored(event):
+            self._process(event)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget it."""
         self._stranger_leaves()
         self._server_side.transports.discard(self._transport)
         super().connection_lost(exc)
+
+
+def _is_idle(event: h2.events.Event) -> bool:
+    return isinstance(event, IDLE) or _is_to_be_ignored(event)
+
+
+def _is_to_be_ignored(event: h2.events.Event) -> bool:
+    """Whether grpclib must not see it: it fails on the one and takes the other for an end."""
+    is_empty = isinstance(event, h2.events.DataReceived) and not event.flow_controlled_length
+    return is_empty or isinstance(event, h2.events.UnknownFrameReceived)
 
 
 class _Mapped(msgspec.Struct, frozen=True):

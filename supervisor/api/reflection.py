@@ -29,13 +29,14 @@ OF_GRPCLIB = (health_pb2, reflection_pb2, reflection_v1alpha_pb2)
 def with_reflection(*services: "IServable") -> Mapping[str, Handler]:
     """Return the handlers of ``services``, and of the services that describe them."""
     handlers: dict[str, Handler] = {}
-    for service in ServerReflection.extend(services, pool=_pool()):
+    for service in ServerReflection.extend(services, pool=contract()):
         handlers |= service.__mapping__()
     return handlers
 
 
 @cache
-def _pool() -> DescriptorPool:
+def contract() -> DescriptorPool:
+    """Return the descriptors of everything that is served."""
     packed = (files(chronovisor_api) / DESCRIPTORS).read_bytes()
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(packed).file:
