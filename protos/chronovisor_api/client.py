@@ -49,6 +49,16 @@ class Client(Orders, Launches, Files, Events):
         request = v1.SubmitComputationRequest(manifest, key, vm_id)
         return await self._answer(self.supervisor.submit_computation, request)
 
+    async def provide(
+        self, vm_id: str, sha256: str, *, provider: str, input_id: str = "algorithm"
+    ) -> v1.Vm:
+        """Give a VM an input that it waits for: what :meth:`upload` stored under ``sha256``.
+
+        ``input_id`` is its id in the manifest, or else a dataset's name, or ``algorithm``.
+        """
+        request = v1.ProvideInputRequest(vm_id=vm_id, provider=provider, id=input_id, sha256=sha256)
+        return await self._answer(self.supervisor.provide_input, request)
+
     async def get(self, vm_id: str) -> v1.Vm:
         """Read one VM."""
         return await self._answer(self.supervisor.get_vm, v1.GetVmRequest(vm_id))

@@ -1,0 +1,110 @@
+"""Whom the Python client waits for: a daemon that went away, and not one that was never there.
+
+And what it asks again: all but what would happen twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import pytest
+from chronovisor_api import Client, Damaged, Refused, Silence, Unreachable, v1
+from grpclib.const import Status
+
+from tests.cli.peer import Peer, serving
+
+T = TypeVar("T")
+HANG_S = 60
+"""Seconds after which a test hangs."""
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory whose sockets have short paths."""
+    with TemporaryDirectory(prefix="cv-") as name:
+        yield Path(name)
+
+
+def use(
+    directory: Path, body: Callable[[Client], Awaitable[T]], *, first_patience_s: float | None = 0
+) -> T:
+    target = f"unix:{directory}/grpc.sock"
+
+    async def client() -> T:
+        opened = Client(target, first_patience_s=first_patience_s)
+        async with asyncio.timeout(HANG_S), opened as client:
+            return await body(client)
+
+    return asyncio.run(client())
+
+
+def with_vm(peer: Peer) -> Peer:
+    peer.supervisor.add(v1.Manifest(name="iris"))
+    return peer
+
+
+def test_who_is_not_there_at_first_is_not_waited_for(directory: Path) -> None:
+    with pytest.raises(Unreachable) as away:
+        use(directory, lambda client: client.get("vm-1"))
+    assert away.value.silence is Silence.ABSENT
+
+
+def test_who_is_to_come_is_waited_for(directory: Path) -> None:
+    async def get(client: Client) -> v1.Vm:
+        getting = asyncio.create_task(client.get("vm-1"))
+        with serving(directory) as peer:
+            with_vm(peer)
+            return await getting
+
+    assert use(directory, get, first_patience_s=None).vm_id == "vm-1"
+
+
+def test_an_order_whose_answer_is_lost_is_given_again(directory: Path) -> None:
+    with serving(directory, broken_connections=1) as peer:
+        assert use(with_vm(peer).state_dir, lambda client: client.kill("vm-1")).vm_id == "vm-1"
+    assert len(peer.supervisor.orders) == 1
+
+
+@pytest.mark.parametrize("order", [Client.reset, Client.start])
+def test_what_would_happen_twice_is_sent_once(
+    directory: Path, order: Callable[[Client, str], Awaitable[v1.Vm]]
+) -> None:
+    with serving(directory, broken_connections=1) as peer, pytest.raises(Unreachable) as away:
+        use(with_vm(peer).state_dir, lambda client: order(client, "vm-1"))
+    assert away.value.silence is Silence.BROKEN_OFF
+
+
+def test_at_once_is_without_patience(directory: Path) -> None:
+    with serving(directory, broken_connections=1) as peer, pytest.raises(Unreachable):
+        use(with_vm(peer).state_dir, lambda client: client.at_once().get("vm-1"))
+
+
+def test_a_history_goes_on_where_it_broke_off(directory: Path) -> None:
+    async def positions(client: Client) -> list[int]:
+        return [event.position async for event in client.history()]
+
+    with serving(directory, broken_connections=1) as peer:
+        assert use(with_vm(peer).state_dir, positions) == [1, 2, 3, 4]
+
+
+def test_a_daemon_that_cannot_answer_now_says_why(directory: Path) -> None:
+    with serving(directory) as peer:
+        peer.supervisor.refusal = (Status.UNAVAILABLE, "it stops")
+        with pytest.raises(Unreachable, match="it stops") as away:
+            use(directory, lambda client: client.at_once().get("vm-1"))
+    assert (away.value.silence, away.value.why) == (Silence.DECLINED, "it stops")
+
+
+def test_a_result_that_is_another_is_damaged(directory: Path) -> None:
+    async def fetch(client: Client) -> list[v1.FetchResultResponse]:
+        return [piece async for piece in client.result_pieces("vm-1")]
+
+    with serving(directory) as peer:
+        with_vm(peer).supervisor.promised_sha256 = "0" * 64
+        with pytest.raises(Damaged, match=f"not {'0' * 64}: fetch it again"):
+            use(directory, fetch)
+        with pytest.raises(Refused, match="there is no VM"):
+            use(directory, lambda client: client.result("nobody", directory / "r"))
+    assert not (directory / "r").exists()
