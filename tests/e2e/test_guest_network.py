@@ -1,22 +1,17 @@
 """A guest that brings its network up: who reaches whom, and who does not."""
 
 import socket
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Manifests
 from tests.e2e.daemon_process import Daemon, running
+from tests.e2e.own_guest import MODULES, network_modules
 
 pytestmark = pytest.mark.guest
-
-MODULES = ("failover", "net_failover", "virtio_net")
-"""What a guest with a network needs of the reference kernel's package, in the order of loading."""
 
 SCRIPT = """\
 for module in {modules}; do insmod "$CHRONOVISOR_DATASETS/$module.ko"; done
@@ -35,15 +30,9 @@ DATASET = '[[datasets]]\nname = "{name}.ko"\npath = "{path}"\n'
 @pytest.fixture(scope="module")
 def modules(guest_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The datasets of a manifest: the kernel's modules for a network card."""
-    (package,) = (guest_dir / "packages").glob("linux-image-*.deb")
     unpacked = tmp_path_factory.mktemp("modules")
-    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
-    content = subprocess.run(command, capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=BytesIO(content)) as tar:
-        for member in tar.getmembers():
-            name = Path(member.name)
-            if name.stem in MODULES and (module := tar.extractfile(member)) is not None:
-                (unpacked / name.name).write_bytes(module.read())
+    for name, content in network_modules(guest_dir).items():
+        (unpacked / f"{name}.ko").write_bytes(content)
     return "".join(DATASET.format(name=name, path=unpacked / f"{name}.ko") for name in MODULES)
 
 

@@ -125,7 +125,13 @@ class FakeHost:
                 await report(ob.SecretInjected(launch, sha256))
             case fx.RequestReport(launch=launch, nonce=nonce):
                 await report(ob.ReportReceived(launch, nonce, nonce))
-            case fx.StartComputation() | fx.StopComputation() | fx.AcknowledgeAgent():
+            case (
+                fx.StartComputation()
+                | fx.StopComputation()
+                | fx.AwaitPort()
+                | fx.AwaitLine()
+                | fx.AcknowledgeAgent()
+            ):
                 pass  # the test is the guest, and reads ``performed``
             case fx.ArmTimer():
                 await self._time(effect, report)

@@ -155,6 +155,8 @@ async def test_orders_to_nobody_are_answered_or_harmless(world: World) -> None:
         for harmless in (
             fx.StartComputation(1),
             fx.StopComputation(1),
+            fx.AwaitPort(1, 7002, 1),
+            fx.AwaitLine(1, "/nowhere", "up"),
             fx.AcknowledgeAgent(1, 7),
             fx.SignalProcess(1, ProcessSignal.KILL),
             fx.ReleaseLaunch(1, "/nonexistent"),
