@@ -136,7 +136,7 @@ class Campaign:
             self._ledger.found(name, seed, str(found) or "it never ended")
 
     async def _resources(self, before: tuple[int, int, int] | None) -> tuple[int, int, int]:
-        """Return descriptors, threads and memory, once they are what they were, or do not change."""
+        """Return descriptors, threads and memory, once they are what they were, or stay."""
         pid = self._daemon.pid
         found = (0, 0, 0)
         with trio.move_on_after(SETTLE_S):

@@ -1,8 +1,9 @@
-"""HTTP/2 as a client that may say anything: frames go out as they are, whatever is wrong with them."""
+"""HTTP/2 for a client that may say anything: frames go out as they are, right or wrong."""
 
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import unquote
 
 import hpack
@@ -69,6 +70,7 @@ class Http2:
         self._decoder = hpack.Decoder()
         self._decoder.max_allowed_table_size = 1 << 16
         self._received = bytearray()
+        self._fields: Iterable[Any] = ()
         self._next = 1
 
     async def begin(self, window: int = WINDOW) -> None:
@@ -119,7 +121,7 @@ class Http2:
                 return Answer(-1, f"reset {frame.error_code}")
             if isinstance(frame, DataFrame):
                 received += len(frame.data)
-            if isinstance(frame, HeadersFrame) and (ended := self._trailers(frame)):
+            if isinstance(frame, HeadersFrame) and (ended := self._trailers()):
                 return ended
         return None
 
@@ -128,7 +130,7 @@ class Http2:
         while True:
             frame = await self._read_frame()
             if isinstance(frame, HeadersFrame):
-                frame.fields = self._decoder.decode(frame.data)  # in any case: it has a state
+                self._fields = self._decoder.decode(frame.data)  # in any case: it has a state
             elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
                 await self.stream.send_all(SettingsFrame(0, flags=["ACK"]).serialize())
             elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
@@ -152,8 +154,8 @@ class Http2:
         del self._received[:size]
         return taken
 
-    def _trailers(self, frame: HeadersFrame) -> Answer | None:
-        found = {str(name): str(value) for name, value in frame.fields}
+    def _trailers(self) -> Answer | None:
+        found = {str(name): str(value) for name, value in self._fields}
         if "grpc-status" not in found:
             return None
         status, message = int(found["grpc-status"]), unquote(found.get("grpc-message", ""))

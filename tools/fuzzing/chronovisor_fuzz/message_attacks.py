@@ -1,4 +1,4 @@
-"""What hostile clients of gRPC say in proper HTTP/2: messages, headers, and calls that break off."""
+"""What hostile clients of gRPC say in proper HTTP/2: messages, headers, cut calls."""
 
 import random
 import struct
@@ -14,7 +14,13 @@ ANSWER_S = 90.0
 """A report of attestation may take 30 s, on a machine that does nothing else."""
 STREAM_S = 2.0
 """How long a stream that may have no end is listened to."""
-STATUSES = ["OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"]
+STATUSES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND"),
+    *("ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"),
+    *("ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
+    "UNAUTHENTICATED",
+)
+"""By their numbers (grpc/status.proto)."""
 OTHERS = (
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",

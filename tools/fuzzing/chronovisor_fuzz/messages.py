@@ -95,11 +95,9 @@ class Author:
 
     def _field(self, field: FieldDescriptor, depth: int) -> bytes:
         if self._chance.random() < 0.05:  # a type that is not the field's
-            wrong = self._chance.choice((_varint_field, _bytes_field))
-            value = self._chance.choice(EDGES)
-            return wrong(
-                field.number, value if wrong is _varint_field else self._chance.randbytes(9)
-            )
+            if self._chance.random() < 0.5:
+                return _varint_field(field.number, self._chance.choice(EDGES))
+            return _bytes_field(field.number, self._chance.randbytes(9))
         if field.type in VARINTS:
             return _varint_field(field.number, self._number(field))
         if field.type in WIDE:

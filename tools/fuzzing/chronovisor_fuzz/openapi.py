@@ -35,7 +35,7 @@ include-operation-id = "followEvents"
 enabled = false
 """
 KNOWN_VM = 'parameters = {{ "path.vm_id" = "{vm_id}" }}'
-"""Every second round is about a VM that may be there: the others mostly learn that there is none."""
+"""Every second round is about a VM that may be there; the others learn that there is none."""
 
 
 def is_installed() -> bool:

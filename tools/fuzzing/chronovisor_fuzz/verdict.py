@@ -63,7 +63,8 @@ def lines(found: Verdict) -> list[str]:
         f"{health.resident_most / 2**20:.0f} MiB and {health.descriptors_most} descriptors",
         f"left behind: {leaks.descriptors:+d} descriptors, {leaks.threads:+d} threads, "
         f"{leaks.resident / 2**20:+.1f} MiB",
-        f"log: {found.log}; exit code {found.exit_code}; lines that tell of a bug: {len(found.causes)}",
+        f"log: {found.log}; exit code {found.exit_code}; "
+        f"lines that tell of a bug: {len(found.causes)}",
         *(f"    {line}" for line in found.causes[:20]),
         *(f"FOUND {each.attack} (seed {each.seed}): {each.what}" for each in found.finds),
         "nothing found" if found.passed else "FAILED",

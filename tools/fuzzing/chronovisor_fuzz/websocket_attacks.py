@@ -59,7 +59,7 @@ def handshake(target: Target, path: str, lines: tuple[str, ...] = PROPER) -> byt
 
 async def a_handshake(target: Target, chance: random.Random) -> str:
     """Ask for an upgrade of which one or two lines are wrong."""
-    lines = PROPER
+    lines: tuple[str, ...] = PROPER
     for proper, wrong in chance.sample(WRONG, chance.randint(1, 2)):
         lines = tuple(chance.choice(wrong) if line == proper else line for line in lines)
     async with connected(target.websocket) as stream:
