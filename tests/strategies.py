@@ -32,6 +32,7 @@ from tests.vm.confidential_states import (
     SECOND,
     THIRD,
 )
+from tests.vm.party_states import ALGORITHM, DATA, OTHER_DATA, STRANGE
 from tests.vm.states import DIRECTORY, EVIDENCE, IMAGES, SHA256
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -111,5 +112,6 @@ OWNERS_ORDERS: list[Command] = [
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Stop, st.none() | small),
     st.sampled_from(OWNERS_ORDERS),
+    st.sampled_from([ALGORITHM, DATA, OTHER_DATA, STRANGE]),
     *(st.just(kind()) for kind in (Start, Kill, Pause, Resume, Reset, Delete)),
 )

@@ -6,6 +6,7 @@ from eventlog import Record
 from supervisor.cause import Cause
 from supervisor.journal import encode, vm_stream
 from supervisor.replay import evolved
+from supervisor.vm.awaiting import inputs_awaited
 from supervisor.vm.commands import Command, CommandDenied
 from supervisor.vm.decide import decide
 from supervisor.vm.decision import NOTHING, Decision
@@ -45,6 +46,8 @@ class Life:
         self.records: list[Record] = []
         self.effects: list[Effect] = []
         self._write(ComputationSubmitted(manifest, SHA256))
+        if awaited := inputs_awaited(manifest, (), NOW):
+            self._write(awaited)
         self._take(Step(self.state, Restart(), Decision(effects=recover(self.state)), self.state))
 
     def meet(self, happening: Happening) -> Decision:

@@ -3,6 +3,7 @@
 import msgspec
 
 from supervisor.vm import observations as ob
+from supervisor.vm.awaiting import inputs_awaited
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Start, Stop
 from supervisor.vm.decide import decide
 from supervisor.vm.events import ComputationSubmitted
@@ -42,9 +43,11 @@ IMAGES = ob.LaunchImages(
 
 
 def defined(manifest: Manifest = MANIFEST) -> VmState:
-    """A VM whose submission is durable and nothing more."""
+    """A VM whose submission is durable, with what it awaits, and nothing more."""
     submitted = ComputationSubmitted(manifest, SHA256)
-    return define(submitted, NOW, vm_id="iris", tenant="local", principal="uid:1000")
+    state = define(submitted, NOW, vm_id="iris", tenant="local", principal="uid:1000")
+    awaited = inputs_awaited(manifest, (), NOW)
+    return fold(state, (awaited,), NOW) if awaited else state
 
 
 def after(state: VmState, *messages: Command | Observation, now_ms: int = NOW) -> VmState:

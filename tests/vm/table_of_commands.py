@@ -14,6 +14,7 @@ from supervisor.vm.commands import (
     Stop,
 )
 from tests.vm.confidential_states import FIRST, INJECT, MEASUREMENT
+from tests.vm.party_states import DATA
 from tests.vm.tables import Row
 
 FOR_CONFIDENTIAL = {
@@ -22,6 +23,13 @@ FOR_CONFIDENTIAL = {
 }
 
 COMMANDS = (
+    Row(
+        DATA,
+        {
+            "preparing alive collecting backoff ended": "denied: input-unknown",
+            "deleted": "denied: vm-unknown",
+        },
+    ),
     Row(ProvideSession(FIRST), FOR_CONFIDENTIAL),
     Row(INJECT, FOR_CONFIDENTIAL),
     Row(ApproveLaunch(1, MEASUREMENT), FOR_CONFIDENTIAL),

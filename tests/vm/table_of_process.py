@@ -292,6 +292,7 @@ PROCESS_OBSERVATIONS = (
     ),
     Row(ob.TimerFired(0, TimerKind.VERIFICATION, DUE)),
     Row(ob.TimerFired(0, TimerKind.SESSION, DUE)),
+    Row(ob.TimerFired(0, TimerKind.INPUTS, DUE)),
     Row(ob.TimerFired(0, TimerKind.BACKOFF, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.LAUNCH, NOW - 1)),
     Row(ob.TimerFired(0, TimerKind.TTL, NOW - 1)),

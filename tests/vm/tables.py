@@ -22,11 +22,12 @@ from supervisor.vm.launching import BeforeLaunch
 from supervisor.vm.observations import Observation, TimerKind
 from supervisor.vm.state import ALIVE, VmState
 from tests.vm.confidential_states import CONFIDENTIAL
+from tests.vm.party_states import PARTIES
 from tests.vm.states import LATER, STATES
 
 Message = Command | Observation
 
-ALL_STATES = STATES | CONFIDENTIAL
+ALL_STATES = STATES | CONFIDENTIAL | PARTIES
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -15,11 +15,13 @@ from supervisor.vm.decision import Decision
 from supervisor.vm.observations import Observation
 from supervisor.vm.state import Phase
 from tests.vm.confidential_states import CONFIDENTIAL
+from tests.vm.party_states import PARTIES
 from tests.vm.states import DIRECTORY, IMAGES, LATER, MANIFEST, NOW, STATES, after
 from tests.vm.table_of_agent import AGENT_OBSERVATIONS
 from tests.vm.table_of_attestation import ATTESTATION
 from tests.vm.table_of_commands import COMMANDS
 from tests.vm.table_of_guest import GUEST_OBSERVATIONS
+from tests.vm.table_of_inputs import INPUTS
 from tests.vm.table_of_process import PROCESS_OBSERVATIONS
 from tests.vm.tables import Row, reaction
 
@@ -42,6 +44,14 @@ def test_every_message_leads_a_confidential_launch_to_what_its_table_says(
     assert reaction(CONFIDENTIAL[state], row.message) == row.expected(state)
 
 
+@pytest.mark.parametrize("state", PARTIES)
+@pytest.mark.parametrize("row", INPUTS, ids=str)
+def test_every_message_leads_a_computation_of_several_parties_to_what_its_table_says(
+    row: Row, state: str
+) -> None:
+    assert reaction(PARTIES[state], row.message) == row.expected(state)
+
+
 def test_every_message_has_a_row() -> None:
     assert {type(row.message) for row in TABLE} == {*get_args(Command), *get_args(Observation)}
 
@@ -60,7 +70,7 @@ def test_every_variant_of_an_observation_has_a_row(field: str, values: type[Enum
 
 
 def test_every_phase_has_a_state() -> None:
-    assert {state.phase for state in (STATES | CONFIDENTIAL).values()} == set(Phase)
+    assert {state.phase for state in (STATES | CONFIDENTIAL | PARTIES).values()} == set(Phase)
 
 
 @pytest.mark.fault("stale-event")

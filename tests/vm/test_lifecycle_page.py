@@ -15,8 +15,10 @@ from supervisor.vm.spec import RestartPolicy
 from supervisor.vm.state import TRANSITIONS, Phase, VmState
 from tests.source_tree import ROOT
 from tests.vm.confidential_states import CONFIDENTIAL
+from tests.vm.party_states import PARTIES
 from tests.vm.states import LATER, RESTARTED, STATES, STORIES, after, defined
 from tests.vm.table_of_attestation import ATTESTATION
+from tests.vm.table_of_inputs import INPUTS
 from tests.vm.tables import Message, addressed
 from tests.vm.test_decide import TABLE
 
@@ -37,6 +39,9 @@ def taken() -> Edges:
         for vm in (state, msgspec.structs.replace(state, manifest=unsealed)):
             for row in (*TABLE, *ATTESTATION):
                 _follow(vm, row.message, edges)
+    for state in PARTIES.values():
+        for row in (*TABLE, *INPUTS):
+            _follow(state, row.message, edges)
     _follow(after(STATES["failed"], Delete()), ob.FilesRemoved(1), edges)
     return edges
 

@@ -8,12 +8,14 @@ from supervisor.vm import effects as fx
 from supervisor.vm.commands import Kill, Start, Stop
 from supervisor.vm.events import Outcome
 from supervisor.vm.evolve import evolve
+from supervisor.vm.inputs import awaited_inputs
 from supervisor.vm.observations import Observation, TimerKind
 from supervisor.vm.recover import recover
 from supervisor.vm.state import ENDED, TRANSITIONS, Desired, Phase, VmState
 from tests.strategies import commands, observations
 from tests.vm.confidential_states import CONFIDENTIAL_STORIES, SEALED
 from tests.vm.life import Happening, Life, Restart
+from tests.vm.party_states import PARTY_STORIES, SHARED
 from tests.vm.states import MANIFEST, RESTARTED, STORIES
 from tests.vm.tables import addressed
 
@@ -26,6 +28,7 @@ BEGINNINGS = (
     (RESTARTED, STORIES),
     (SEALED, CONFIDENTIAL_STORIES),
     (SEALED, CONFIDENTIAL_STORIES),
+    (SHARED, PARTY_STORIES),
 )
 
 
@@ -142,6 +145,7 @@ def test_whatever_may_run_has_a_deadline(life: Life) -> None:
         Phase.LAUNCHING: TimerKind.LAUNCH,
         Phase.AWAITING_VERIFICATION: TimerKind.VERIFICATION,
         Phase.AWAITING_SESSION: TimerKind.SESSION,
+        Phase.AWAITING_INPUTS: TimerKind.INPUTS,
         Phase.RUNNING: TimerKind.TTL,
         Phase.PAUSED: TimerKind.TTL,
         Phase.STOPPING: TimerKind.STOP,
@@ -155,7 +159,7 @@ def test_whatever_may_run_has_a_deadline(life: Life) -> None:
             assert state.deadlines == {}
 
 
-BETWEEN_LAUNCHES = (Phase.BACKOFF, Phase.AWAITING_SESSION)
+BETWEEN_LAUNCHES = (Phase.BACKOFF, Phase.AWAITING_SESSION, Phase.AWAITING_INPUTS)
 
 
 def timed_launch(state: VmState) -> int:
@@ -197,6 +201,25 @@ def test_what_another_launch_says_changes_nothing(life: Life) -> None:
 def test_a_launch_is_spawned_at_most_once(life: Life) -> None:
     spawned = [effect.launch for effect in life.effects if isinstance(effect, fx.SpawnQemu)]
     assert len(spawned) == len(set(spawned))
+
+
+@given(lives())
+def test_no_launch_is_prepared_while_an_input_is_missing(life: Life) -> None:
+    for step in life.steps:
+        for effect in step.decision.effects:
+            if isinstance(effect, fx.Reserve):
+                assert not step.after.missing_inputs
+            if isinstance(effect, fx.PrepareLaunch):
+                assert awaited_inputs(effect.manifest) == ()
+
+
+@given(lives())
+def test_an_input_that_came_stays_as_it_came(life: Life) -> None:
+    for step in life.steps:
+        came = step.before.provided
+        assert step.after.provided[: len(came)] == came
+        names = [each.name for each in step.after.provided]
+        assert len(names) == len(set(names))
 
 
 @given(lives())
