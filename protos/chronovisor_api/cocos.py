@@ -3,6 +3,7 @@
 Its clients bring their own copy; this one is for the daemon, and for programs that still speak it.
 """
 
+from chronovisor_api._generated.google.protobuf import Empty
 from chronovisor_api._generated.manager import (
     AttestationPolicyReq,
     AttestationPolicyRes,
@@ -22,6 +23,7 @@ __all__ = [
     "CreateRes",
     "CvmInfoReq",
     "CvmInfoRes",
+    "Empty",
     "ManagerServiceBase",
     "ManagerServiceStub",
     "RemoveReq",

@@ -35,7 +35,7 @@ async def reflected(served: Served, stub: Callable[[Channel], Any], *requests: A
 
 async def test_every_service_there_is_is_listed(served: Served) -> None:
     (services,) = await asked(f"unix:{served.unix}", {"ask": "services"})
-    assert services == [SUPERVISOR, "grpc.health.v1.Health"]
+    assert services == [SUPERVISOR, "grpc.health.v1.Health", "manager.ManagerService"]
 
 
 async def test_a_stranger_learns_every_method(served: Served) -> None:
