@@ -71,7 +71,9 @@ def _parameter(key: str) -> str:
 
 def _load(given: dict[str, object], file: Path | None, compat: str | None) -> Loaded:
     kind = None if compat is None else Compat(compat)
-    flags = {key: _flag(BY_KEY[key], value) for key, value in given.items() if value}
+    flags = {
+        key: _flag(BY_KEY[key], value) for key, value in given.items() if value not in (None, ())
+    }
     flags = {**_before_the_command(), **flags}
     try:
         loaded = load(Invocation(os.environ, os.geteuid(), flags, file, kind))

@@ -5,14 +5,14 @@ derives from it: a key of the TOML file, a variable, a flag. :mod:`resolving` le
 win and remembers which it was; nothing is believed before all of it was found right.
 """
 
-from supervisor.config.places import default_catalogue, default_state_dir
+from supervisor.config.places import (
+    QEMU_OWN_USER,
+    QEMU_SHARED_USER,
+    default_catalogue,
+    default_state_dir,
+)
 from supervisor.config.schema import Capacity, Config, Listen, Log, Tls
 from supervisor.config.values import Address, LogFormat, LogLevel, Networking, PortRange
-
-QEMU_OWN_USER = "chronovisor-qemu"
-"""Who QEMU runs as where root runs the daemon: a system user for this purpose alone."""
-QEMU_SHARED_USER = "nobody"
-"""Where there is no such user: harmless to the host, but others may run things as it too."""
 
 __all__ = [
     "QEMU_OWN_USER",

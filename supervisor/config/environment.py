@@ -4,12 +4,12 @@ A variable of that name that says nothing to us is warned of and not refused: ot
 as Kubernetes for a service that is called chronovisor.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping
 from functools import partial
 
 from supervisor.config.resolving import Given, Layer, Origin, Source
 from supervisor.config.settings import BY_VARIABLE, VARIABLES, Setting
-from supervisor.written.examine import advice
 
 FILE_VARIABLE = "CHRONOVISOR_CONFIG"
 """Names the configuration file."""
@@ -33,8 +33,9 @@ def read_environment(environment: Mapping[str, str]) -> Layer:
 
 def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each variable that looks like ours and is none."""
-    known = {*BY_VARIABLE, FILE_VARIABLE, *OF_CLIENTS}
+    names = (*BY_VARIABLE, FILE_VARIABLE, *OF_CLIENTS)
+    known = {name.removeprefix(VARIABLES): name for name in names}
     for name in sorted(environment):
-        if name.startswith(VARIABLES) and name not in known:
-            near = advice(name, known)
-            yield f"{name} has no effect" + (f"; {near}" if near.startswith("did you") else "")
+        if name.startswith(VARIABLES) and name not in names:
+            near = difflib.get_close_matches(name.removeprefix(VARIABLES), known, n=1)
+            yield f"{name} has no effect" + (f"; did you mean {known[near[0]]}?" if near else "")

@@ -62,7 +62,9 @@ def _unfit(file: Path, *, is_secret: bool) -> str | None:
     try:
         mode = file.stat().st_mode
     except OSError as error:
-        return f"{file}: {(error.strerror or 'cannot be read').lower()}"
+        why = (error.strerror or "cannot be read").lower()
+        # It may be the secret itself, written in the place of its file.
+        return f"{why}; it takes the path of a file" if is_secret else f"{file}: {why}"
     if not stat.S_ISREG(mode):
         return f"{file} is not a file"
     if not os.access(file, os.R_OK, effective_ids=True):

@@ -13,17 +13,13 @@ from pathlib import Path
 
 from eventlog.regular_file import NotRegular, read_regular
 from supervisor.config.resolving import ConfigInvalid, Given, Layer, Origin, Source, Wrong
-from supervisor.config.settings import BY_KEY, Setting
+from supervisor.config.settings import BY_KEY, PUT_INTO_A_FILE, Setting
 from supervisor.written.examine import advice
 
 FILE_BYTES_MAX = 1 << 18
 """Some twenty settings; a larger file is something else."""
 
 SECRET_NAMES = re.compile(r"token|secret|password|passphrase|private_key", re.IGNORECASE)
-SECRET_MARK = "-----BEGIN"
-"""What every secret in PEM begins with."""
-PUT_INTO_A_FILE = "put it into a file of its own, chmod 600, and give the path"
-
 _HEADER = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]\s*(?:#.*)?")
 _KEY = re.compile(r"\s*([\w.\-]+)\s*=")
 
@@ -95,13 +91,11 @@ def _leaves(tree: Mapping[str, object], at: str = "") -> Iterator[tuple[str, obj
 
 def _refusal(key: str, raw: object) -> str | None:
     """Return why a key is refused before its value is looked at, if it is."""
-    if isinstance(raw, str) and SECRET_MARK in raw:
-        return f"holds a secret itself: {PUT_INTO_A_FILE}"
     if key in BY_KEY:
         return None
     *section, name = key.split(".")
     if SECRET_NAMES.search(name) and isinstance(raw, str):
-        return f"secrets do not stand here: {PUT_INTO_A_FILE} as tokens or tls.key"
+        return f"no secret stands here: {PUT_INTO_A_FILE} as tokens or tls.key"
     if any(known.startswith(f"{key}.") for known in BY_KEY):
         return f"takes a table; {advice('', _names_in(key))}"
     return f"unknown field; {advice(name, _names_in('.'.join(section)))}"

@@ -1,4 +1,4 @@
-"""Where things lie when nobody says otherwise: the system's places for root, XDG's for others."""
+"""What holds when nobody says otherwise: the system's places for root, XDG's for others."""
 
 import os
 from collections.abc import Mapping
@@ -9,6 +9,11 @@ SYSTEM_HOME = Path("/var/lib/chronovisor")
 
 SYSTEM_FILE = Path("/etc/chronovisor/chronovisor.toml")
 """The configuration of a daemon that root runs."""
+
+QEMU_OWN_USER = "chronovisor-qemu"
+"""Who QEMU runs as where root runs the daemon: a system user for this purpose alone."""
+QEMU_SHARED_USER = "nobody"
+"""Where there is no such user: harmless to the host, but others may run things as it too."""
 
 
 def default_file(environment: Mapping[str, str], uid: int) -> Path:

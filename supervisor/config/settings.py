@@ -13,6 +13,10 @@ from supervisor.written.examine import build, examine, shown, takes_what
 VARIABLES = "CHRONOVISOR_"
 """What the variables of all settings begin with."""
 
+SECRET_MARK = "-----BEGIN"
+"""What every secret in PEM begins with."""
+PUT_INTO_A_FILE = "put it into a file of its own, chmod 600, and give the path"
+
 DIGITS_MOST = 18
 """No limit of a host needs more; what has more is text, and so refused."""
 
@@ -47,7 +51,12 @@ class Setting(Struct, frozen=True):
         return isinstance(_kind(self.annotation), kinds.VarTupleType)
 
     def read(self, raw: object) -> object:
-        """Return the value of what a file says. Raises ValueError with the whole complaint."""
+        """Return the value of what a file says. Raises ValueError with the whole complaint.
+
+        A secret is not a value, and its complaint does not repeat it.
+        """
+        if isinstance(raw, str) and SECRET_MARK in raw:
+            raise ValueError(f"holds a secret itself: {PUT_INTO_A_FILE}")
         if self.about.parse is not None:
             try:
                 if isinstance(raw, str):
@@ -90,10 +99,11 @@ def _from_text(text: str, kind: kinds.Type) -> object:
 def _kind(annotation: object) -> kinds.Type:
     """Return what a value is, beside None and beside what is told of it."""
     kind = kinds.type_info(annotation)
-    while isinstance(kind, kinds.Metadata):
-        kind = kind.type
-    if isinstance(kind, kinds.UnionType):
-        kind = next(one for one in kind.types if not isinstance(one, kinds.NoneType))
+    while isinstance(kind, kinds.Metadata | kinds.UnionType):
+        if isinstance(kind, kinds.Metadata):
+            kind = kind.type
+        else:
+            kind = next(one for one in kind.types if not isinstance(one, kinds.NoneType))
     return kind
 
 
