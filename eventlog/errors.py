@@ -74,11 +74,9 @@ class LogFenced(EventLogError):
 class UnsupportedFormat(EventLogError):
     """The file is sound, but its format is not known to this version."""
 
-    def __init__(self, path: str, found: str, known: str = "") -> None:
-        reads = f" (it reads {known})" if known else ""
+    def __init__(self, path: str, found: str) -> None:
         super().__init__(
-            f"{path} has {found}, which this version cannot read{reads}; "
-            "use the version that wrote it"
+            f"{path} has {found}, which this version cannot read; use the version that wrote it"
         )
         self.path = path
 

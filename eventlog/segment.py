@@ -121,7 +121,7 @@ def decode_header(data: bytes, name: str) -> SegmentHeader:
         raise CorruptLog(int(name[:20]), 0, name, "the segment header does not match its checksum")
     _, version, crc, digest, codec, size, *rest = _HEADER.unpack_from(data)
     if version != FORMAT_VERSION:
-        raise UnsupportedFormat(name, f"format version {version}", f"version {FORMAT_VERSION}")
+        raise UnsupportedFormat(name, f"format version {version} (known: {FORMAT_VERSION})")
     if (crc, digest, codec) != _ALGORITHMS or size != HEADER_SIZE:
         raise UnsupportedFormat(name, f"algorithms {crc}, {digest}, {codec}")
     log_id, epoch, first, chain, allocated, created_at, node_id = rest

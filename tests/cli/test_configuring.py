@@ -125,8 +125,8 @@ def test_what_the_page_shows_is_what_is_said(
 
     for command, shown in re.findall(r"\$ chronovisor (.*)\n((?:[^$].*\n)+)", console):
         result = invoke(tmp_path, *command.split())
-        said = [line.rstrip() for line in result.output.splitlines()]
-        assert [line for line in shown.splitlines() if line not in said] == []
+        said = [line.split() for line in result.output.splitlines()]
+        assert [line for line in shown.splitlines() if line.split() not in said] == []
 
 
 @pytest.mark.parametrize("option", ["--grpc", "--state-dir", "--max-vms"])
@@ -160,8 +160,7 @@ def test_the_state_directory_of_another_version_is_refused_with_the_one_that_is_
     result = run("serve", *anywhere)
 
     assert result.exit_code == 7
-    assert f"has format version {FORMAT_VERSION + 1}" in result.stderr
-    assert f"it reads version {FORMAT_VERSION}" in result.stderr
+    assert f"has format version {FORMAT_VERSION + 1} (known: {FORMAT_VERSION})" in result.stderr
     assert "Traceback" not in result.stderr
     assert newer_log.read_bytes() == before
 
