@@ -20,7 +20,7 @@ from supervisor.caller import Caller
 from supervisor.cocos.attestation_policy import policy_of
 from supervisor.cocos.machine import KERNEL, ROOTFS, AgentConfig, machine, violations
 from supervisor.journal import decode, vm_stream
-from supervisor.schema import AnyEvent
+from supervisor.schema import TAGS, AnyEvent
 from supervisor.vm.commands import CommandDenied, Delete, DenyReason, Stop
 from supervisor.vm.events import LaunchIntended, VmFailed, VmStopped
 from supervisor.vm.qemu_argv import cpu_model, kernel_command_line
@@ -29,6 +29,9 @@ from supervisor.vm.state import ENDED
 
 PATIENCE_S = 45.0
 """Clients of the older manager wait for 60 s; they are to hear what became of their call."""
+
+AWAITED = frozenset(TAGS[kind] for kind in (LaunchIntended, VmStopped, VmFailed))
+"""The types of the events that a call may wait for."""
 
 T = TypeVar("T")
 
@@ -124,7 +127,7 @@ class CocosService:
         """Return what ``wanted`` first makes of an event of this VM."""
         stream = vm_stream(vm_id)
         async for item in self._supervisor.log.subscribe(after):
-            if isinstance(item, CaughtUp) or item.stream != stream:
+            if isinstance(item, CaughtUp) or item.stream != stream or item.type not in AWAITED:
                 continue
             if (found := wanted(decode(item))) is not None:
                 return found

@@ -135,7 +135,7 @@ async def test_an_operator_is_told_which_images_are_missing(
 async def test_a_machine_that_ends_before_its_launch_is_a_refusal(
     served: Served, supervisor: MemorySupervisor, nursery: trio.Nursery
 ) -> None:
-    failed = VmFailed(1, Outcome.LAUNCH_FAILED, "no room")
+    failed = VmFailed(1, Outcome.QEMU_FAILED_TO_START, "no room")
     nursery.start_soon(when_submitted, supervisor, failed)
     refused = await refusal(served, lambda stub: stub.create_vm(cocos.CreateReq()))
     assert (refused.status, "no room" in str(refused.message)) == (Status.FAILED_PRECONDITION, True)
