@@ -68,15 +68,22 @@ class Subscription:
             for event in self._batch:
                 self.position = event.position
                 return event
-            if self.position == self._feed.head and self._phase is _Phase.REPLAYING:
-                self._phase = _Phase.LIVE
+            if self._is_just_caught_up():
                 return CaughtUp(self.position)
             self._batch = iter(await self._feed.follow(self.position))
 
-    async def take(self) -> Sequence[Record]:
-        """The next events in one go, waiting where there are none: the cheap way to fan out."""
+    async def take(self) -> Sequence[Record | CaughtUp]:
+        """The next items in one go, waiting where there are none: the cheap way to fan out."""
         rest: Sequence[Record] = tuple(self._batch)
         if not rest:
+            if self._is_just_caught_up():
+                return (CaughtUp(self.position),)
             rest = await self._feed.follow(self.position)
         self.position = rest[-1].position
         return rest
+
+    def _is_just_caught_up(self) -> bool:
+        if self.position < self._feed.head or self._phase is _Phase.LIVE:
+            return False
+        self._phase = _Phase.LIVE
+        return True

@@ -92,9 +92,9 @@ def _mark(mark: str, position: int, log_id: str, node_id: str, now_ns: int) -> C
     )
 
 
-def encode(event: CloudEvent) -> str:
+def encode(event: CloudEvent) -> bytes:
     """Return the event as one JSON object; bytes in its data are base64 (RFC 4648, section 4)."""
-    return msgspec.json.encode(event).decode()
+    return msgspec.json.encode(event)
 
 
 def payload(record: Record) -> object:

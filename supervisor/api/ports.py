@@ -1,6 +1,6 @@
 """What the API needs of the daemon. The daemon implements it; tests do so in memory."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -75,6 +75,16 @@ class Report(Protocol):
     def refused(self) -> str: ...
 
 
+class Followed(Protocol):
+    """A log from a position on, without end: item by item, or what there is in one go."""
+
+    def __aiter__(self) -> AsyncIterator[Record | CaughtUp]: ...
+    async def __anext__(self) -> Record | CaughtUp: ...
+    async def take(self) -> Sequence[Record | CaughtUp]:
+        """Return the next items, waiting where there are none yet."""
+        ...
+
+
 class Log(Protocol):
     """The part of :class:`eventlog.EventLog` that subscribers need."""
 
@@ -86,7 +96,7 @@ class Log(Protocol):
     def first(self) -> int: ...
     @property
     def head(self) -> int: ...
-    def subscribe(self, after: int = 0) -> AsyncIterator[Record | CaughtUp]: ...
+    def subscribe(self, after: int = 0) -> Followed: ...
 
 
 class Checkpoints(Protocol):

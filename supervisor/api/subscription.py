@@ -1,5 +1,7 @@
 """Which events a subscriber wants, and from where: the same for every protocol."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from eventlog import CaughtUp, Record
@@ -98,13 +100,19 @@ def _check_cursor(subscription: Subscription, log: Log) -> None:
 def _check_filter(subscription: Subscription) -> None:
     if subscription.vm_id is not None:
         refuse(check_vm_id(subscription.vm_id))
-    if subscription.stream is not None and not 0 < len(subscription.stream) <= STREAM_CHARACTERS:
-        takes = "it takes host, vm/ID or artifact/SHA256"
-        raise denied_for(DenyReason.INVALID_ARGUMENT, "stream", takes)
+    if subscription.stream is not None:
+        check_stream("stream", subscription.stream)
     longest = max(map(len, subscription.types), default=0)
     if len(subscription.types) > TYPES or longest > TYPE_CHARACTERS:
         takes = f"it takes at most {TYPES} types of at most {TYPE_CHARACTERS} characters"
         raise denied_for(DenyReason.INVALID_ARGUMENT, "type", takes)
+
+
+def check_stream(field: str, stream: str) -> None:
+    """Refuse what no stream is called."""
+    if not 0 < len(stream) <= STREAM_CHARACTERS:
+        takes = f"got {stream[:40]!r}; it takes host, vm/ID or artifact/SHA256"
+        raise denied_for(DenyReason.INVALID_ARGUMENT, field, takes)
 
 
 class Matching:
@@ -125,11 +133,22 @@ class Matching:
 
     async def __anext__(self) -> Item:
         while True:
-            item = await anext(self._items)
-            if isinstance(item, CaughtUp) or self._subscription.wants(item):
-                self._left_out = 0
+            if (item := self._matched(await anext(self._items))) is not None:
                 return item
-            self._left_out += 1
-            if self._left_out == LEFT_OUT:
-                self._left_out = 0
-                return Bookmark(item.position)
+
+    async def take(self) -> Sequence[Item]:
+        """Return the next items in one go, waiting where there are none: to send many at once."""
+        while True:
+            matched = map(self._matched, await self._items.take())
+            if found := [item for item in matched if item is not None]:
+                return found
+
+    def _matched(self, item: Record | CaughtUp) -> Item | None:
+        if isinstance(item, CaughtUp) or self._subscription.wants(item):
+            self._left_out = 0
+            return item
+        self._left_out += 1
+        if self._left_out < LEFT_OUT:
+            return None
+        self._left_out = 0
+        return Bookmark(item.position)

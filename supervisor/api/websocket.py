@@ -2,7 +2,8 @@
 
 A client is authenticated and its question checked before the upgrade, so what is wrong is told as
 an HTTP status with a JSON body. Afterwards it only listens. Every client pulls from the log at its
-own pace; one that stalls holds nothing but its own connection, and that not for long.
+own pace; one that stalls holds nothing but its own connection, and that not for long. A message is
+made once for all of them, and what there is at a time goes out in one write.
 
 The codes of a close are in :mod:`.close_codes`; its reason names the position to resume after. A
 client whose connection does not take even that is cut off; it knows its position itself.
@@ -10,7 +11,7 @@ client whose connection does not take even that is cut off; it knows its positio
 
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -29,6 +30,8 @@ from eventlog import LogEnded
 from supervisor.api import auth, event_query, subscription
 from supervisor.api.close_codes import CloseCode
 from supervisor.api.cloudevents import SUBPROTOCOL, encode, event_of
+from supervisor.api.encoded import Encoded
+from supervisor.api.frames import SharedStream, text_frame
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.http_status import http_status
 from supervisor.api.ports import Log
@@ -38,6 +41,8 @@ from supervisor.vm.commands import CommandDenied, DenyReason
 
 INCOMING_BYTES = 4096
 """Clients have nothing to say; a longer message is not even read."""
+SEND_BYTES = 64 * 1024
+"""Messages that are sent together, unless one alone is longer: a client must take them in time."""
 REASON_BYTES = 123
 """What fits a close frame beside its code (RFC 6455, section 5.5)."""
 
@@ -46,13 +51,13 @@ class Bounds(msgspec.Struct, frozen=True):
     """What one listener and its clients get; times are in seconds."""
 
     clients: int = 256
-    """At once. Each costs a task, a socket and at most one message in memory."""
+    """At once. Each costs a task, a socket and at most one write in memory."""
     refusals: int = 32
     """Connections beyond that which are still told why they are refused; the rest is hung up on."""
     handshake_s: float = 10.0
     """From the connection to the end of the upgrade, which is one round trip on this host."""
     send_s: float = 10.0
-    """A client that has not taken a message by then is too slow."""
+    """A client that has not taken a write by then is too slow."""
     recover_s: float = 20.0
     """What a slow client then gets to take it after all, and be told so."""
     ping_s: float = 20.0
@@ -107,7 +112,14 @@ class EventServer:
         self._log = log
         self._token = token
         self._bounds = bounds
+        self._framed = Encoded(self._frame)
         self.connections = 0
+
+    def _frame(self, item: Item) -> bytes:
+        log_id, node_id = self._log.log_id, self._log.node_id
+        return text_frame(
+            encode(event_of(item, log_id=log_id, node_id=node_id, now_ns=time.time_ns()))
+        )
 
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Nothing that it does can end the others."""
@@ -124,12 +136,12 @@ class EventServer:
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                await self._converse(nursery, stream)
+                await self._converse(nursery, SharedStream(stream))
                 nursery.cancel_scope.cancel()
         except* ConnectionClosed:
             pass  # clients come and go
 
-    async def _converse(self, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
+    async def _converse(self, nursery: trio.Nursery, stream: SharedStream) -> None:
         with trio.move_on_after(self._bounds.handshake_s) as handshake:
             request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
             try:
@@ -144,7 +156,7 @@ class EventServer:
             offered = SUBPROTOCOL in request.proposed_subprotocols
             connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
         if not handshake.cancelled_caught:
-            await Client(connection, self._log, matching, self._bounds).converse()
+            await Client(connection, stream, self._framed, matching, self._bounds).converse()
 
     async def _admit(self, request: WebSocketRequest) -> Matching:
         headers = {
@@ -175,10 +187,16 @@ class Client:
     """One subscriber after the upgrade."""
 
     def __init__(
-        self, connection: WebSocketConnection, log: Log, matching: Matching, bounds: Bounds
+        self,
+        connection: WebSocketConnection,
+        stream: SharedStream,
+        framed: Callable[[Item], bytes],
+        matching: Matching,
+        bounds: Bounds,
     ) -> None:
         self._connection = connection
-        self._log = log
+        self._stream = stream
+        self._framed = framed
         self._matching = matching
         self._bounds = bounds
         self._position = matching.after
@@ -201,21 +219,37 @@ class Client:
 
     async def _send_events(self) -> Close | None:
         try:
-            async for item in self._matching:
-                is_too_slow = await self._is_too_slow_for(self._encoded(item))
-                self._position = item.position
-                if is_too_slow:
-                    return self._close(CloseCode.TOO_SLOW, "too slow")
+            while True:
+                for write, position in self._writes(await self._matching.take()):
+                    is_too_slow = await self._is_too_slow_for(write)
+                    self._position = position
+                    if is_too_slow:
+                        return self._close(CloseCode.TOO_SLOW, "too slow")
         except LogEnded:
             return self._close(CloseCode.LOG_ENDED, "the log takes no more events")
-        raise AssertionError("a subscription has no end")
 
-    async def _is_too_slow_for(self, text: str) -> bool:
-        """Send one message; return whether that took longer than a client may."""
+    def _writes(self, items: Sequence[Item]) -> Iterator[tuple[bytes, int]]:
+        """Yield whole messages to send together, and the position that they lead to."""
+        frames, size = [], 0
+        for item in items:
+            frames.append(self._framed(item))
+            size += len(frames[-1])
+            if size >= SEND_BYTES:
+                yield b"".join(frames), item.position
+                frames, size = [], 0
+        if frames:
+            yield b"".join(frames), items[-1].position
+
+    async def _is_too_slow_for(self, write: bytes) -> bool:
+        """Send it; return whether that took longer than a client may."""
+        if self._connection.closed is not None:
+            raise ConnectionClosed(self._connection.closed)
+        if not (rest := self._stream.send_now(write)):
+            return False
         begun = trio.current_time()
         self._wire = Wire.WITHIN_FRAME
         with trio.move_on_after(self._bounds.send_s + self._bounds.recover_s) as patience:
-            await self._connection.send_message(text)
+            await self._stream.send_all(rest)
             self._wire = Wire.BETWEEN_FRAMES
         return patience.cancelled_caught or trio.current_time() - begun > self._bounds.send_s
 
@@ -231,10 +265,6 @@ class Client:
             if patience.cancelled_caught:
                 return None  # nobody is there to be told
 
-    def _encoded(self, item: Item) -> str:
-        log_id, node_id = self._log.log_id, self._log.node_id
-        return encode(event_of(item, log_id=log_id, node_id=node_id, now_ns=time.time_ns()))
-
     def _close(self, code: CloseCode, why: str) -> Close:
         return Close(code, f"{why}; resume after {self._position}"[:REASON_BYTES])
 
@@ -244,7 +274,7 @@ async def _first(*tasks: Callable[[], Awaitable[Close | None]]) -> Close | None:
     ends: list[Close | None] = []
 
     async def run(task: Callable[[], Awaitable[Close | None]]) -> None:
-        with suppress(ConnectionClosed):
+        with suppress(ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             ends.append(await task())
         nursery.cancel_scope.cancel()
 

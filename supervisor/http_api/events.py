@@ -18,6 +18,7 @@ from starlette.responses import Response
 from eventlog import LogEnded
 from supervisor.api import event_query, subscription
 from supervisor.api.cloudevents import encode, event_of
+from supervisor.api.encoded import Encoded
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for
 from supervisor.api.subscription import Bookmark, Item, Matching, Subscription
@@ -74,6 +75,7 @@ class Events:
     def __init__(self, supervisor: Supervisor, bounds: Bounds) -> None:
         self._log = supervisor.log
         self._bounds = bounds
+        self._encoded = Encoded(self._encode)
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what is offered here."""
@@ -105,12 +107,12 @@ class Events:
                     item = await anext(matching)
                 yield HEARTBEAT if item is None else self._encoded(item)
 
-    def _encoded(self, item: Item) -> bytes:
+    def _encode(self, item: Item) -> bytes:
         log_id, node_id = self._log.log_id, self._log.node_id
         if isinstance(item, Bookmark):  # an id without data is kept, and no event to anybody
             return f"id: {log_id}/{item.position}\n\n".encode()
         event = event_of(item, log_id=log_id, node_id=node_id, now_ns=time.time_ns())
-        return f"id: {log_id}/{item.position}\ndata: {encode(event)}\n\n".encode()
+        return b"id: %s/%d\ndata: %s\n\n" % (log_id.encode(), item.position, encode(event))
 
 
 def _resumed(wanted: Subscription, last_event_id: str) -> Subscription:

@@ -1,6 +1,6 @@
 """Moments of the log: how they are written, and where in the log they are."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlog import CaughtUp, LogOptions, NewEvent, Record, open_log
+from eventlog import LogOptions, NewEvent, Record, open_log
 from supervisor.api.cloudevents import rfc3339
 from supervisor.api.moments import SKEW_NS, nanoseconds, parse_moment, position_before
 from supervisor.vm.commands import CommandDenied, DenyReason
@@ -81,7 +81,7 @@ class MemoryLog:
         self.reads = 0
         self._times = times
 
-    def subscribe(self, after: int = 0) -> AsyncIterator[Record | CaughtUp]:
+    def subscribe(self, after: int = 0) -> "Rest":
         self.reads += 1
         assert self.first - 1 <= after < self.head
         return Rest(after + 1, self._times[after + 1 - self.first :])
@@ -98,6 +98,9 @@ class Rest:
 
     async def __anext__(self) -> Record:
         return next(self._records)
+
+    async def take(self) -> list[Record]:
+        return list(self._records)
 
 
 def _record(position: int, time: int) -> Record:

@@ -82,6 +82,7 @@ async def test_whole_commits_can_be_taken_at_once(log: EventLog) -> None:
     assert await _take(subscription, 2) == [1, 2]
     assert [r.position for r in await subscription.take()] == [3, 4, 5]
     assert subscription.position == 5
+    assert await subscription.take() == (CaughtUp(5),)
     with trio.move_on_after(0) as scope:
         await subscription.take()
     assert scope.cancelled_caught

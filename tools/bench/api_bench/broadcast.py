@@ -61,7 +61,7 @@ def _texts() -> list[str]:
     """Return the messages as the daemon would send them."""
     now = time.time_ns()
     placed = (record.place(event, n, n, now, 1)[0] for n, event in enumerate(EVENTS, 1))
-    return [encode(cloud_event(each, **IDENTITY)) for each in placed]
+    return [encode(cloud_event(each, **IDENTITY)).decode() for each in placed]
 
 
 async def main() -> None:

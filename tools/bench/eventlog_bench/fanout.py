@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from eventlog import EventLog, Journal, Part, Recovered, Spare, open_log, open_over
+from eventlog import EventLog, Journal, Part, Record, Recovered, Spare, open_log, open_over
 from eventlog.journal import open_journal
 from eventlog.storage import DiskStorage
 from eventlog_bench.workload import DISTINCT, EVENTS, Progress, fill
@@ -27,8 +27,9 @@ def from_log(directory: Path, count: int) -> float:
         subscription = log.subscribe()
         while subscription.position < count:
             for event in await subscription.take():
-                _decode(event.payload)
-                taken += len(event.payload)
+                if isinstance(event, Record):
+                    _decode(event.payload)
+                    taken += len(event.payload)
 
     async def run() -> float:
         async with open_log(directory) as log:
@@ -86,6 +87,7 @@ def wakes(directory: Path, count: int) -> list[float]:
 
     async def follow(log: EventLog) -> None:
         subscription = log.subscribe()
+        await subscription.take()  # says that there is nothing yet
         while subscription.position < count:
             await subscription.take()
             found.append(time.perf_counter() - durable[subscription.position - 1])
