@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from chronovisor_api import v1
-from chronovisor_api.channel import connect
+from chronovisor_api.channel import KEEPALIVE_SECONDS, connect
 from chronovisor_api.failures import NEVER_MET, Silence, Unreachable, told_apart
 from chronovisor_api.patience import PATIENCE_SECONDS, Patience, Wait
 
@@ -36,15 +36,17 @@ class Calls:
         *,
         patience_s: float = PATIENCE_SECONDS,
         first_patience_s: float | None = None,
+        keepalive_s: float = KEEPALIVE_SECONDS,
     ) -> None:
         self._target = target
         self._token = token
+        self._keepalive_s = keepalive_s
         coming = patience_s if first_patience_s is None else first_patience_s
         self._patience = Patience(patience_s, coming)
 
     async def __aenter__(self) -> Self:
         """Make ready to connect, which the first call does. Raises MalformedTarget."""
-        self._channel = connect(self._target, self._token)
+        self._channel = connect(self._target, self._token, keepalive_s=self._keepalive_s)
         self.supervisor = v1.SupervisorStub(self._channel)
         return self
 

@@ -1,6 +1,6 @@
 """How the daemon ends a WebSocket: every code that it closes with, and what a client does then.
 
-docs/api.md has the same table; a test compares them.
+Who breaks the rules of RFC 6455 is hung up on. docs/api.md has the same table, which a test compares.
 """
 
 from enum import IntEnum
@@ -10,9 +10,7 @@ class CloseCode(IntEnum):
     """Codes of RFC 6455, section 7.4.1, and of the IANA registry of WebSocket close codes."""
 
     LEAVING = 1001
-    PROTOCOL_ERROR = 1002
     UNWANTED_MESSAGE = 1003
-    NOT_TEXT = 1007
     TOO_LONG = 1009
     LOG_ENDED = 1011
     TOO_SLOW = 1013
@@ -20,9 +18,7 @@ class CloseCode(IntEnum):
 
 MEANING: dict[CloseCode, str] = {
     CloseCode.LEAVING: "the daemon is leaving: come back",
-    CloseCode.PROTOCOL_ERROR: "the client broke the rules of RFC 6455",
     CloseCode.UNWANTED_MESSAGE: "the client sent a message; this connection takes none",
-    CloseCode.NOT_TEXT: "the client sent text that is not UTF-8",
     CloseCode.TOO_LONG: "the client sent a message that is longer than 4096 bytes",
     CloseCode.LOG_ENDED: "the log takes no more events, as on a disk that failed",
     CloseCode.TOO_SLOW: "the client did not take a message within 10 seconds: come back",

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from supervisor.api.cloudevents import tags
 from supervisor.api.moments import TAKES, parse_moment
 from supervisor.api.refusals import denied_for
-from supervisor.api.subscription import TYPES, Subscription
+from supervisor.api.subscription import TYPES, Subscription, check_stream
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import Outcome
 
@@ -46,6 +46,8 @@ def parse(target: str) -> Subscription:
             single[name] = value
     if {"after", "since"} <= single.keys():
         raise _garbage("since", "does not go with `after`: give one")
+    if "subject" in single:
+        check_stream("subject", single["subject"])
     return Subscription(
         after=_position(single.get("after", "0")),
         log_id=single.get("log_id"),

@@ -54,10 +54,15 @@ def followed(daemon: Daemon, last_event_id: str, until: str) -> list[tuple[str, 
     return seen
 
 
-def test_the_commands_of_the_api_guide_run_as_they_stand(daemon: Daemon, tmp_path: Path) -> None:
-    (section,) = re.findall(r"\n## HTTP\n(.*?)\n## ", API_GUIDE.read_text(), re.DOTALL)
+def commands_of(chapter: str) -> str:
+    (section,) = re.findall(rf"\n## {chapter}\n(.*?)\n## ", API_GUIDE.read_text(), re.DOTALL)
     (script,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
-    said = shell(daemon, tmp_path, script)
+    assert isinstance(script, str)
+    return script
+
+
+def test_the_commands_of_the_api_guide_run_as_they_stand(daemon: Daemon, tmp_path: Path) -> None:
+    said = shell(daemon, tmp_path, commands_of("HTTP"))
     assert "org.chronovisor.vm.stopped.v1" in said
     assert said.endswith("42\n")
     metrics = f'curl -sS -H "Authorization: Bearer $(cat {daemon.state_dir}/token)"'
@@ -65,6 +70,13 @@ def test_the_commands_of_the_api_guide_run_as_they_stand(daemon: Daemon, tmp_pat
     assert 'chronovisor_vms{phase="stopped"} 1.0' in told
     assert "chronovisor_launch_seconds_count 1.0" in told
     assert "chronovisor_log_append_seconds_count" in told
+
+
+def test_the_commands_that_follow_events_run_as_they_stand(daemon: Daemon, tmp_path: Path) -> None:
+    said = shell(daemon, tmp_path, commands_of("Server-Sent Events"))
+    sent = [json.loads(line.removeprefix("data: ")) for line in said.splitlines() if "data" in line]
+    assert [event["type"] for event in sent].count("org.chronovisor.caught-up.v1") == 2
+    assert sent[0]["sequence"] == f"{1:020d}"
 
 
 def test_events_go_on_over_a_restart_of_the_daemon(daemon: Daemon) -> None:

@@ -51,9 +51,13 @@ async def test_the_command_line_and_the_websocket_tell_the_same_story_without_a_
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_programs_of_the_api_guide_run_as_they_stand(daemon: Daemon, number: int) -> None:
-    program = re.findall(r"```python\n(.*?)```", API_GUIDE.read_text(), re.DOTALL)[number]
+PRINTS = {"gRPC": "COMPLETED 0", "WebSocket": "caught-up", "Python": "host.vms-recovered.v1"}
+
+
+@pytest.mark.parametrize("api", PRINTS)
+def test_the_programs_of_the_api_guide_run_as_they_stand(daemon: Daemon, api: str) -> None:
+    _, _, section = API_GUIDE.read_text().partition(f"\n## {api}\n")
+    program = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         env={**os.environ, **daemon.environment, "CHRONOVISOR_EVENTS": _websocket_url(daemon)},
@@ -63,4 +67,4 @@ def test_the_programs_of_the_api_guide_run_as_they_stand(daemon: Daemon, number:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert ("COMPLETED 0" if number == 0 else "caught-up") in done.stdout
+    assert PRINTS[api] in done.stdout
