@@ -40,6 +40,8 @@ def show(*, loaded: Loaded, as_json: bool) -> None:
     Example:
       chronovisor config show --config chronovisor.toml
     """
+    for warning in loaded.warnings:
+        note(f"warning: {warning}")
     shown = list(_shown(loaded))
     if as_json:
         print_json({"settings": shown, "warnings": loaded.warnings})

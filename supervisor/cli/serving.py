@@ -1,5 +1,6 @@
 """`serve`: run the daemon in this process."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,10 +10,12 @@ from supervisor.cli.daemon_log import set_up
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.loading import without_collecting
 from supervisor.cli.options import json_option
-from supervisor.cli.output import note, print_json
+from supervisor.cli.output import print_json
 from supervisor.cli.settings import settings_options
 from supervisor.config import Config
 from supervisor.config.loading import Loaded
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -32,8 +35,11 @@ def serve(*, loaded: Loaded, as_json: bool) -> None:
     config = loaded.resolved.config
     if config.tls.certificate is not None or config.tokens is not None:
         raise Failure(ExitCode.USAGE, "this version cannot serve tls or tokens: leave them out")
+    set_up(config.log)
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
     _run(config, as_json=as_json)
-    note("the daemon has stopped")
+    logger.info("the daemon has stopped")
 
 
 def _run(config: Config, *, as_json: bool) -> None:
@@ -52,7 +58,6 @@ def _run(config: Config, *, as_json: bool) -> None:
             where = f"unix:{ready.unix}, {tcp}"
             click.echo(f"serving on {where}{faults}")
 
-    set_up(config.log)
     with _explained(CannotServe, EventLogError, OSError):
         daemon.main(config, announce)
 

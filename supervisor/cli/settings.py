@@ -10,7 +10,6 @@ import click
 from click.core import ParameterSource
 
 from supervisor.cli.exits import ExitCode, Failure
-from supervisor.cli.output import note
 from supervisor.config.environment import FILE_VARIABLE, from_text
 from supervisor.config.loading import Compat, Invocation, Loaded, load
 from supervisor.config.resolving import ConfigInvalid, Given, Layer, Origin, Source
@@ -76,12 +75,9 @@ def _load(given: dict[str, object], file: Path | None, compat: str | None) -> Lo
     }
     flags = {**_before_the_command(), **flags}
     try:
-        loaded = load(Invocation(os.environ, os.geteuid(), flags, file, kind))
+        return load(Invocation(os.environ, os.geteuid(), flags, file, kind))
     except ConfigInvalid as invalid:
         raise Failure(ExitCode.USAGE, str(invalid)) from None
-    for warning in loaded.warnings:
-        note(f"warning: {warning}")
-    return loaded
 
 
 def _flag(setting: Setting, value: object) -> Given:

@@ -124,6 +124,26 @@ def test_a_signal_ends_a_daemon_in_good_order(
 
 
 @pytest.mark.qemu
+def test_a_daemon_that_its_file_configures_tells_of_itself_as_it_says(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "chronovisor.toml"
+    file.write_text(
+        f'state_dir = "{state_dir}"\nlog.format = "json"\n[listen]\n'
+        'grpc = "127.0.0.1:0"\nhttp = "[::1]:0"\nwebsocket = "127.0.0.1:0"\n'
+    )
+    with spawn("serve", "--json", "--config", str(file)) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        process.terminate()
+        _, stderr = process.communicate(timeout=60)
+
+    told = [json.loads(line)["message"] for line in stderr.splitlines()]
+    assert (ready["state_dir"], ready["http"]["host"]) == (str(state_dir), "::1")
+    assert told[-2:] == ["SIGTERM: leaving", "the daemon has stopped"]
+
+
+@pytest.mark.qemu
 def test_the_daemon_and_the_disk_tell_the_same_events(run: Run, ready: Any) -> None:
     streamed = [json.loads(line) for line in run("events", "--json").stdout.splitlines()]
     read = [json.loads(line) for line in run("log", "cat", "--json").stdout.splitlines()]
