@@ -1,6 +1,6 @@
 """How the daemon ends a WebSocket: every code that it closes with, and what a client does then.
 
-Who breaks the rules of RFC 6455 is hung up on. docs/api.md has the same table, which a test compares.
+Who breaks the rules of RFC 6455 is hung up on. A test compares this with docs/api.md.
 """
 
 from enum import IntEnum

@@ -115,13 +115,6 @@ def check_stream(field: str, stream: str) -> None:
         raise denied_for(DenyReason.INVALID_ARGUMENT, field, takes)
 
 
-def check_stream(field: str, stream: str) -> None:
-    """Refuse what no stream is called."""
-    if not 0 < len(stream) <= STREAM_CHARACTERS:
-        takes = f"got {stream[:40]!r}; it takes host, vm/ID or artifact/SHA256"
-        raise denied_for(DenyReason.INVALID_ARGUMENT, field, takes)
-
-
 class Matching:
     """What a subscriber wants of a log: replay, the marker, then what is live, without end.
 
