@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from supervisor.journal import decode
 from supervisor.replay import replay
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import ComputationSubmitted
+from supervisor.vm.observations import TimerKind
 from supervisor.vm.rules import check_vm_id
 from supervisor.vm.spec import (
     Algorithm,
@@ -44,7 +45,8 @@ from supervisor.vm.spec import (
 from supervisor.vm.state import Phase
 from tests.eventlog.gate import Gate
 from tests.eventlog.memory_storage import FaultyStorage
-from tests.vm.states import MANIFEST, SHA256
+from tests.vm.party_states import INPUTS_MS, SHARED
+from tests.vm.states import MANIFEST, NOW, SHA256
 
 CALLER = Caller("uid:1000", "local", command_id="request-1")
 STRANGER = Caller("uid:1001", "another tenant", command_id="request-2")
@@ -381,6 +383,19 @@ def test_an_input_that_is_missing_is_named(
         check(manifest)
     assert denied.value.reason is reason
     assert [violation.field for violation in denied.value.violations] == [field]
+
+
+async def test_what_is_awaited_is_durable_with_the_submission(tmp_path: Path) -> None:
+    async with office(tmp_path) as admission:
+        taken = await admission.submit(SHARED)
+        await admission.submit(key="key-2")
+        assert admission.firsts == [
+            ("vm.submitted.v1", "vm.inputs-awaited.v1"),
+            ("vm.submitted.v1",),
+        ]
+    state = replay(read_log(tmp_path)).vms[taken.vm_id]
+    assert state.phase is Phase.AWAITING_INPUTS
+    assert state.deadlines == {TimerKind.INPUTS: NOW + INPUTS_MS}
 
 
 @pytest.mark.fault("key-freezes-failure")

@@ -203,6 +203,8 @@ def _as_written(violation: FieldViolation, draft: Draft) -> FieldViolation:
     if violation.field == "confidential.deadline_ms" and draft.confidential is not None:
         written = shown(draft.confidential.deadline.written)
         return FieldViolation(DEADLINE, f"got {written}; it takes {DEADLINE_TAKES}")
+    if violation.field == "agent.ready.line":
+        return FieldViolation("agent.ready.console", violation.description)
     if violation.field not in CORE_NAMES:
         return violation
     field = CORE_NAMES[violation.field]

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from supervisor.api import wire, wire_manifest
 from supervisor.vm import confidential, events, spec, state
 from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.guest_agent import ConsoleReady, OwnAgent, PortReady, ReferenceAgent
 from supervisor.vm.observations import ExitEvidence, ProcessIdentity, TimerKind
+from tests.vm.party_states import DATA, PARTIES
 
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
@@ -44,16 +46,22 @@ CONFIDENTIAL = (
         id_auth=st.just(b64encode(b"a" * 4096).decode()),
     )
 )
+CONSOLE = st.builds(ConsoleReady, NAMES)
 MANIFESTS = st.builds(
     spec.Manifest,
     name=NAMES,
     description=st.text("abcä\n", max_size=50),
     labels=st.dictionaries(NAMES.filter(lambda name: name[-1].isalnum()), st.just("v"), max_size=3),
     algorithm=st.builds(
-        spec.Algorithm, DIGESTS, NAMES, st.lists(st.text("a'\\ \n", max_size=9)).map(tuple), NAMES
+        spec.Algorithm,
+        st.just("") | DIGESTS,
+        NAMES,
+        st.lists(st.text("a'\\ \n", max_size=9)).map(tuple),
+        NAMES,
+        st.just("the algorithm"),
     ),
     datasets=st.lists(
-        st.builds(spec.Dataset, NAMES, DIGESTS, NAMES, NAMES),
+        st.builds(spec.Dataset, NAMES, st.just("") | DIGESTS, NAMES, NAMES, st.just("")),
         max_size=3,
         unique_by=lambda one: one.name,
     ).map(tuple),
@@ -76,6 +84,7 @@ MANIFESTS = st.builds(
         stop_grace_ms=st.integers(0, 600_000),
         result_bytes=st.integers(1024, 10**6),
         log_bytes=st.integers(4096, 10**6),
+        inputs_deadline_ms=st.integers(1000, 10**6),
     ),
     restart=st.builds(
         spec.RestartPolicy,
@@ -85,6 +94,10 @@ MANIFESTS = st.builds(
         backoff_ms=st.integers(100, 10**6),
         backoff_max_ms=st.integers(100, 10**6),
     ),
+    result_consumers=st.lists(NAMES, max_size=3, unique=True).map(tuple),
+    agent=st.just(ReferenceAgent())
+    | st.builds(OwnAgent, PORTS, st.just(PortReady()) | CONSOLE)
+    | st.builds(OwnAgent, st.none(), CONSOLE),
     network=st.builds(
         spec.Network,
         mode=st.sampled_from([spec.NetworkMode.RESTRICTED, spec.NetworkMode.USER]),
@@ -93,8 +106,7 @@ MANIFESTS = st.builds(
             max_size=3,
             unique_by=(lambda one: one.guest_port, lambda one: one.host_port or object()),
         ).map(tuple),
-    )
-    | st.just(spec.Network()),
+    ),
 )
 
 
@@ -142,6 +154,39 @@ def test_what_is_wrong_with_a_confidential_manifest_is_named_as_it_was_sent(
     algorithm = v1.Algorithm(sha256="a" * 64)
     message = v1.Manifest(name="n", algorithm=algorithm, vm=shape, confidential=demanded)
     assert field in fields(message)
+
+
+@pytest.mark.parametrize(
+    ("agent", "field"),
+    [
+        (v1.Agent(), "manifest.agent"),
+        (v1.Agent(own=v1.OwnAgent()), "manifest.agent.own.ready"),
+        (v1.Agent(own=v1.OwnAgent(port=0)), "manifest.agent.own.port"),
+        (
+            v1.Agent(own=v1.OwnAgent(port=1, console_ready=v1.ConsoleReady())),
+            "manifest.agent.own.console_ready.line",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_agent_is_named_as_it_was_sent(agent: v1.Agent, field: str) -> None:
+    network = v1.Network(mode=v1.NetworkMode.RESTRICTED)
+    assert field in fields(v1.Manifest(name="n", agent=agent, network=network))
+
+
+def test_a_network_of_none_crosses_the_wire_unchanged() -> None:
+    manifest = spec.Manifest("n", spec.Algorithm("a" * 64))
+    assert wire_manifest.to_manifest(wire_manifest.from_manifest(manifest)) == manifest
+
+
+def test_an_input_is_shown_as_awaited_and_then_with_what_came() -> None:
+    halfway = wire.from_state(PARTIES["halfway"])
+    assert halfway.phase is v1.Phase.AWAITING_INPUTS
+    assert halfway.inputs_deadline is not None
+    assert halfway.inputs == [
+        v1.Input(provider="Alice", id="algorithm"),
+        v1.Input(provider="Bob", id="iris", sha256=DATA.sha256, size=DATA.size),
+    ]
+    assert wire.from_state(PARTIES["complete"]).inputs_deadline is None
 
 
 def test_what_a_client_leaves_out_is_the_default() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from supervisor.manifest import ManifestInvalid, load
 from supervisor.manifest.schema import (
+    AgentSection,
     ConfidentialSection,
     DatasetEntry,
     Draft,
@@ -24,6 +25,7 @@ SECTIONS = {
     "restart": RestartSection,
     "network": NetworkSection,
     "confidential": ConfidentialSection,
+    "agent": AgentSection,
 }
 GUIDE = (REPOSITORY / "docs" / "manifest.md").read_text()
 

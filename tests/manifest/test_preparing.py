@@ -8,8 +8,10 @@ import pytest
 
 from supervisor.manifest import ManifestInvalid, Prepared, load, prepare
 from supervisor.manifest.schema import CORE_NAMES, LimitsSection, RestartSection, VmSection
+from supervisor.vm.guest_agent import ConsoleReady, OwnAgent
+from supervisor.vm.inputs import InputName, awaited_inputs
 from supervisor.vm.ranges import RANGES, Range
-from supervisor.vm.spec import ByDigest, ByName
+from supervisor.vm.spec import HOUR_MS, Algorithm, ByDigest, ByName, NetworkMode
 from supervisor.written.quantities import parse_duration, parse_size
 
 PYTHON = b"#!/usr/bin/env python3\nprint(1)\n"
@@ -67,6 +69,57 @@ def test_a_digest_alone_needs_no_file(tmp_path: Path) -> None:
 
     assert ready.manifest.algorithm.sha256 == digest
     assert ready.uploads == ()
+
+
+def test_inputs_of_others_and_consumers_are_named_without_a_file(tmp_path: Path) -> None:
+    ready = prepared(
+        tmp_path,
+        'name = "n"\nalgorithm = {provider = "Alice"}\nresult_consumers = ["uid:1002"]\n'
+        'datasets = [{name = "d", provider = "Bob", id = "iris"}]\n'
+        '[limits]\ninputs_deadline = "2h"\n',
+    )
+
+    assert ready.uploads == ()
+    assert awaited_inputs(ready.manifest) == (
+        InputName("Alice", "algorithm"),
+        InputName("Bob", "iris"),
+    )
+    assert ready.manifest.result_consumers == ("uid:1002",)
+    assert ready.manifest.limits.inputs_deadline_ms == 2 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("agent", "read", "mode"),
+    [
+        ("", OwnAgent(), NetworkMode.RESTRICTED),
+        ("port = 9000", OwnAgent(9000), NetworkMode.RESTRICTED),
+        (
+            'ready = {console = "*login:*"}',
+            OwnAgent(None, ConsoleReady("*login:*")),
+            NetworkMode.NONE,
+        ),
+        (
+            'port = 7002\nready = {console = "up"}',
+            OwnAgent(7002, ConsoleReady("up")),
+            NetworkMode.RESTRICTED,
+        ),
+        ('ready = "port"\n[network]\nmode = "restricted"', OwnAgent(), NetworkMode.RESTRICTED),
+    ],
+)
+def test_an_agent_of_the_guests_own_needs_no_algorithm_and_is_reached(
+    tmp_path: Path, agent: str, read: OwnAgent, mode: NetworkMode
+) -> None:
+    manifest = prepared(tmp_path, f'name = "n"\n[agent]\nkind = "own"\n{agent}\n').manifest
+    assert (manifest.agent, manifest.algorithm) == (read, Algorithm())
+    assert manifest.network.mode is mode
+
+
+def test_a_line_that_no_console_has_is_named_as_it_was_written(tmp_path: Path) -> None:
+    text = 'name = "n"\n[agent]\nkind = "own"\nready = {console = ""}\n'
+    assert complaints(tmp_path, text) == [
+        "m.toml: agent.ready.console: got ''; it takes 1 to 256 characters without control "
+        "characters"
+    ]
 
 
 def test_the_same_bytes_are_uploaded_once(tmp_path: Path) -> None:

@@ -116,17 +116,35 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         ('algorithm = {path = "a"}', "name: missing; it takes text"),
         (
             'name = "n"',
-            "algorithm: missing; it takes a table of path, sha256, provider, arguments, encryption",
+            "algorithm: missing; it takes a table of path, sha256, provider, arguments, "
+            "encryption, id",
         ),
         ('name = 5\nalgorithm = {path = "a"}', "name: got 5; it takes text"),
         (
             'name = "n"\nalgorithm = "a.py"',
             'algorithm: got "a.py"; it takes a table of path, sha256, provider, arguments, '
-            "encryption",
+            "encryption, id",
         ),
         (
-            'name = "n"\nalgorithm = {provider = "p"}',
-            "algorithm: takes a path, a sha256, or both (the file must match)",
+            'name = "n"\nalgorithm = {arguments = ["p"]}',
+            "algorithm: takes a path, a sha256, or both (the file must match), or a provider who "
+            "brings the file later",
+        ),
+        (
+            MINIMAL + '[agent]\nkind = "guest"',
+            'agent.kind: got "guest"; it takes "reference", "own"',
+        ),
+        (
+            MINIMAL + '[agent]\nkind = "reference"\nport = 7002',
+            'agent.port: goes with kind "own": the reference agent is found and heard by itself',
+        ),
+        (
+            MINIMAL + '[agent]\nkind = "own"\nready = "soon"',
+            'agent.ready: got "soon"; it takes "port", or a table such as {console = "*login:*"}',
+        ),
+        (
+            MINIMAL + '[agent]\nkind = "own"\nready = {console = 5}',
+            "agent.ready.console: got 5; it takes text",
         ),
         (
             'name = "n"\nalgorithm = {path = ""}',
@@ -144,7 +162,8 @@ def test_json_says_the_same_as_toml(tmp_path: Path) -> None:
         (MINIMAL + '[[datasets]]\npath = "x"', "datasets[0].name: missing; it takes text"),
         (
             MINIMAL + '[[datasets]]\nname = "x"',
-            "datasets[0]: takes a path, a sha256, or both (the file must match)",
+            "datasets[0]: takes a path, a sha256, or both (the file must match), or a provider who "
+            "brings the file later",
         ),
         (MINIMAL + "[labels]\nteam = 3", "labels.team: got 3; it takes text"),
         (MINIMAL + "labels = 3", "labels: got 3; it takes a table of texts"),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.vm.network_rules import FORWARDS
+from supervisor.vm.guest_agent import OwnAgent
+from supervisor.vm.network_rules import FORWARDS, whole_network
 from supervisor.vm.qemu_argv import qemu_argv
 from supervisor.vm.rules import check
 from supervisor.vm.spec import Forward, Network, NetworkMode
@@ -98,6 +99,15 @@ def test_a_restricted_guest_is_only_reached_and_only_from_this_host() -> None:
     )
     (card,) = (json.loads(word) for word in words if "virtio-net-pci" in word)
     assert card["netdev"] == "net"
+
+
+def test_the_port_of_an_agent_of_its_own_is_forwarded_as_if_it_were_named() -> None:
+    manifest = msgspec.structs.replace(MANIFEST, agent=OwnAgent(7002))
+    for named in ((), (Forward(80),)):
+        reached = msgspec.structs.replace(manifest, network=Network(RESTRICTED, named))
+        assert whole_network(reached) == Network(RESTRICTED, (*named, Forward(7002)))
+    by_hand = Network(RESTRICTED, (Forward(7002, 20_005),))
+    assert whole_network(msgspec.structs.replace(manifest, network=by_hand)) == by_hand
 
 
 def test_an_unrestricted_guest_is_told_so() -> None:

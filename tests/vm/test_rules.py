@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.vm import qemu_argv, rules
+from supervisor.vm.guest_agent import ConsoleReady, OwnAgent
 from supervisor.vm.ranges import DAY_MS
 from supervisor.vm.spec import (
     GIB,
@@ -16,8 +17,11 @@ from supervisor.vm.spec import (
     ByDigest,
     ByName,
     Dataset,
+    Forward,
     Limits,
     Manifest,
+    Network,
+    NetworkMode,
     RestartOn,
     RestartPolicy,
     VmShape,
@@ -25,6 +29,8 @@ from supervisor.vm.spec import (
 
 DIGEST = "a" * 64
 ALGORITHM = Algorithm(DIGEST)
+SHARED = Algorithm(provider="p")
+RESTRICTED = Network(NetworkMode.RESTRICTED)
 
 
 def a_manifest(**changes: object) -> Manifest:
@@ -56,6 +62,17 @@ def test_the_defaults_are_allowed() -> None:
         {"limits": Limits(1000, 1000, 0, KIB, 4 * KIB)},
         {"limits": Limits(30 * 86_400_000, 3_600_000, 600_000, 64 * GIB, GIB)},
         {"restart": RestartPolicy(RestartOn.ALWAYS, 1, 10_000, 100, 100)},
+        {"limits": Limits(inputs_deadline_ms=30 * DAY_MS)},
+        {"algorithm": SHARED, "datasets": (Dataset("d", provider="p"),)},
+        {"algorithm": SHARED, "datasets": (Dataset("algorithm", provider="q"),)},
+        {"algorithm": Algorithm(DIGEST, "p"), "datasets": (Dataset("algorithm", provider="p"),)},
+        {"result_consumers": tuple(f"uid:{number}" for number in range(16))},
+        {"agent": OwnAgent(), "network": RESTRICTED, "algorithm": Algorithm()},
+        {"agent": OwnAgent(None, ConsoleReady("*login: [0-9]")), "algorithm": Algorithm()},
+        {
+            "agent": OwnAgent(16),
+            "network": Network(NetworkMode.USER, tuple(Forward(port) for port in range(1, 17))),
+        },
         {"restart": RestartPolicy(RestartOn.FAILURE, 100, 30 * DAY_MS, HOUR_MS, DAY_MS)},
     ],
 )
@@ -96,6 +113,44 @@ def test_what_lies_within_the_limits_is_allowed(changes: dict[str, object]) -> N
         ({"algorithm": Algorithm("")}, "algorithm.sha256"),
         ({"algorithm": Algorithm("A" * 64)}, "algorithm.sha256"),
         ({"algorithm": Algorithm(DIGEST + "\n")}, "algorithm.sha256"),
+        ({"algorithm": Algorithm()}, "algorithm.sha256"),
+        ({"algorithm": Algorithm(id="a")}, "algorithm.sha256"),
+        ({"algorithm": Algorithm(provider="p\n")}, "algorithm.provider"),
+        ({"algorithm": Algorithm(provider="p", id="x" * 129)}, "algorithm.id"),
+        ({"datasets": (Dataset("d", id="x"),)}, "datasets[0].sha256"),
+        ({"datasets": (Dataset("d", provider="x" * 129),)}, "datasets[0].provider"),
+        (
+            {"datasets": (Dataset("d", provider="p"), Dataset("e", provider="p", id="d"))},
+            "datasets[1].id",
+        ),
+        (
+            {"algorithm": SHARED, "datasets": (Dataset("algorithm", provider="p"),)},
+            "datasets[0].id",
+        ),
+        ({"result_consumers": tuple(map(str, range(17)))}, "result_consumers"),
+        ({"result_consumers": ("a", "")}, "result_consumers[1]"),
+        ({"result_consumers": ("x" * 129,)}, "result_consumers[0]"),
+        ({"result_consumers": ("a", "b", "a")}, "result_consumers[2]"),
+        ({"agent": OwnAgent()}, "network.mode"),
+        ({"agent": OwnAgent(0), "network": RESTRICTED}, "agent.port"),
+        ({"agent": OwnAgent(65_536), "network": RESTRICTED}, "agent.port"),
+        ({"agent": OwnAgent(None)}, "agent.ready"),
+        ({"agent": OwnAgent(None, ConsoleReady(""))}, "agent.ready.line"),
+        ({"agent": OwnAgent(None, ConsoleReady("x" * 257))}, "agent.ready.line"),
+        ({"agent": OwnAgent(None, ConsoleReady("a\x1b"))}, "agent.ready.line"),
+        (
+            {
+                "agent": OwnAgent(),
+                "network": Network(
+                    NetworkMode.RESTRICTED, tuple(Forward(port) for port in range(1, 17))
+                ),
+            },
+            "network.forwards",
+        ),
+        (
+            {"agent": OwnAgent(), "network": RESTRICTED, "algorithm": Algorithm(id="a")},
+            "algorithm.sha256",
+        ),
         ({"algorithm": Algorithm(DIGEST, "x" * 129)}, "algorithm.provider"),
         ({"algorithm": Algorithm(DIGEST, "a\r")}, "algorithm.provider"),
         ({"algorithm": Algorithm(DIGEST, "", ("",) * 257)}, "algorithm.arguments"),
@@ -131,6 +186,8 @@ def test_what_lies_within_the_limits_is_allowed(changes: dict[str, object]) -> N
         ({"limits": Limits(stop_grace_ms=600_001)}, "limits.stop_grace_ms"),
         ({"limits": Limits(result_bytes=1023)}, "limits.result_bytes"),
         ({"limits": Limits(log_bytes=4095)}, "limits.log_bytes"),
+        ({"limits": Limits(inputs_deadline_ms=999)}, "limits.inputs_deadline_ms"),
+        ({"limits": Limits(inputs_deadline_ms=30 * DAY_MS + 1)}, "limits.inputs_deadline_ms"),
     ],
 )
 def test_what_lies_outside_is_refused_by_name(changes: dict[str, object], wrong: str) -> None:
