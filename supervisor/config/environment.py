@@ -16,6 +16,9 @@ FILE_VARIABLE = "CHRONOVISOR_CONFIG"
 OF_CLIENTS = ("CHRONOVISOR_CONNECT",)
 """Variables of the other commands, which `serve` does not look at."""
 
+NEAR = 0.8
+"""How alike two names are that differ by a slip; those of others are alike by chance."""
+
 
 def from_text(text: str, setting: Setting) -> object:
     """Read a setting from text."""
@@ -37,5 +40,5 @@ def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
     known = {name.removeprefix(VARIABLES): name for name in names}
     for name in sorted(environment):
         if name.startswith(VARIABLES) and name not in names:
-            near = difflib.get_close_matches(name.removeprefix(VARIABLES), known, n=1)
+            near = difflib.get_close_matches(name.removeprefix(VARIABLES), known, n=1, cutoff=NEAR)
             yield f"{name} has no effect" + (f"; did you mean {known[near[0]]}?" if near else "")

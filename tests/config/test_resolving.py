@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervisor.config import Address, Config, Networking, PortRange
+from supervisor.config.places import default_catalogue, default_file, default_state_dir
 from supervisor.config.resolving import Origin, value_of
 from supervisor.config.settings import BY_KEY, SETTINGS
 from tests.config.conftest import Start, flags
@@ -52,8 +53,6 @@ def test_without_a_word_the_defaults_hold(start: Start) -> None:
 
 
 def test_root_keeps_its_things_where_the_system_does() -> None:
-    from supervisor.config.places import default_catalogue, default_file, default_state_dir
-
     places = [place({"HOME": "/h"}, 0) for place in (default_file, default_state_dir)]
     assert places == [Path("/etc/chronovisor/chronovisor.toml"), Path("/var/lib/chronovisor")]
     assert default_catalogue({}, 0) == Path("/var/lib/chronovisor/guest")
@@ -153,9 +152,9 @@ def test_a_wrong_value_is_told_although_it_is_overruled(start: Start) -> None:
 
 
 def test_a_variable_that_nobody_reads_is_warned_of_with_the_nearest_name(start: Start) -> None:
-    names = {"CHRONOVISOR_LISTEN_GRPCC": "x", "CHRONOVISOR_PORT_80_TCP": "y"}
+    names = {"CHRONOVISOR_LISTEN_GRPCC": "x", "CHRONOVISOR_GUEST_DIR": "y"}
     warnings = start({**names, "CHRONOVISOR_CONNECT": "z", "CHRONOVISOR_LOG_LEVEL": ""}).warnings
     assert warnings == (
+        "CHRONOVISOR_GUEST_DIR has no effect",
         "CHRONOVISOR_LISTEN_GRPCC has no effect; did you mean CHRONOVISOR_LISTEN_GRPC?",
-        "CHRONOVISOR_PORT_80_TCP has no effect",
     )
