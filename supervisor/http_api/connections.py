@@ -32,13 +32,17 @@ class BoundedStream:
         self.receive_some = stream.receive_some
         self.send_eof = stream.send_eof
         self._stream = stream
+        # Hypercorn answers from one task, and tells a client to continue, or that it erred, from
+        # another: in this order it goes out, and neither fails for the other.
+        self._turn = trio.StrictFIFOLock()
         self._send_s = send_s
         self._gone = gone
 
     async def send_all(self, data: bytes) -> None:
         """Send ``data``. Raises BrokenResourceError if the client does not take it in time."""
-        with trio.move_on_after(self._send_s) as patience:
-            await self._stream.send_all(data)
+        async with self._turn:
+            with trio.move_on_after(self._send_s) as patience:
+                await self._stream.send_all(data)
         if patience.cancelled_caught:
             self.hang_up()
             raise trio.BrokenResourceError("the client takes nothing")

@@ -52,7 +52,9 @@ def _operation(operation: Operation) -> Json:
         },
     }
     if operation.takes is not None:
-        described["requestBody"] = {**_body(operation.takes), "required": True}
+        # No bytes at all are a file too, an empty one.
+        is_required = operation.takes.schema is not None
+        described["requestBody"] = {**_body(operation.takes), "required": is_required}
     if operation.access is Access.ANYONE:
         described["security"] = []
     return described

@@ -1,10 +1,12 @@
 """The course of a run: a daemon, attackers beside a watch, then silence, and what is left."""
 
+import os
 import random
 import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -31,6 +33,9 @@ ATTACK_S = 240.0
 """No attack takes as long; one that does waits for something that never comes."""
 SETTLE_S = 150.0
 """Until the daemon has let go of clients that are gone: its longest patience is 60 s."""
+SAMPLES = 5
+SAMPLE_S = 1.0
+"""So often, and so far apart, the daemon is looked at before it is attacked; the least counts."""
 VM_IDS = ("fuzz-1", "fuzz-2", "fuzz-3", "fuzz-4")
 LIMITS = ("--max-running", "2", "--max-vms", "12")
 """Guests take processor time that the attacks are to have."""
@@ -41,6 +46,14 @@ KINDS: Mapping[str, Mapping[str, tuple[Attack, int]]] = {
     "websocket": websocket_attacks.ATTACKS,
 }
 """What may be attacked, with how, and how often one against another."""
+
+
+class Held(NamedTuple):
+    """What a process holds."""
+
+    descriptors: int
+    threads: int
+    resident: int
 
 
 class Campaign:
@@ -85,7 +98,7 @@ class Campaign:
         target = await _target(self._daemon, self._state)
         await self._once_of_everything(target)
         await orders.delete_all(target)
-        before = await self._resources(None)
+        before = await self._settled(None)
         with trio.move_on_after(seconds):
             async with trio.open_nursery() as nursery:
                 self._begin(nursery, target)
@@ -93,7 +106,7 @@ class Campaign:
             await orders.delete_all(target)
         except Found as found:
             self._ledger.found("orders", "", str(found))
-        after = await self._resources(before)
+        after = await self._settled(before)
         return Leaks(*(now - then for now, then in zip(after, before, strict=True)))
 
     def _begin(self, nursery: trio.Nursery, target: Target) -> None:
@@ -120,11 +133,11 @@ class Campaign:
 
     async def _once_of_everything(self, target: Target) -> None:
         """Let the daemon load whatever it loads once, so that it is no leak later."""
-        for kind in self._kinds:
-            for name, (attack, _) in KINDS[kind].items():
-                await self._one(target, name, attack, f"{self._seed}/0")
-        for number in range(len(target.vm_ids)):
-            await self._one(target, "orders", orders.an_order, f"{self._seed}/{number}")
+        async with trio.open_nursery() as nursery:
+            for kind in self._kinds:
+                for name, (attack, _) in KINDS[kind].items():
+                    nursery.start_soon(self._one, target, name, attack, f"{self._seed}/0")
+            nursery.start_soon(self._one, target, "orders", orders.submit, f"{self._seed}/0")
 
     async def _one(self, target: Target, name: str, attack: Attack, seed: str) -> None:
         try:
@@ -135,26 +148,27 @@ class Campaign:
         except (Found, trio.TooSlowError) as found:
             self._ledger.found(name, seed, str(found) or "it never ended")
 
-    async def _resources(self, before: tuple[int, int, int] | None) -> tuple[int, int, int]:
-        """Return descriptors, threads and memory, once they are what they were, or stay."""
-        pid = self._daemon.pid
-        found = (0, 0, 0)
+    async def _settled(self, before: Held | None) -> Held:
+        """Return what the daemon holds, once that is no more than before, or does not get less."""
+        found: list[Held] = []
         with trio.move_on_after(SETTLE_S):
-            while pid is not None and self._daemon.ended() is None:
-                last, held = found, census.resources(pid)
-                found = (held.descriptors, _threads(pid), held.resident)
-                if (found[0] == last[0]) if before is None else (found[0] <= before[0]):
+            while self._daemon.pid is not None and self._daemon.ended() is None:
+                found.append(_held_by(self._daemon.pid))
+                enough = (
+                    len(found) >= SAMPLES
+                    if before is None
+                    else found[-1].descriptors <= before.descriptors
+                )
+                if enough:
                     break
-                await trio.sleep(SETTLED_S)
-        return found
+                await trio.sleep(SAMPLE_S)
+        return min(found, default=Held(0, 0, 0)) if before is None else found[-1]
 
 
-SETTLED_S = 12.0
-"""Longer than strangers are borne, and than a thread waits for work."""
-
-
-def _threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+def _held_by(pid: int) -> Held:
+    found = census.resources(pid)
+    threads = len(os.listdir(f"/proc/{pid}/task"))
+    return Held(found.descriptors, threads, found.resident)
 
 
 async def _target(daemon: DaemonUnderTest, state_dir: Path) -> Target:

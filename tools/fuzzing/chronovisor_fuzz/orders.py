@@ -22,14 +22,20 @@ async def an_order(target: Target, chance: random.Random) -> str:
     """Submit a computation, or order a VM about."""
     vm_id = chance.choice(target.vm_ids)
     if chance.random() < 0.3:
-        status, _ = await ask(target, "POST", f"/v1/computations?vm_id={vm_id}", _manifest(target))
-        return f"submit {status}"
+        return await submit(target, chance)
     if chance.random() < 0.3:
         status, _ = await ask(target, "DELETE", f"/v1/vms/{vm_id}")
         return f"delete {status}"
     order = chance.choice(ORDERS)
     status, _ = await ask(target, "POST", f"/v1/vms/{vm_id}/{order}")
     return f"{order} {status}"
+
+
+async def submit(target: Target, chance: random.Random) -> str:
+    """Submit a computation for a VM that may be there already."""
+    path = f"/v1/computations?vm_id={chance.choice(target.vm_ids)}"
+    status, _ = await ask(target, "POST", path, _manifest(target))
+    return f"submit {status}"
 
 
 async def store_script(target: Target) -> str:
