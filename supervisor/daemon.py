@@ -35,6 +35,7 @@ from supervisor.artifacts.store import ArtifactStore
 from supervisor.checkpoints import Checkpoints
 from supervisor.clock import Clock
 from supervisor.config import Address, Config
+from supervisor.consoles import Consoles
 from supervisor.faults.seams import Seams, open_seams
 from supervisor.fleet import Fleet, Surroundings
 from supervisor.host.confinement import Confinement, confine
@@ -259,7 +260,8 @@ class Daemon:
         http = partial(serve_http, tcp=listeners.http, token=token, metrics=self._metrics)
         await self._nursery.start(partial(http, readiness=self._readiness), service)
         websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
-        await self._nursery.start(websocket, self._log)
+        consoles = Consoles(registry, self._directory.vms, self._nursery)
+        await self._nursery.start(websocket, self._log, consoles)
         return Ready(
             version=version("chronovisor"),
             state_dir=str(self._directory.root),

@@ -23,6 +23,7 @@ from supervisor.artifacts.store import ArtifactStore, Stored
 from supervisor.caller import Caller
 from supervisor.cause import cause_of
 from supervisor.checkpoints import Checkpoints
+from supervisor.consoles import chosen_launch
 from supervisor.host.flight_recorder import transcript
 from supervisor.host.logs import console_path, guest_log_path
 from supervisor.host.platform import Platform, Unavailable
@@ -207,11 +208,7 @@ class Service:
         return guest_log_path(self._vms / vm_id, self._launch(vm_id, launch))
 
     def _launch(self, vm_id: str, launch: int | None) -> int:
-        current = self._registry.get(vm_id).launch_number
-        if launch is None or 1 <= launch <= current:
-            return current if launch is None else launch
-        detail = f"VM {vm_id!r} had no launch {launch} yet; it has had {current}"
-        raise CommandDenied(DenyReason.INVALID_ARGUMENT, detail)
+        return chosen_launch(self._registry.get(vm_id), launch)
 
     async def transcript(self, vm_id: str, launch: int | None) -> Transcript:
         """Return what was said to QEMU and by it in a launch, the current one by default."""

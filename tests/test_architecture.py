@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor.daemon",),
     ("supervisor.http_api",),
     ("supervisor.api", "supervisor.service", "supervisor.fleet", "supervisor.sweep"),
-    ("supervisor.supervision", "supervisor.recovery", "supervisor.faults"),
+    ("supervisor.supervision", "supervisor.recovery", "supervisor.faults", "supervisor.consoles"),
     ("supervisor.host",),
     ("supervisor.snapshots", "supervisor.past"),
     ("supervisor.registry", "supervisor.admission", "supervisor.snapshot"),

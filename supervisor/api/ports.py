@@ -1,6 +1,7 @@
 """What the API needs of the daemon. The daemon implements it; tests do so in memory."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -39,6 +40,23 @@ class Transcript(Protocol):
     def launch(self) -> int: ...
     @property
     def content(self) -> bytes: ...
+
+
+class Viewer(Protocol):
+    """One who looks at a console, and may type."""
+
+    async def receive(self) -> bytes:
+        """Return what comes next; nothing once the launch is over. Raises OSError."""
+
+    async def send(self, data: bytes) -> None:
+        """Type. Raises InputNotTaken."""
+
+
+class ConsoleSource(Protocol):
+    """The consoles of all VMs."""
+
+    def attach(self, vm_id: str, launch: int | None = None) -> AbstractContextManager[Viewer]:
+        """Look at the console of a launch, the current one by default. Raises CommandDenied."""
 
 
 class SevPlatform(Protocol):

@@ -3,7 +3,8 @@
 A client is authenticated and its question checked before the upgrade, so what is wrong is told as
 an HTTP status with a JSON body. Afterwards it only listens. Every client pulls from the log at its
 own pace; one that stalls holds nothing but its own connection, and that not for long. A message is
-made once for all of them, and what there is at a time goes out in one write.
+made once for all of them, and what there is at a time goes out in one write. Consoles have the same
+listener, and a conversation of their own (:mod:`.console_websocket`).
 
 The codes of a close are in :mod:`.close_codes`; its reason names the position to resume after. A
 client whose connection does not take even that is cut off; it knows its position itself.
@@ -12,7 +13,7 @@ client whose connection does not take even that is cut off; it knows its positio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from enum import Enum
 from functools import partial
 from http import HTTPStatus
@@ -27,59 +28,32 @@ from trio_websocket import (
 )
 
 from eventlog import LogEnded
-from supervisor.api import auth, event_query, subscription
+from supervisor.api import auth, console_websocket, event_query, subscription
 from supervisor.api.close_codes import CloseCode
 from supervisor.api.cloudevents import SUBPROTOCOL, encode, event_of
 from supervisor.api.encoded import Encoded
 from supervisor.api.frames import SharedStream, text_frame
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.http_status import http_status
-from supervisor.api.ports import Log
+from supervisor.api.ports import ConsoleSource, Log, Viewer
 from supervisor.api.refusals import denied_for
 from supervisor.api.subscription import Item, Matching
+from supervisor.api.websocket_peer import BOUNDS as BOUNDS
+from supervisor.api.websocket_peer import Bounds as Bounds
+from supervisor.api.websocket_peer import Close, first, keep_alive, say_goodbye
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 INCOMING_BYTES = 4096
 """Clients have nothing to say; a longer message is not even read."""
 SEND_BYTES = 64 * 1024
 """Messages that are sent together, unless one alone is longer: a client must take them in time."""
-REASON_BYTES = 123
-"""What fits a close frame beside its code (RFC 6455, section 5.5)."""
 
-
-class Bounds(msgspec.Struct, frozen=True):
-    """What one listener and its clients get; times are in seconds."""
-
-    clients: int = 256
-    """At once. Each costs a task, a socket and at most one write in memory."""
-    refusals: int = 32
-    """Connections beyond that which are still told why they are refused; the rest is hung up on."""
-    handshake_s: float = 10.0
-    """From the connection to the end of the upgrade, which is one round trip on this host."""
-    send_s: float = 10.0
-    """A client that has not taken a write by then is too slow."""
-    recover_s: float = 20.0
-    """What a slow client then gets to take it after all, and be told so."""
-    ping_s: float = 20.0
-    """Between pings, which keep middleboxes awake and find connections that are dead."""
-    pong_s: float = 40.0
-    """For the answer; longer than a slow client gets, so that it is told before it is cut off."""
-    close_s: float = 5.0
-    """For the closing handshake."""
-
-
-BOUNDS = Bounds()
+Conversation = Callable[[WebSocketConnection, SharedStream], Awaitable[None]]
+"""What follows on the upgrade, with a client that may have what it asks for."""
 
 
 class UnknownPath(Exception):
     """Nothing is served under the path of a request."""
-
-
-class Close(msgspec.Struct, frozen=True):
-    """How a conversation ends, if the client is to be told."""
-
-    code: CloseCode
-    reason: str
 
 
 class Wire(Enum):
@@ -91,25 +65,27 @@ class Wire(Enum):
 
 async def serve_websocket(
     log: Log,
+    consoles: ConsoleSource,
     *,
     tcp: socket.socket,
     token: str,
     bounds: Bounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the log on a TCP listener, which is ours to close, until cancelled."""
+    """Serve the log and the consoles on a TCP listener, which is ours to close, until cancelled."""
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
-    server = EventServer(log, token, bounds)
+    server = WebSocketServer(log, consoles, token, bounds)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(trio.serve_listeners, server.serve_connection, [listener]))
         task_status.started()
 
 
-class EventServer:
+class WebSocketServer:
     """One listener's clients."""
 
-    def __init__(self, log: Log, token: str, bounds: Bounds) -> None:
+    def __init__(self, log: Log, consoles: ConsoleSource, token: str, bounds: Bounds) -> None:
         self._log = log
+        self._consoles = consoles
         self._token = token
         self._bounds = bounds
         self._framed = Encoded(self._frame)
@@ -142,23 +118,24 @@ class EventServer:
             pass  # clients come and go
 
     async def _converse(self, nursery: trio.Nursery, stream: SharedStream) -> None:
-        with trio.move_on_after(self._bounds.handshake_s) as handshake:
-            request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
-            try:
-                matching = await self._admit(request)
-            except CommandDenied as denied:
-                parameter = denied.violations[0].field
-                await _reject(request, http_status(denied.reason), parameter, denied.detail)
-                return
-            except UnknownPath as unknown:
-                await _reject(request, 404, "path", str(unknown))
-                return
-            offered = SUBPROTOCOL in request.proposed_subprotocols
-            connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
-        if not handshake.cancelled_caught:
-            await Client(connection, stream, self._framed, matching, self._bounds).converse()
+        with ExitStack() as held:
+            with trio.move_on_after(self._bounds.handshake_s) as handshake:
+                request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
+                try:
+                    converse = await self._admit(request, held)
+                except CommandDenied as denied:
+                    parameter = denied.violations[0].field if denied.violations else "path"
+                    await _reject(request, http_status(denied.reason), parameter, denied.detail)
+                    return
+                except UnknownPath as unknown:
+                    await _reject(request, 404, "path", str(unknown))
+                    return
+                offered = SUBPROTOCOL in request.proposed_subprotocols
+                connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
+            if not handshake.cancelled_caught:
+                await converse(connection, stream)
 
-    async def _admit(self, request: WebSocketRequest) -> Matching:
+    async def _admit(self, request: WebSocketRequest, held: ExitStack) -> Conversation:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
         }
@@ -166,13 +143,32 @@ class EventServer:
         auth.check_host(host)
         auth.check_origin(headers.get("origin"), host)
         auth.authenticate_bearer(headers, self._token)
-        if event_query.path_of(request.path) != event_query.EVENTS_PATH:
-            raise UnknownPath(f"path: nothing is here; events are at {event_query.EVENTS_PATH}")
-        wanted = event_query.parse(request.path)
         if self.connections > self._bounds.clients:
             busy = f"{self._bounds.clients} clients are connected; try again later"
             raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
-        return await subscription.begin(wanted, self._log)
+        return await self._conversation(request.path, held)
+
+    async def _conversation(self, target: str, held: ExitStack) -> Conversation:
+        path = event_query.path_of(target)
+        if path == event_query.EVENTS_PATH:
+            matching = await subscription.begin(event_query.parse(target), self._log)
+            return partial(self._tell, matching)
+        if path.startswith(console_websocket.CONSOLE_PATH):
+            wanted = console_websocket.parse(target)
+            viewer = held.enter_context(self._consoles.attach(wanted.vm_id, wanted.launch))
+            return partial(self._show, viewer)
+        served = f"{event_query.EVENTS_PATH} and {console_websocket.CONSOLE_PATH}VM_ID"
+        raise UnknownPath(f"path: nothing is here; served are {served}")
+
+    async def _tell(
+        self, matching: Matching, connection: WebSocketConnection, stream: SharedStream
+    ) -> None:
+        await Client(connection, stream, self._framed, matching, self._bounds).converse()
+
+    async def _show(
+        self, viewer: Viewer, connection: WebSocketConnection, _stream: SharedStream
+    ) -> None:
+        await console_websocket.ConsoleClient(connection, viewer, self._bounds).converse()
 
 
 async def _reject(request: WebSocketRequest, status: int, parameter: str, error: str) -> None:
@@ -205,7 +201,11 @@ class Client:
     async def converse(self) -> None:
         """Send events until one side has enough, then close."""
         try:
-            end = await _first(self._send_events, self._refuse_messages, self._keep_alive)
+            end = await first(
+                self._send_events,
+                self._refuse_messages,
+                partial(keep_alive, self._connection, self._bounds),
+            )
         except trio.Cancelled:
             await self._end(self._close(CloseCode.LEAVING, "the daemon is leaving"))
             raise
@@ -214,8 +214,7 @@ class Client:
 
     async def _end(self, end: Close) -> None:
         if self._wire is Wire.BETWEEN_FRAMES:
-            with trio.move_on_after(self._bounds.close_s, shield=True):
-                await self._connection.aclose(end.code, end.reason)
+            await say_goodbye(self._connection, end, self._bounds)
 
     async def _send_events(self) -> Close | None:
         try:
@@ -257,28 +256,5 @@ class Client:
         await self._connection.get_message()
         return self._close(CloseCode.UNWANTED_MESSAGE, "this connection takes no messages")
 
-    async def _keep_alive(self) -> Close | None:
-        while True:
-            await trio.sleep(self._bounds.ping_s)
-            with trio.move_on_after(self._bounds.pong_s) as patience:
-                await self._connection.ping()
-            if patience.cancelled_caught:
-                return None  # nobody is there to be told
-
     def _close(self, code: CloseCode, why: str) -> Close:
-        return Close(code, f"{why}; resume after {self._position}"[:REASON_BYTES])
-
-
-async def _first(*tasks: Callable[[], Awaitable[Close | None]]) -> Close | None:
-    """Run the tasks until one returns or the client is gone; return what it says."""
-    ends: list[Close | None] = []
-
-    async def run(task: Callable[[], Awaitable[Close | None]]) -> None:
-        with suppress(ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-            ends.append(await task())
-        nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for task in tasks:
-            nursery.start_soon(run, task)
-    return ends[0] if ends else None
+        return Close(code, f"{why}; resume after {self._position}")

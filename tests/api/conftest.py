@@ -19,6 +19,8 @@ from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import Bounds, serve_websocket
 from supervisor.config import Address
+from supervisor.consoles import Consoles
+from supervisor.registry import Registry
 from tests.api.memory_supervisor import MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
@@ -107,12 +109,22 @@ async def start_grpc(
 StartWebsocket = Callable[[Bounds], Awaitable[Address]]
 
 
+@pytest.fixture
+def registry() -> Registry:
+    """The VMs whose consoles there are."""
+    return Registry()
+
+
 @pytest.fixture(name="start_websocket")
-def _start_websocket(supervisor: MemorySupervisor, nursery: trio.Nursery) -> StartWebsocket:
+def _start_websocket(
+    supervisor: MemorySupervisor, registry: Registry, nursery: trio.Nursery, tmp_path: Path
+) -> StartWebsocket:
+    consoles = Consoles(registry, tmp_path / "vms", nursery)
+
     async def start(bounds: Bounds) -> Address:
         tcp = bind_tcp(ANY_PORT)
-        serve = partial(serve_websocket, supervisor.log, tcp=tcp, token=TOKEN, bounds=bounds)
-        await nursery.start(serve)
+        serve = partial(serve_websocket, supervisor.log, consoles, tcp=tcp, token=TOKEN)
+        await nursery.start(partial(serve, bounds=bounds))
         return address_of(tcp)
 
     return start
