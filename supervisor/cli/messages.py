@@ -45,12 +45,19 @@ def vm_json(vm: v1.Vm) -> Json:
         "suspended_since": instant(vm.suspended_since),
         "queue_position": vm.queue_position,
         "forwards": [_forward_json(forward) for forward in vm.forwards],
+        "inputs": [_input_json(each) for each in vm.inputs],
+        "inputs_deadline": instant(vm.inputs_deadline),
         "restarts": vm.restarts,
         "restart_at": instant(vm.restart_at),
         "previous_launch": vm.previous_launch and _previous_json(vm.previous_launch),
         "launch_state": vm.launch_state and _launch_json(vm.launch_state),
         "version": vm.version,
     }
+
+
+def _input_json(each: v1.Input) -> Json:
+    came = {"sha256": each.sha256, "size": each.size} if each.sha256 else None
+    return {"provider": each.provider, "id": each.id, "came": came}
 
 
 def _launch_json(state: v1.LaunchState) -> Json:

@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "serving.serve",
     "config": "configuring.config",
     "submit": "submitting.submit",
+    "provide": "providing.provide",
     "list": "vms.list_vms",
     "show": "vms.show",
     "events": "events.events",

@@ -16,6 +16,7 @@ from supervisor.http_api.downloads import Downloads
 from supervisor.http_api.events import Events
 from supervisor.http_api.gate import Gate
 from supervisor.http_api.health import Probes
+from supervisor.http_api.inputs import Inputs
 from supervisor.http_api.metrics import Metrics, Scrapes
 from supervisor.http_api.openapi import Description
 from supervisor.http_api.operation import Access, Operation
@@ -52,6 +53,7 @@ def _operations(
     parts = (
         Computations(supervisor, bounds),
         Artifacts(supervisor, bounds),
+        Inputs(supervisor, bounds),
         Run(supervisor, bounds),
         Downloads(supervisor),
         Events(supervisor, bounds),

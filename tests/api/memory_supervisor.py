@@ -14,8 +14,19 @@ from supervisor.checkpoints import Checkpoints
 from supervisor.host.platform import Platform, Unavailable
 from supervisor.log_key import origin
 from supervisor.service import Report, Transcript
-from supervisor.vm.commands import Command, CommandDenied, DenyReason, ProvideSession
+from supervisor.vm.awaiting import inputs_awaited
+from supervisor.vm.commands import (
+    Command,
+    CommandDenied,
+    DenyReason,
+    ProvideInput,
+    ProvideSession,
+)
 from supervisor.vm.confidential import GuestSession
+from supervisor.vm.consumers import check_consumer
+from supervisor.vm.decide import decide
+from supervisor.vm.evolve import fold
+from supervisor.vm.inputs import InputName
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import Phase, Result, VmState
 
@@ -72,6 +83,8 @@ class MemorySupervisor:
             created_ms=SUBMITTED_MS,
             seen_ms=SUBMITTED_MS,
         )
+        if awaited := inputs_awaited(manifest, (), SUBMITTED_MS):
+            state = fold(state, (awaited,), SUBMITTED_MS)
         self.vms[vm_id], self.keys[key] = state, vm_id
         return Submitted(state, reused=False)
 
@@ -119,7 +132,17 @@ class MemorySupervisor:
         (self._directory / found).write_bytes(data)
         return Stored(found, len(data))
 
-    def open_result(self, vm_id: str) -> tuple[Path, Result]:
+    async def provide_input(
+        self, vm_id: str, name: InputName, sha256: str, caller: Caller
+    ) -> VmState:
+        self._saw(caller)
+        came = ProvideInput(name.provider, name.id, sha256, 1)
+        events = decide(self.get(vm_id), came, SUBMITTED_MS).events
+        self.vms[vm_id] = fold(self.get(vm_id), events, SUBMITTED_MS)
+        return self.vms[vm_id]
+
+    def open_result(self, vm_id: str, caller: Caller) -> tuple[Path, Result]:
+        check_consumer(self.get(vm_id), caller.principal)
         result = self.get(vm_id).result
         if result is None:
             raise CommandDenied(DenyReason.NO_RESULT, f"VM {vm_id!r} has no result")

@@ -22,6 +22,7 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from eventlog.checkpoint import open_checkpoint
 from eventlog.note import parse_verifier
 from supervisor.api.asyncio_bridge import CallBounds
+from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.state import Phase
 from tests.api.conftest import TOKEN, Served, ask, eventually, start_grpc
@@ -412,7 +413,7 @@ async def test_a_result_that_lost_bytes_is_an_incident_and_not_a_short_file(
 ) -> None:
     await submitted(served, "a")
     supervisor.finish("a", b"abc")
-    supervisor.open_result("a")[0].write_bytes(b"ab")
+    supervisor.open_result("a", Caller("uid:0", "local"))[0].write_bytes(b"ab")
     request = v1.FetchResultRequest(vm_id="a")
     refused = await refusal(served, lambda stub: everything(stub.fetch_result(request)))
     assert refused.status is Status.INTERNAL

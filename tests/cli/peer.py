@@ -120,6 +120,13 @@ class MemorySupervisor(v1.SupervisorBase):
         self._refuse()
         return self.platform
 
+    async def provide_input(self, message: v1.ProvideInputRequest) -> v1.Vm:
+        vm = self._obey(message, message.vm_id)
+        for each in vm.inputs:
+            if (each.provider, each.id) == (message.provider, message.id):
+                each.sha256, each.size = message.sha256, len(self.artifacts[message.sha256])
+        return vm
+
     async def provide_session(self, message: v1.ProvideSessionRequest) -> v1.Vm:
         return self._obey(message, message.vm_id)
 

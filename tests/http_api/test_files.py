@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from supervisor.caller import Caller
 from supervisor.http_api.bounds import Bounds
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import Serve, submit, violations
@@ -107,7 +108,7 @@ async def test_a_result_that_is_cut_on_the_disk_is_not_taken_for_whole(
 ) -> None:
     vm_id = (await submit(client)).json()["vm_id"]
     supervisor.finish(vm_id, BYTES)
-    path, _ = supervisor.open_result(vm_id)
+    path, _ = supervisor.open_result(vm_id, Caller("uid:0", "local"))
     path.write_bytes(BYTES[:-1])
     with pytest.raises(httpx.RemoteProtocolError):
         await client.get(f"/v1/vms/{vm_id}/result")
