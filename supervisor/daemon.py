@@ -62,6 +62,7 @@ CLOCK_BEHIND_S = 1.0
 class Ready(msgspec.Struct, frozen=True):
     """Where the daemon listens, once it does; ``fault_plan`` is the digest of one in force.
 
+    ``unix`` is the socket in the state directory, ``listen`` the one that was asked for besides.
     ``sought`` of the VMs are still looked for; the event host.vms-recovered.v1 tells of the end.
     """
 
@@ -75,6 +76,7 @@ class Ready(msgspec.Struct, frozen=True):
     vms: int
     sought: int = 0
     fault_plan: str = ""
+    listen: str = ""
 
 
 def main(config: Config, announce: Callable[[Ready], None]) -> None:
@@ -96,9 +98,11 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         grpc = owned.enter_context(bind_tcp(config.listen.grpc))
         http = owned.enter_context(bind_tcp(config.listen.http))
         websocket = owned.enter_context(bind_tcp(config.listen.websocket))
+        chosen = [config.listen.unix.path] if config.listen.unix else []
+        unix = [owned.enter_context(listening_unix(path)) for path in chosen]
         directory = prepare_state_directory(config.state_dir)
-        unix = owned.enter_context(listening_unix(directory.grpc_socket))
-        listeners = Listeners(unix, grpc, http, websocket)
+        unix.append(owned.enter_context(listening_unix(directory.grpc_socket)))
+        listeners = Listeners(tuple(unix), grpc, http, websocket)
         confinement = confine(config.qemu_user)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
         node, clock = settle(directory, machine_name(MACHINE_ID)), Clock()
@@ -151,7 +155,7 @@ class Place(msgspec.Struct, frozen=True):
 class Listeners(msgspec.Struct, frozen=True):
     """The sockets that clients come to."""
 
-    unix: socket.socket
+    unix: tuple[socket.socket, ...]
     grpc: socket.socket
     http: socket.socket
     websocket: socket.socket
@@ -255,7 +259,7 @@ class Daemon:
             partial(read_platform, self._facts.qemu, self._confinement.user),
         )
         token = load_token(self._directory.token)
-        grpc = partial(serve_grpc, unix=[listeners.unix], tcp=listeners.grpc, token=token)
+        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
         await self._nursery.start(partial(grpc, readiness=self._readiness), service)
         http = partial(serve_http, tcp=listeners.http, token=token, metrics=self._metrics)
         await self._nursery.start(partial(http, readiness=self._readiness), service)
@@ -273,6 +277,7 @@ class Daemon:
             vms=registry.count(),
             sought=self._fleet.sought,
             fault_plan="".join(plan.digest for plan in self._seams.loaded),
+            listen=str(self._config.listen.unix or ""),
         )
 
     async def leave(self) -> None:

@@ -55,7 +55,8 @@ def _run(config: Config, *, as_json: bool) -> None:
         else:
             faults = f", WITH FAULTS of plan {ready.fault_plan}" if ready.fault_plan else ""
             tcp = f"gRPC {ready.grpc}, HTTP {ready.http}, events {ready.websocket}"
-            where = f"unix:{ready.unix}, {tcp}"
+            unix = ", ".join(filter(None, (f"unix:{ready.unix}", ready.listen)))
+            where = f"{unix}, {tcp}"
             click.echo(f"serving on {where}{faults}")
 
     with _explained(CannotServe, EventLogError, OSError):

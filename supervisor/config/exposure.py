@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from supervisor.config.schema import Config, Tls
+from supervisor.config.values import Address
 from supervisor.vm.commands import FieldViolation
 
 Violations = Iterator[FieldViolation]
@@ -22,7 +23,7 @@ def check_exposure(config: Config) -> Violations:
     if config.tls.certificate is not None and config.tokens is not None:
         return
     for name, address in msgspec.structs.asdict(config.listen).items():
-        if not address.is_loopback:
+        if isinstance(address, Address) and not address.is_loopback:
             yield FieldViolation(
                 f"listen.{name}",
                 f"{address.host} is not a loopback address: without TLS and tokens only 127.0.0.1, "

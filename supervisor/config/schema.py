@@ -13,14 +13,17 @@ from msgspec import Meta, Struct
 from supervisor.config.values import (
     ADDRESS_TAKES,
     PORT_RANGE_TAKES,
+    UNIX_SOCKET_TAKES,
     Address,
     LogFormat,
     LogLevel,
     Networking,
     PortRange,
+    UnixSocket,
     parse_address,
     parse_path,
     parse_port_range,
+    parse_unix_socket,
 )
 
 LOOPBACK = "127.0.0.1"
@@ -79,7 +82,7 @@ def _count(told: str, flag: str, default: str = "") -> Meta:
 
 
 class Listen(Struct, frozen=True):
-    """Where clients come to by TCP; others than loopback need TLS and tokens."""
+    """Where clients come to; addresses other than loopback need TLS and tokens."""
 
     grpc: Annotated[
         Address, _address("gRPC listens besides the Unix socket in the state directory", "--grpc")
@@ -90,6 +93,19 @@ class Listen(Struct, frozen=True):
     websocket: Annotated[Address, _address("the WebSocket of events listens", "--ws")] = Address(
         LOOPBACK, WEBSOCKET_PORT
     )
+    unix: Annotated[
+        UnixSocket | None,
+        setting(
+            About(
+                "One more Unix socket where gRPC listens, for the same users.",
+                parse_unix_socket,
+                "--listen",
+                "unix:PATH",
+                default="none",
+            ),
+            UNIX_SOCKET_TAKES,
+        ),
+    ] = None
 
 
 class Tls(Struct, frozen=True):

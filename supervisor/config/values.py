@@ -12,6 +12,8 @@ import msgspec
 
 PORT_MOST = 65_535
 ADDRESS_TAKES = f"HOST:PORT with a port of 0 to {PORT_MOST}"
+UNIX_PREFIX = "unix:"
+UNIX_SOCKET_TAKES = "unix:PATH; an address of TCP is given with --grpc"
 PORT_RANGE_TAKES = f"LOW-HIGH with ports of 1 to {PORT_MOST}"
 
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -35,6 +37,15 @@ class Address(msgspec.Struct, frozen=True):
             return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+class UnixSocket(msgspec.Struct, frozen=True):
+    """A Unix socket to listen on."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{UNIX_PREFIX}{self.path}"
 
 
 class PortRange(msgspec.Struct, frozen=True):
@@ -80,6 +91,14 @@ def parse_address(written: str) -> Address:
     if not host or _PORT.fullmatch(port) is None or int(port) > PORT_MOST:
         raise ValueError("not an address")
     return Address(host, int(port))
+
+
+def parse_unix_socket(written: str) -> UnixSocket:
+    """Return a socket such as "unix:/run/chronovisor/grpc.sock"."""
+    path = written.removeprefix(UNIX_PREFIX)
+    if path == written:
+        raise ValueError("not a Unix socket")
+    return UnixSocket(parse_path(path).absolute())
 
 
 def parse_port_range(written: str) -> PortRange:

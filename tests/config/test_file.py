@@ -57,7 +57,7 @@ def test_every_fault_is_told_with_its_line_and_its_nearest_name(start: Start) ->
     )
     assert sorted(start.refused(), key=_line) == [
         f'{HERE}:1: tokn: unknown field; did you mean "tokens"?',
-        f"{HERE}:2: listen: takes a table; takes grpc, http, websocket",
+        f"{HERE}:2: listen: takes a table; takes grpc, http, websocket, unix",
         f'{HERE}:4: capacity.max_vms: got "many"; it takes a whole number from 1 on',
         f'{HERE}:5: capacity.max_runing: unknown field; did you mean "max_running"?',
         f'{HERE}:6: loging: unknown field; did you mean "log"?',

@@ -51,7 +51,7 @@ async def test_the_command_line_and_the_websocket_tell_the_same_story_without_a_
     ]
 
 
-PRINTS = {"gRPC": "COMPLETED 0", "WebSocket": "caught-up", "Python": "host.vms-recovered.v1"}
+PRINTS = {"gRPC": "COMPLETED 0", "WebSocket": "caught-up", "Python": "host.daemon-started.v1"}
 
 
 @pytest.mark.parametrize("api", PRINTS)
