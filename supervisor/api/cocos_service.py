@@ -22,15 +22,17 @@ from supervisor.cocos.machine import KERNEL, ROOTFS, AgentConfig, machine, viola
 from supervisor.journal import decode, vm_stream
 from supervisor.schema import TAGS, AnyEvent
 from supervisor.vm.commands import CommandDenied, Delete, DenyReason, Stop
-from supervisor.vm.events import LaunchIntended, VmFailed, VmStopped
+from supervisor.vm.events import LaunchIntended, RemovalFailed, VmDeleted, VmFailed, VmStopped
 from supervisor.vm.qemu_argv import cpu_model, kernel_command_line
 from supervisor.vm.spec import ByName, ImageRef, Manifest
-from supervisor.vm.state import ENDED
+from supervisor.vm.state import ENDED, Phase
 
 PATIENCE_S = 45.0
 """Clients of the older manager wait for 60 s; they are to hear what became of their call."""
 
-AWAITED = frozenset(TAGS[kind] for kind in (LaunchIntended, VmStopped, VmFailed))
+AWAITED = frozenset(
+    TAGS[kind] for kind in (LaunchIntended, VmStopped, VmFailed, RemovalFailed, VmDeleted)
+)
 """The types of the events that a call may wait for."""
 
 T = TypeVar("T")
@@ -111,17 +113,26 @@ class CocosService:
         return taken.state.vm_id
 
     async def _remove(self, vm_id: str, caller: Caller) -> None:
+        with trio.move_on_after(self._patience_s):
+            await self._end(vm_id, caller)
+            await self._delete(vm_id, caller)
+            return
+        detail = f"VM {vm_id!r} was told to go, and is not gone yet; ask again"
+        raise CommandDenied(DenyReason.WRONG_PHASE, detail)
+
+    async def _end(self, vm_id: str, caller: Caller) -> None:
         head = self._supervisor.log.head
         state = self._supervisor.get(vm_id)
         if state.phase not in ENDED:
             state = await self._supervisor.command(vm_id, Stop(grace_ms=0), caller)
-        with trio.move_on_after(self._patience_s) as waiting:
-            if state.phase not in ENDED:
-                await self._heard(vm_id, head, _end)
-        if waiting.cancelled_caught:
-            detail = f"VM {vm_id!r} was told to stop, and has not ended yet; ask again"
-            raise CommandDenied(DenyReason.WRONG_PHASE, detail)
-        await self._supervisor.command(vm_id, Delete(), caller)
+        if state.phase not in ENDED:
+            await self._heard(vm_id, head, _is_over)
+
+    async def _delete(self, vm_id: str, caller: Caller) -> None:
+        head = self._supervisor.log.head
+        state = await self._supervisor.command(vm_id, Delete(), caller)
+        if state.phase is not Phase.DELETED:
+            await self._heard(vm_id, head, _is_gone)
 
     async def _heard(self, vm_id: str, after: int, wanted: Callable[[AnyEvent], T | None]) -> T:
         """Return what ``wanted`` first makes of an event of this VM."""
@@ -161,8 +172,16 @@ def _port_or_end(event: AnyEvent) -> int | None:
             return None
 
 
-def _end(event: AnyEvent) -> bool | None:
+def _is_over(event: AnyEvent) -> bool | None:
     return True if isinstance(event, VmStopped | VmFailed) else None
+
+
+def _is_gone(event: AnyEvent) -> bool | None:
+    """Return whether the files are gone. Raises CommandDenied where something holds them."""
+    if isinstance(event, RemovalFailed):
+        detail = f"its files cannot be removed, which is tried again by itself: {event.detail}"
+        raise CommandDenied(DenyReason.WRONG_PHASE, detail)
+    return True if isinstance(event, VmDeleted) else None
 
 
 def _named(image: ImageRef | None) -> str:

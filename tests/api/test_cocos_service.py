@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ from supervisor.api.cocos_service import CocosService
 from supervisor.caller import Caller
 from supervisor.schema import TAGS
 from supervisor.vm.commands import Command, CommandDenied, Delete, DenyReason, Stop
-from supervisor.vm.events import Event, LaunchIntended, Outcome, VmFailed, VmStopped
+from supervisor.vm.events import (
+    Event,
+    LaunchIntended,
+    Outcome,
+    RemovalFailed,
+    VmDeleted,
+    VmFailed,
+    VmStopped,
+)
 from supervisor.vm.guest_agent import OwnAgent
 from supervisor.vm.spec import ByName, Network, NetworkMode
 from supervisor.vm.state import Phase, VmState
@@ -142,11 +151,12 @@ async def test_a_machine_that_ends_before_its_launch_is_a_refusal(
 
 
 class Obedient(MemorySupervisor):
-    """Where a VM ends as soon as it is told to."""
+    """Where a VM is what it is told to be, as soon as it is told."""
 
     async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
         state = await super().command(vm_id, command, caller)
-        self.vms[vm_id] = msgspec.structs.replace(state, phase=Phase.STOPPED)
+        phase = Phase.DELETED if isinstance(command, Delete) else Phase.STOPPED
+        self.vms[vm_id] = msgspec.structs.replace(state, phase=phase)
         return self.vms[vm_id]
 
 
@@ -160,30 +170,47 @@ async def test_a_machine_that_gets_no_turn_is_removed_again(tmp_path: Path) -> N
     assert supervisor.commands == [("vm-0", Stop(0)), ("vm-0", Delete())]
 
 
-async def _end_when_ordered(supervisor: MemorySupervisor, stopped: VmState) -> None:
-    await eventually(lambda: bool(supervisor.commands))
-    defined(supervisor, stopped)
-    await say(supervisor, stopped.vm_id, VmStopped(0, Outcome.STOPPED_BY_CLIENT, ""))
+def was_ordered(supervisor: MemorySupervisor, count: int) -> bool:
+    return len(supervisor.commands) == count
+
+
+async def obey(supervisor: MemorySupervisor, *events: Event) -> None:
+    """Answer each order with an event."""
+    for count, event in enumerate(events, start=1):
+        await eventually(partial(was_ordered, supervisor, count))
+        (vm_id, _) = supervisor.commands[-1]
+        await say(supervisor, vm_id, event)
 
 
 async def test_a_machine_is_stopped_and_then_deleted(
     served: Served, supervisor: MemorySupervisor, nursery: trio.Nursery
 ) -> None:
-    running = msgspec.structs.replace(CONFIDENTIAL["shielded"], vm_id="a")
-    defined(supervisor, running)
-    ended = msgspec.structs.replace(running, phase=Phase.STOPPED)
-    nursery.start_soon(_end_when_ordered, supervisor, ended)
+    defined(supervisor, msgspec.structs.replace(CONFIDENTIAL["shielded"], vm_id="a"))
+    stopped = VmStopped(1, Outcome.STOPPED_BY_CLIENT, "")
+    nursery.start_soon(obey, supervisor, stopped, VmDeleted(1))
     await call(served, lambda stub: stub.remove_vm(cocos.RemoveReq(cvm_id="a")))
     assert supervisor.commands == [("a", Stop(0)), ("a", Delete())]
 
 
 async def test_one_that_has_ended_is_only_deleted(
-    served: Served, supervisor: MemorySupervisor
+    served: Served, supervisor: MemorySupervisor, nursery: trio.Nursery
 ) -> None:
     ended = msgspec.structs.replace(CONFIDENTIAL["sealed"], vm_id="a", phase=Phase.FAILED)
     defined(supervisor, ended)
+    nursery.start_soon(obey, supervisor, VmDeleted(1))
     await call(served, lambda stub: stub.remove_vm(cocos.RemoveReq(cvm_id="a")))
     assert supervisor.commands == [("a", Delete())]
+
+
+async def test_one_whose_files_are_held_is_a_refusal_that_says_so(
+    served: Served, supervisor: MemorySupervisor, nursery: trio.Nursery
+) -> None:
+    ended = msgspec.structs.replace(CONFIDENTIAL["sealed"], vm_id="a", phase=Phase.STOPPED)
+    defined(supervisor, ended)
+    nursery.start_soon(obey, supervisor, RemovalFailed(1, "busy: inputs.tar"))
+    refused = await refusal(served, lambda stub: stub.remove_vm(cocos.RemoveReq(cvm_id="a")))
+    assert refused.status is Status.FAILED_PRECONDITION
+    assert "busy: inputs.tar" in str(refused.message)
 
 
 async def test_one_that_does_not_end_in_time_is_a_refusal(supervisor: MemorySupervisor) -> None:
