@@ -16,10 +16,12 @@ from chronovisor_api import v1
 from supervisor.cli.connection import reach
 from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure
-from supervisor.cli.options import Access, connection_options, json_option, pass_access
+from supervisor.cli.options import Access, address, connection_options, json_option, pass_access
 from supervisor.cli.output import human_size, neutralised, note, print_json, writes_to_terminal
+from supervisor.config.values import Address
 
 STDOUT = Path("-")
+WEBSOCKET = "127.0.0.1:9022"
 FILE_MODE = 0o666
 
 
@@ -125,11 +127,28 @@ def _umask() -> int:
 @click.option(
     "--launch", type=click.IntRange(1), metavar="N", help="Of this launch.  [default: the current]"
 )
+@click.option("--attach", "attached", is_flag=True, help="Type on it, too; Ctrl-] leaves.")
+@click.option(
+    "--websocket",
+    type=address,
+    default=WEBSOCKET,
+    metavar="HOST:PORT",
+    help="Where the daemon shows consoles, for --attach.",
+    show_default=True,
+)
 @json_option
 @connection_options
 @pass_access
 def console(
-    access: Access, *, vm_id: str, follow: bool, guest_log: bool, launch: int | None, as_json: bool
+    access: Access,
+    *,
+    vm_id: str,
+    follow: bool,
+    guest_log: bool,
+    launch: int | None,
+    attached: bool,
+    websocket: Address,
+    as_json: bool,
 ) -> None:
     """Print what a VM wrote to its console.
 
@@ -137,19 +156,34 @@ def console(
     them; a file or a pipe gets the bytes as they are. With --json: objects
     with a "text".
 
+    With --attach the terminal becomes the guest's: every key goes there, and every byte comes from
+    there as it is, from the beginning of the log until the launch ends.
+
     \b
     Example:
       chronovisor console iris-1 --follow
       chronovisor console iris-1 --guest-log --launch 1
+      chronovisor console iris-1 --attach
     """
-    which = v1.ConsoleLog.GUEST if guest_log else v1.ConsoleLog.SERIAL
+    if attached:
+        if follow or guest_log or as_json:
+            raise click.UsageError("--attach goes without --follow, --guest-log and --json")
+        from supervisor.cli.attaching import attach  # the other commands need no event loop of Trio
+
+        attach(websocket, access.bearer_token(), vm_id, launch)
+    else:
+        which = v1.ConsoleLog.GUEST if guest_log else v1.ConsoleLog.SERIAL
+        with reach(access) as daemon:
+            written = daemon.client.console(vm_id, log=which, follow=follow, launch=launch)
+            _print(daemon.stream(written), as_json=as_json)
+
+
+def _print(pieces: Iterator[bytes], *, as_json: bool) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    with reach(access) as daemon:
-        written = daemon.client.console(vm_id, log=which, follow=follow, launch=launch)
-        for piece in daemon.stream(written):
-            if as_json:
-                print_json({"text": decoder.decode(piece)})
-            elif writes_to_terminal():
-                click.echo(neutralised(decoder.decode(piece)), nl=False)
-            else:
-                click.echo(piece, nl=False)
+    for piece in pieces:
+        if as_json:
+            print_json({"text": decoder.decode(piece)})
+        elif writes_to_terminal():
+            click.echo(neutralised(decoder.decode(piece)), nl=False)
+        else:
+            click.echo(piece, nl=False)

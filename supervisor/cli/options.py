@@ -10,6 +10,7 @@ import msgspec
 
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.config import default_state_dir
+from supervisor.config.values import Address, parse_address
 from supervisor.written.quantities import DURATION_TAKES, parse_duration
 
 STATE_DIR_VARIABLE = "CHRONOVISOR_STATE_DIR"
@@ -43,6 +44,10 @@ class Access(msgspec.Struct, frozen=True):
         """Return the bearer token; the Unix socket needs none."""
         if self.target.startswith("unix:") and self.token_file is None:
             return None
+        return self.bearer_token()
+
+    def bearer_token(self) -> str:
+        """Return the token that every TCP listener of the daemon asks for."""
         file = self.token_file or self.state_dir / "token"
         try:
             with file.open("rb") as stream:
@@ -112,6 +117,14 @@ def duration(written: str) -> int:
         return int(parse_duration(written))
     except ValueError:
         raise click.BadParameter(f"got {written!r}; it takes {DURATION_TAKES}") from None
+
+
+def address(written: str) -> Address:
+    """Return a TCP address such as 127.0.0.1:9022."""
+    try:
+        return parse_address(written)
+    except ValueError:
+        raise click.BadParameter(f"got {written!r}; it takes HOST:PORT") from None
 
 
 def label(written: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon_process import Daemon, running
+from tests.e2e.own_guest import write_layer
 from tests.e2e.sev_owner import SERVE, Owner
 
 HEADER = """\
@@ -61,3 +62,11 @@ def owner(stopped_daemon: Daemon, guest_dir: Path) -> Iterator[Owner]:
         owner = Owner(stopped_daemon, Path(table), guest_dir)
         with running(stopped_daemon, *SERVE):
             yield owner
+
+
+@pytest.fixture(scope="session")
+def own_layer(guest_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What makes a guest with an agent of its own of the reference base."""
+    path = tmp_path_factory.mktemp("own") / "own.cpio"
+    write_layer(path, guest_dir)
+    return path

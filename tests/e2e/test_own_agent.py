@@ -11,18 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon_process import COMMAND_S, Daemon
-from tests.e2e.own_guest import UP, write_layer, write_manifest
+from tests.e2e.own_guest import UP, write_manifest
 
 pytestmark = pytest.mark.guest
 
 BY_LINE = f'ready = {{console = "{UP}"}}\n'
-
-
-@pytest.fixture(scope="module")
-def layer(guest_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("own") / "own.cpio"
-    write_layer(path, guest_dir)
-    return path
+"""Of an agent that has no port, so that its guest needs no network."""
 
 
 def types(daemon: Daemon, vm_id: str) -> list[str]:
@@ -38,9 +32,9 @@ def say_to_agent(daemon: Daemon, vm_id: str, word: bytes) -> bytes:
 
 
 def test_one_whose_port_answers_is_ready_and_its_power_off_is_a_good_end(
-    daemon: Daemon, layer: Path, tmp_path: Path
+    daemon: Daemon, own_layer: Path, tmp_path: Path
 ) -> None:
-    manifest = write_manifest(tmp_path / "own.toml", layer, "listen")
+    manifest = write_manifest(tmp_path / "own.toml", own_layer, "listen")
     vm_id = daemon.submit(manifest)["vm_id"]
     daemon.wait_for(vm_id, "vm.guest-started.v1")
     daemon.end(signal.SIGKILL)
@@ -58,9 +52,9 @@ def test_one_whose_port_answers_is_ready_and_its_power_off_is_a_good_end(
 
 
 def test_one_that_says_the_line_is_ready_though_its_daemon_was_killed_meanwhile(
-    daemon: Daemon, layer: Path, tmp_path: Path
+    daemon: Daemon, own_layer: Path, tmp_path: Path
 ) -> None:
-    manifest = write_manifest(tmp_path / "own.toml", layer, "say", BY_LINE)
+    manifest = write_manifest(tmp_path / "own.toml", own_layer, "say", BY_LINE)
     vm_id = daemon.submit(manifest)["vm_id"]
     daemon.wait_for(vm_id, "vm.guest-started.v1")
     daemon.end(signal.SIGKILL)
@@ -72,9 +66,9 @@ def test_one_that_says_the_line_is_ready_though_its_daemon_was_killed_meanwhile(
 
 
 def test_one_that_does_not_listen_is_not_ready_though_qemu_takes_its_connections(
-    daemon: Daemon, layer: Path, tmp_path: Path
+    daemon: Daemon, own_layer: Path, tmp_path: Path
 ) -> None:
-    manifest = write_manifest(tmp_path / "own.toml", layer, "nothing", deadline="6s")
+    manifest = write_manifest(tmp_path / "own.toml", own_layer, "nothing", deadline="6s")
     vm = daemon.submit(manifest, "--wait", codes=(1,))
     assert (vm["phase"], vm["outcome"]) == ("failed", "launch-deadline")
     assert vm["detail"] == "the guest was not ready by the launch deadline"

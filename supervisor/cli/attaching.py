@@ -1,0 +1,126 @@
+"""`console --attach`: this terminal becomes the guest's, byte for byte, until Ctrl-] is typed."""
+
+import os
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from http import HTTPStatus
+
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    open_websocket,
+)
+
+from supervisor.cli.exits import ExitCode, Failure, Unreachable
+from supervisor.cli.output import note, printable
+from supervisor.config.values import Address
+
+ESCAPE = b"\x1d"
+"""Ctrl-], as in telnet(1) and in virsh's console."""
+TYPED_BYTES = 4096
+"""Of one message; the daemon takes no longer one."""
+CONNECT_S = 15.0
+ENDED = 1000
+LEAVING = 1001
+REASON_CHARACTERS = 400
+OF_STATUS = {HTTPStatus.NOT_FOUND: ExitCode.NOT_FOUND, HTTPStatus.BAD_REQUEST: ExitCode.DENIED}
+
+
+def attach(daemon: Address, token: str, vm_id: str, launch: int | None) -> None:
+    """Show a guest's console and type on it. Raises Failure."""
+    resource = f"/v1/console/{vm_id}" + (f"?launch={launch}" if launch else "")
+    try:
+        trio.run(_attach, daemon, token, resource)
+    except BaseExceptionGroup as group:
+        raise _told(_first(group), daemon) from None
+    except Exception as error:
+        raise _told(error, daemon) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _told(error: BaseException, daemon: Address) -> BaseException:
+    match error:
+        case ConnectionRejected():
+            why = (error.body or b"").decode(errors="replace")[:REASON_CHARACTERS]
+            code = OF_STATUS.get(HTTPStatus(error.status_code), ExitCode.DENIED)
+            return Failure(code, f"the daemon refused with HTTP status {error.status_code}: {why}")
+        case HandshakeError() | trio.TooSlowError():
+            advice = "name its address with --websocket"
+            return Unreachable(f"no daemon shows consoles at {daemon}: {advice}")
+    return error
+
+
+async def _attach(daemon: Address, token: str, resource: str) -> None:
+    authorized = [(b"authorization", b"Bearer " + token.encode("ascii"))]
+    reached = partial(open_websocket, daemon.host, daemon.port, resource, use_ssl=False)
+    async with reached(extra_headers=authorized, connect_timeout=CONNECT_S) as connection:
+        note("attached; Ctrl-] leaves")
+        with _raw_terminal():
+            await _converse(connection)
+
+
+async def _converse(connection: WebSocketConnection) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_type, connection, nursery.cancel_scope)
+        await _show(connection)
+        nursery.cancel_scope.cancel()
+
+
+async def _show(connection: WebSocketConnection) -> None:
+    try:
+        while isinstance(message := await connection.get_message(), bytes):
+            await trio.to_thread.run_sync(_write, message)
+    except ConnectionClosed as closed:
+        code = closed.reason.code if closed.reason else None
+        if code == LEAVING:
+            raise Unreachable("the daemon is leaving; the guest runs on") from None
+        if code != ENDED:
+            why = printable(closed.reason.reason or "") if closed.reason else ""
+            raise Unreachable(f"the console broke off: {why or 'no reason was given'}") from None
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+async def _type(connection: WebSocketConnection, all_of_it: trio.CancelScope) -> None:
+    while data := await trio.to_thread.run_sync(_typed, abandon_on_cancel=True):
+        before, escape, _ = data.partition(ESCAPE)
+        with suppress(ConnectionClosed):  # whoever shows the console tells of it
+            if before:
+                await connection.send_message(before)
+        if escape:
+            all_of_it.cancel()
+            return
+
+
+def _typed() -> bytes:
+    return os.read(sys.stdin.fileno(), TYPED_BYTES)
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Pass every key to the guest, Ctrl-C too; without a terminal there is nothing to change."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setraw(terminal)
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
