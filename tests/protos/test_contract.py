@@ -7,11 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from chronovisor_api import MalformedTarget, connect, v1
+from chronovisor_api import MalformedTarget, cocos, connect, v1
+from chronovisor_api._generated import manager as generated_cocos
 from chronovisor_api._generated.chronovisor import v1 as generated
 
 ROOT = Path(__file__).parents[2]
-PROTOS = sorted((ROOT / "protos" / "chronovisor").rglob("*.proto"))
+PROTOS = [
+    *sorted((ROOT / "protos" / "chronovisor").rglob("*.proto")),
+    ROOT / "protos" / "cocos" / "manager.proto",
+]
 ELEMENT = re.compile(r"(message|enum|service|rpc|oneof) \w+|([\w.<>, ]+ )?\w+ = \d+;")
 NO_ELEMENT = re.compile(r"(syntax|package|import|option|reserved)\b")
 
@@ -47,6 +51,7 @@ def test_every_element_of_the_contract_has_a_comment(proto: Path) -> None:
 
 def test_every_generated_name_is_exported() -> None:
     assert sorted(v1.__all__) == sorted(generated.__all__)
+    assert sorted(cocos.__all__) == sorted(["Empty", *generated_cocos.__all__])
 
 
 def test_clients_import_nothing_of_the_daemon() -> None:
