@@ -8,6 +8,7 @@ end here: a piece of an answer has a deadline, and a closed connection takes its
 import logging
 import socket
 from functools import partial
+from typing import Any
 
 import h11
 import trio
@@ -17,7 +18,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState
+from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from supervisor.api.grpc_status import log_incident
@@ -30,7 +31,6 @@ class BoundedStream:
     def __init__(self, stream: trio.SocketStream, send_s: float, gone: trio.CancelScope) -> None:
         self.socket = stream.socket
         self.receive_some = stream.receive_some
-        self.send_eof = stream.send_eof
         self._stream = stream
         # Hypercorn answers from one task, and tells a client to continue, or that it erred, from
         # another: in this order it goes out, and neither fails for the other.
@@ -47,6 +47,11 @@ class BoundedStream:
             self.hang_up()
             raise trio.BrokenResourceError("the client takes nothing")
 
+    async def send_eof(self) -> None:
+        """Say that nothing more comes, after what is being sent."""
+        async with self._turn:
+            await self._stream.send_eof()
+
     async def aclose(self) -> None:
         """Close the connection, and end who still works for it."""
         self._gone.cancel()
@@ -58,8 +63,26 @@ class BoundedStream:
         self.socket.close()
 
 
+class Requests(h11.Connection):
+    """A client's requests. What comes after the last one is nobody's (RFC 9112, section 9.6)."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what came; the client's end in any case."""
+        if not data or self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what the client said. Raises RemoteProtocolError."""
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
 class Http1(H11Protocol):
     """Hypercorn's HTTP/1.1, which stays with it: HTTP/2 in plain text has no bounds of its own."""
+
+    def __init__(self, app: AppWrapper, config: Config, *others: Any) -> None:
+        super().__init__(app, config, *others)
+        most = config.h11_max_incomplete_size
+        self.connection = Requests(h11.SERVER, max_incomplete_event_size=most)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         # An offer to change is one that a server may decline (RFC 9110, section 7.8).
