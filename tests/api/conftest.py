@@ -24,7 +24,7 @@ from supervisor.registry import Registry
 from tests.api.memory_supervisor import MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
-PATIENCE = 10
+PATIENCE = 60
 """Seconds after which a test hangs; everything here takes milliseconds."""
 ANY_PORT = Address("127.0.0.1", 0)
 
