@@ -7,9 +7,11 @@ as Kubernetes for a service that is called chronovisor.
 import difflib
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
 from supervisor.config.resolving import Given, Layer, Origin, Source
 from supervisor.config.settings import BY_VARIABLE, VARIABLES, Setting
+from supervisor.config.values import placed
 
 FILE_VARIABLE = "CHRONOVISOR_CONFIG"
 """Names the configuration file."""
@@ -21,8 +23,8 @@ NEAR = 0.8
 
 
 def from_text(text: str, setting: Setting) -> object:
-    """Read a setting from text."""
-    return setting.read_text(text)
+    """Read a setting from text; a path is taken from where we are on."""
+    return placed(setting.read_text(text), Path())
 
 
 def read_environment(environment: Mapping[str, str]) -> Layer:

@@ -14,6 +14,7 @@ from pathlib import Path
 from eventlog.regular_file import NotRegular, read_regular
 from supervisor.config.resolving import ConfigInvalid, Given, Layer, Origin, Source, Wrong
 from supervisor.config.settings import BY_KEY, PUT_INTO_A_FILE, Setting
+from supervisor.config.values import placed
 from supervisor.written.examine import advice
 
 FILE_BYTES_MAX = 1 << 18
@@ -67,8 +68,7 @@ def _unreadable(path: Path, why: str) -> ConfigInvalid:
 
 
 def _read(raw: object, directory: Path, setting: Setting) -> object:
-    value = setting.read(raw)
-    return directory.absolute() / value if isinstance(value, Path) else value
+    return placed(setting.read(raw), directory)
 
 
 def _wrong_values(layer: Layer) -> Iterator[Wrong]:

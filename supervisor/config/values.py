@@ -98,7 +98,7 @@ def parse_unix_socket(written: str) -> UnixSocket:
     path = written.removeprefix(UNIX_PREFIX)
     if path == written:
         raise ValueError("not a Unix socket")
-    return UnixSocket(parse_path(path).absolute())
+    return UnixSocket(parse_path(path))
 
 
 def parse_port_range(written: str) -> PortRange:
@@ -116,3 +116,13 @@ def parse_path(written: str) -> Path:
     if not written or not written.isprintable():
         raise ValueError("not a path")
     return Path(written).expanduser()
+
+
+def placed(value: object, directory: Path) -> object:
+    """Return a value whose path, if it is or has one, is taken from ``directory`` on."""
+    match value:
+        case Path():
+            return directory.absolute() / value
+        case UnixSocket(path=path):
+            return UnixSocket(directory.absolute() / path)
+    return value

@@ -16,6 +16,13 @@ def test_paths_are_relative_to_the_file_and_a_tilde_is_home(start: Start) -> Non
     assert (config.state_dir, config.catalogue) == (file.parent / "state", Path("/guests"))
 
 
+def test_a_socket_is_relative_to_the_file(start: Start) -> None:
+    file = start.write('listen.unix = "unix:s"')
+    unix = start().resolved.config.listen.unix
+    assert unix is not None
+    assert unix.path == file.parent / "s"
+
+
 def test_a_file_may_be_named_and_must_then_be_there(start: Start, tmp_path: Path) -> None:
     named = tmp_path / "other.toml"
     named.write_text("stop_vms = true")
@@ -45,7 +52,7 @@ def _line(told: str) -> int:
 def test_every_fault_is_told_with_its_line_and_its_nearest_name(start: Start) -> None:
     start.write(
         'tokn = "x"\n'
-        "listen = 3\n"
+        "tls = 3\n"
         "[capacity]\n"
         'max_vms = "many" # 9\n'
         "max_runing = 3\n"
@@ -57,7 +64,7 @@ def test_every_fault_is_told_with_its_line_and_its_nearest_name(start: Start) ->
     )
     assert sorted(start.refused(), key=_line) == [
         f'{HERE}:1: tokn: unknown field; did you mean "tokens"?',
-        f"{HERE}:2: listen: takes a table; takes grpc, http, websocket, unix",
+        f"{HERE}:2: tls: takes a table; takes certificate, key, client_ca",
         f'{HERE}:4: capacity.max_vms: got "many"; it takes a whole number from 1 on',
         f'{HERE}:5: capacity.max_runing: unknown field; did you mean "max_running"?',
         f'{HERE}:6: loging: unknown field; did you mean "log"?',

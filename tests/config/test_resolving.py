@@ -18,6 +18,7 @@ RIGHT = {
     "listen.grpc": "[::1]:1",
     "listen.http": "localhost:2",
     "listen.websocket": "127.1.2.3:0",
+    "listen.unix": "unix:/u",
     "log.level": "debug",
     "log.format": "json",
     "capacity.max_running": "3",
