@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from supervisor.http_api import problems
 from supervisor.http_api.operation import Access, Content, Operation, Parameter
-from supervisor.vm.spec import Manifest
 
 PATH = "/openapi.json"
 REF = "#/components/schemas/{name}"
@@ -84,7 +83,8 @@ def _schemas(operations: tuple[Operation, ...]) -> Json:
     kinds = {content.schema for operation in operations for content in _contents(operation)}
     named = sorted(filter(None, kinds | {problems.Problem}), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(named, ref_template=REF)
-    _, closed = msgspec.json.schema_components([Manifest], ref_template=REF)
+    taken = {each.takes.schema for each in operations if each.takes and each.takes.schema}
+    _, closed = msgspec.json.schema_components(list(taken), ref_template=REF)
     for name in closed:  # a field that is not known is refused, not ignored
         if schemas[name].get("type") == "object":
             schemas[name]["additionalProperties"] = False
