@@ -28,7 +28,7 @@ GOOD = {"name": "n", "algorithm": ALGORITHM}
         (b"[]", {"body"}),
         (b"null", {"body"}),
         (b"[" * 100_000, {"body"}),
-        ({}, {"name", "algorithm"}),
+        ({}, {"name"}),
         ({"name": 1, "algorithm": []}, {"name", "algorithm"}),
         ({"name": "n", "algorithm": {}}, {"algorithm.sha256"}),
         (GOOD | {"nmae": "x"}, {"nmae"}),

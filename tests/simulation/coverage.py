@@ -8,7 +8,7 @@ import msgspec
 
 from supervisor.vm import observations as ob
 from supervisor.vm.attestation import AttestationObservation
-from supervisor.vm.commands import AttestationCommand, Command
+from supervisor.vm.commands import AttestationCommand, Command, ProvideInput
 from supervisor.vm.launching import BeforeLaunch
 from supervisor.vm.observations import Observation
 from supervisor.vm.state import ALIVE, ENDED, WAITING, Phase
@@ -43,6 +43,12 @@ EXEMPTIONS = (
         frozenset(Phase),
         "no processor of the simulation measures, and no owner decides",
     ),
+    Exemption(
+        KINDS,
+        frozenset({Phase.AWAITING_INPUTS}),
+        "no computation of the simulation has inputs of others; tests/vm/test_inputs.py has those",
+    ),
+    Exemption((ProvideInput,), frozenset(Phase), "nobody of the simulation brings an input"),
     Exemption(KINDS, frozenset({Phase.DELETED}), "an actor ends with the last event of its VM"),
     Exemption(
         get_args(BeforeLaunch),

@@ -12,6 +12,7 @@ from supervisor.vm.commands import Delete, Kill, Start, Stop
 from supervisor.vm.decide import decide
 from supervisor.vm.events import Outcome
 from supervisor.vm.observations import TimerKind
+from supervisor.vm.guest_agent import ReferenceAgent
 from supervisor.vm.outcomes import IN_GOOD_ORDER
 from supervisor.vm.relaunching import LAST_WORDS, backoff_ms, is_followed, may_be_followed
 from supervisor.vm.spec import RestartOn, RestartPolicy
@@ -46,7 +47,8 @@ REFUSED = ob.ResultRefused(1, "the header has launch 7")
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_a_policy_follows_on_what_nobody_ordered(outcome: Outcome) -> None:
-    followed = {on for on in RestartOn if is_followed(RestartPolicy(on), outcome)}
+    agent = ReferenceAgent()
+    followed = {on for on in RestartOn if is_followed(RestartPolicy(on), outcome, agent)}
     assert followed <= {on for on in RestartOn if may_be_followed(RestartPolicy(on), outcome)}
     if outcome in LAST_WORDS:
         assert followed == set()
