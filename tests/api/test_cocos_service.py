@@ -30,6 +30,7 @@ from supervisor.vm.events import (
 from supervisor.vm.guest_agent import OwnAgent
 from supervisor.vm.spec import ByName, Network, NetworkMode
 from supervisor.vm.state import Phase, VmState
+from tests.api.asked import asked
 from tests.api.conftest import TOKEN, Served, ask, eventually
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.vm.confidential_states import CLAIMS, CONFIDENTIAL, EVIDENCE_OF_LAUNCH, POLICY
@@ -315,3 +316,18 @@ async def test_over_tcp_it_takes_the_token(served: Served, supervisor: MemorySup
     with pytest.raises(GRPCError) as refused:
         await ask(str(served.tcp), None, info)
     assert refused.value.status is Status.UNAUTHENTICATED
+
+
+async def test_a_client_of_another_make_calls_it_by_its_names(
+    served: Served, supervisor: MemorySupervisor, nursery: trio.Nursery
+) -> None:
+    defined(supervisor, msgspec.structs.replace(CONFIDENTIAL["shielded"], vm_id="a"))
+    stopped = VmStopped(1, Outcome.STOPPED_BY_CLIENT, "")
+    nursery.start_soon(obey, supervisor, stopped, VmDeleted(1))
+    told, removed = await asked(
+        f"unix:{served.unix}",
+        {"ask": "call", "of": ["manager.ManagerService/CVMInfo", {"id": "a"}]},
+        {"ask": "call", "of": ["manager.ManagerService/RemoveVm", {"cvmId": "a"}]},
+    )
+    assert (told[0]["id"], told[0]["cpuNum"]) == ("a", 1)
+    assert removed == [{}]
