@@ -87,7 +87,7 @@ async def test_the_document_describes_what_is_served(client: httpx.AsyncClient) 
     assert document["openapi"] == "3.1.0"
     schemas = document["components"]["schemas"]
     assert schemas["Manifest"]["additionalProperties"] is False
-    assert schemas["Manifest"]["required"] == ["name", "algorithm"]
+    assert schemas["Manifest"]["required"] == ["name"]
     assert set(references(document)) <= {f"#/components/schemas/{name}" for name in schemas}
     for path, methods in document["paths"].items():
         for method in methods:

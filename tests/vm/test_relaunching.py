@@ -11,8 +11,8 @@ from supervisor.vm import observations as ob
 from supervisor.vm.commands import Delete, Kill, Start, Stop
 from supervisor.vm.decide import decide
 from supervisor.vm.events import Outcome
-from supervisor.vm.observations import TimerKind
 from supervisor.vm.guest_agent import ReferenceAgent
+from supervisor.vm.observations import TimerKind
 from supervisor.vm.outcomes import IN_GOOD_ORDER
 from supervisor.vm.relaunching import LAST_WORDS, backoff_ms, is_followed, may_be_followed
 from supervisor.vm.spec import RestartOn, RestartPolicy
