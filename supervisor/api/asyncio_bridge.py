@@ -3,8 +3,8 @@
 grpclib is written for asyncio, so it runs in a loop that is itself a Trio task (trio-asyncio), in
 the same thread. A call crosses once, as a whole: its handler here awaits a Trio task, and when
 grpclib cancels the handler (the client went away, its deadline passed) that task is cancelled too,
-and waited for. Streams cross once a message, so a slow client holds back its source and nothing
-else.
+and waited for. Streams cross once for the messages that are ready, so a slow client holds back its
+source and nothing else.
 
     client -> grpclib (asyncio) -> _Call: bounds, deadlines, status -> service method (Trio)
 
@@ -171,6 +171,11 @@ class _Call:
             silence = f"the client took nothing for {self._bounds.silence_s:.0f} s"
             raise GRPCError(Status.ABORTED, silence) from None
 
+    async def send_messages(self, messages: Sequence[Any]) -> None:
+        """Send some that are ready. Raises GRPCError."""
+        for message in messages:
+            await self.send_message(message)
+
     def _decode(self, body: bytes) -> Any:
         try:
             return decode(self._receives, body)
@@ -242,12 +247,12 @@ async def _stream_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> N
 
 async def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], call: _Call) -> None:
     request = await call.one_message()
-    send = trio_asyncio.aio_as_trio(call.send_message)
+    send = trio_asyncio.aio_as_trio(call.send_messages)
 
     async def run() -> None:
         async with aclosing(method(request, admitted.get().caller)) as responses:
             async for response in responses:
-                await send(response)
+                await send(response if isinstance(response, list) else [response])
 
     await trio_asyncio.trio_as_aio(run)()
 

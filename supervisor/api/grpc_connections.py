@@ -19,11 +19,11 @@ import msgspec
 from chronovisor_api.status_details import StatusDetailsCodec
 from grpclib.config import Configuration
 from grpclib.const import Handler
-from grpclib.encoding.proto import ProtoCodec
 from grpclib.exceptions import GRPCError
 from grpclib.metadata import encode_bin_value, encode_grpc_message
 from grpclib.protocol import H2Protocol, Stream
 
+from supervisor.api.grpc_encoding import Codec
 from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
 from supervisor.api.grpc_status import grpc_error
 from supervisor.api.grpc_transport import BoundedTransport, IdleFrames
@@ -190,7 +190,7 @@ class GrpcServer(grpclib.server.Server):
         )
         super().__init__(
             [_Mapped(handlers)],
-            codec=ProtoCodec(),
+            codec=Codec(),
             status_details_codec=StatusDetailsCodec(),
             config=config,
         )

@@ -10,8 +10,11 @@ from contextlib import aclosing
 from chronovisor_api import v1
 
 from supervisor.api import files, launch_requests, listing, subscription, uploads, wire
+from supervisor.api.encoded import Encoded
+from supervisor.api.grpc_encoding import encode
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
+from supervisor.api.subscription import Item
 from supervisor.api.wire_confidential import from_platform, from_report
 from supervisor.api.wire_events import from_item, to_subscription
 from supervisor.api.wire_manifest import to_manifest
@@ -28,6 +31,7 @@ class SupervisorService:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._watched = Encoded(self._encode)
 
     async def upload_artifact(
         self, messages: AsyncIterator[v1.UploadArtifactRequest], caller: Caller
@@ -138,11 +142,15 @@ class SupervisorService:
 
     async def watch_events(
         self, request: v1.WatchEventsRequest, caller: Caller
-    ) -> AsyncGenerator[v1.WatchEventsResponse, None]:
-        """Replay the log, then follow it."""
+    ) -> AsyncGenerator[list[bytes], None]:
+        """Replay the log, then follow it: what there is at a time, encoded for all who watch."""
+        matching = await subscription.begin(to_subscription(request), self._supervisor.log)
+        while True:
+            yield [self._watched(item) for item in await matching.take()]
+
+    def _encode(self, item: Item) -> bytes:
         log = self._supervisor.log
-        async for item in await subscription.begin(to_subscription(request), log):
-            yield from_item(item, log_id=log.log_id, node_id=log.node_id)
+        return encode(from_item(item, log_id=log.log_id, node_id=log.node_id))
 
     async def get_log(self, request: v1.GetLogRequest, caller: Caller) -> v1.Log:
         """Say which log this is, and sign what it holds by now."""

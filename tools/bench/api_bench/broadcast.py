@@ -42,12 +42,12 @@ class Broadcast:
     async def publish(self, word: Publications) -> Published:
         """Show more to everybody."""
         if isinstance(word, Burst):
-            return Published([self._show(word.count)])
+            return Published([self._show(word.count)], [])
         at = []
         for _ in range(word.count):
             at.append(self._show(1))
             await trio.sleep(word.pause_s)
-        return Published(at)
+        return Published(at, at)
 
     def _show(self, count: int) -> float:
         at = time.monotonic()

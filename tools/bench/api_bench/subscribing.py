@@ -63,13 +63,15 @@ class Contestant:
         elapsed = max(times[-1] for times in took.times) - published.at[0]
         return FanOut(subscribers * events / elapsed, each)
 
-    def latencies(self, sizes: Sizes) -> list[float]:
-        """Return the seconds from an append to each subscriber, of single events. Sorted."""
+    def latencies(self, sizes: Sizes) -> tuple[list[float], list[float]]:
+        """Return the seconds until each subscriber has each of single events, each sorted.
+
+        Those since it was handed to the log, and those since it was durable.
+        """
         with self._serving() as (server, port), started("readers") as readers:
             readers.ask(Connect(port, WATCHERS), Took)
             published, took = _publish(server, readers, Paced(sizes.paced, sizes.pause_s))
-        pairs = (zip(published.at, times, strict=False) for times in took.times)
-        return sorted(got - at for at, got in chain.from_iterable(pairs))
+        return _since(published.at, took), _since(published.durable, took)
 
     def round_trips(self, sizes: Sizes) -> list[float]:
         """Return the seconds that a frame takes there and back. Sorted."""
@@ -83,6 +85,11 @@ class Contestant:
             started(self._module, name) as server,
         ):
             yield server, server.hear(Serving).port
+
+
+def _since(moments: list[float], took: Took) -> list[float]:
+    pairs = (zip(moments, times, strict=True) for times in took.times)
+    return sorted(got - at for at, got in chain.from_iterable(pairs))
 
 
 def _publish(server: Child, readers: Child, word: Publications) -> tuple[Published, Took]:

@@ -69,9 +69,10 @@ class Paced(msgspec.Struct, frozen=True, tag=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """When a burst began, or each of the paced events was handed over."""
+    """When a burst began, or each of the paced events was handed over, and was durable."""
 
     at: list[float]
+    durable: list[float]
 
 
 class Connect(msgspec.Struct, frozen=True, tag=True):

@@ -79,12 +79,6 @@ def wakes(directory: Path, count: int) -> list[float]:
     found: list[float] = []
     durable: list[float] = []
 
-    def opening() -> tuple[Journal, Recovered]:
-        journal, recovered = open_journal(
-            DiskStorage(directory), "bench", SEGMENT_BYTES, time.time_ns
-        )
-        return _Stamped(journal, lambda: durable.append(time.perf_counter())), recovered
-
     async def follow(log: EventLog) -> None:
         subscription = log.subscribe()
         await subscription.take()  # says that there is nothing yet
@@ -93,13 +87,20 @@ def wakes(directory: Path, count: int) -> list[float]:
             found.append(time.perf_counter() - durable[subscription.position - 1])
 
     async def run() -> None:
-        async with open_over(opening) as log, trio.open_nursery() as nursery:
+        stamped = partial(opening, directory, lambda: durable.append(time.perf_counter()))
+        async with open_over(stamped) as log, trio.open_nursery() as nursery:
             for _ in range(SUBSCRIBERS):
                 nursery.start_soon(follow, log)
             nursery.start_soon(partial(fill, log, count, batch=1))
 
     trio.run(run)
     return sorted(found)
+
+
+def opening(directory: Path, on_durable: Callable[[], None]) -> tuple[Journal, Recovered]:
+    """Open a log that says when a commit became durable, in the writer's thread."""
+    journal, recovered = open_journal(DiskStorage(directory), "bench", SEGMENT_BYTES, time.time_ns)
+    return _Stamped(journal, on_durable), recovered
 
 
 class _Stamped:
