@@ -9,6 +9,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from supervisor.api.close_codes import CloseCode
 
+PIECES = 1024
+"""Of a message that has not ended: browsers send a long one in a few, and clients say little."""
 REASON_BYTES = 123
 """What fits a close frame beside its code (RFC 6455, section 5.5)."""
 
@@ -45,12 +47,13 @@ class Close(msgspec.Struct, frozen=True):
 
 
 async def keep_alive(connection: WebSocketConnection, bounds: Bounds) -> None:
-    """Ping until the client does not answer: then nobody is there to be told."""
+    """Ping until the client does not answer, or sends pieces without end: it need not be told."""
     while True:
         await trio.sleep(bounds.ping_s)
         with trio.move_on_after(bounds.pong_s) as patience:
             await connection.ping()
-        if patience.cancelled_caught:
+        # trio-websocket bounds what the pieces of a message hold, but not how many hold nothing.
+        if patience.cancelled_caught or len(connection._message_parts) > PIECES:
             return
 
 
