@@ -22,7 +22,8 @@ MEANING: dict[CloseCode, str] = {
     CloseCode.LEAVING: "the daemon is leaving: come back",
     CloseCode.UNWANTED_MESSAGE: "the client sent a message to the events, or text to a console",
     CloseCode.TOO_LONG: "the client sent a message that is longer than 4096 bytes",
-    CloseCode.LOG_ENDED: "the log takes no more events, as on a disk that failed",
+    CloseCode.LOG_ENDED: "the log takes no more events, or a console's cannot be read, as on "
+    "a disk that failed",
     CloseCode.TOO_SLOW: "the client did not take a message within 10 seconds, or a guest what was "
     "typed: come back",
 }

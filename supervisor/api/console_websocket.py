@@ -73,7 +73,14 @@ class ConsoleClient:
             await say_goodbye(self._connection, end, self._bounds)
 
     async def _show(self) -> Close | None:
-        while data := await self._next():
+        try:
+            return await self._show_all()
+        except OSError as error:
+            why = error.strerror or "it is not ours"
+            return Close(CloseCode.LOG_ENDED, f"the console's log cannot be read: {why}")
+
+    async def _show_all(self) -> Close | None:
+        while data := await self._viewer.receive():
             begun = trio.current_time()
             with trio.move_on_after(self._bounds.send_s + self._bounds.recover_s) as patience:
                 await self._connection.send_message(data)
@@ -82,12 +89,6 @@ class ConsoleClient:
             if trio.current_time() - begun > self._bounds.send_s:
                 return Close(CloseCode.TOO_SLOW, "too slow")
         return Close(CloseCode.DONE, "the launch has ended")
-
-    async def _next(self) -> bytes:
-        try:
-            return await self._viewer.receive()
-        except OSError:
-            return b""  # its files are gone, and with them the last that there was to see
 
     async def _type(self) -> Close | None:
         while isinstance(message := await self._connection.get_message(), bytes):

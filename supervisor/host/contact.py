@@ -117,7 +117,7 @@ class Contact:
         """Execute a command -> nothing | QmpCommandFailed, QmpLost."""
         try:
             for step in COMMANDS[command]:
-                await self._execute(step)
+                await self.ask(step)
         except QmpError as error:
             if command is QmpCommand.QUIT and isinstance(error, QmpDisconnected):
                 return  # that is how it obeys
@@ -136,17 +136,14 @@ class Contact:
     ) -> None:
         """Report what comes of a conversation with QEMU, or QmpCommandFailed of ``command``."""
         try:
-            outcome = await conversation(self._execute)
+            outcome = await conversation(self.ask)
         except QmpError as error:
             await self._failed(command, error, report)
         else:
             await report(outcome)
 
     async def ask(self, step: Step) -> object:
-        """Return QEMU's answer to a question that changes nothing. Raises QmpError."""
-        return await self._execute(step)
-
-    async def _execute(self, step: Step) -> object:
+        """Return QEMU's answer. Raises QmpError."""
         if self._client is None:
             raise QmpDisconnected("not connected")
         return await _run(self._client, step, self._patience.command_s)
@@ -281,7 +278,7 @@ class Contact:
 
     async def _ask_again(self, report: Report, evidence: tuple[str, ...]) -> None:
         try:
-            state = run_state(await self._execute(STATUS))
+            state = run_state(await self.ask(STATUS))
         except QmpError as error:
             self._doubt.set()
             await self._fall_silent(report, ob.ProcessSilent, str(error))

@@ -150,6 +150,17 @@ async def test_a_launch_that_ended_is_shown_to_its_end(
         assert await closed(connection) == (1000, "the launch has ended")
 
 
+async def test_a_log_that_is_none_is_not_shown(
+    serial: Serial, tmp_path: Path, start_websocket: StartWebsocket
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of the host")
+    (tmp_path / "vms" / "iris" / "launch-1" / CONSOLE_LOG).symlink_to(secret)
+    async with viewer(await start_websocket(BOUNDS)) as connection:
+        code, why = await closed(connection)
+    assert (code, str(why).startswith("the console's log cannot be read")) == (1011, True)
+
+
 async def test_text_is_not_taken(serial: Serial, start_websocket: StartWebsocket) -> None:
     async with viewer(await start_websocket(BOUNDS)) as connection:
         await connection.send_message("ls\n")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +25,12 @@ class Terminal:
     """A person at the guest's console, without a terminal of its own."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdin is not None
         assert process.stdout is not None
         self._keys, self._screen = process.stdin, process.stdout
         self.process = process
 
     def type(self, keys: bytes) -> None:
+        assert self._keys is not None
         self._keys.write(keys)
         self._keys.flush()
 
@@ -47,12 +48,27 @@ class Terminal:
 
 
 @contextmanager
-def attached(daemon: Daemon, vm_id: str) -> Iterator[Terminal]:
+def teletype() -> Iterator[tuple[int, int]]:
+    """The two ends of a terminal: whoever sits before it, and the program in it."""
+    ends = os.openpty()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def echoes(terminal: int) -> bool:
+    return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+
+
+@contextmanager
+def attached(daemon: Daemon, vm_id: str, stdin: int = subprocess.PIPE) -> Iterator[Terminal]:
     websocket = daemon.ready["websocket"]
     command = ["console", vm_id, "--attach", "--websocket", f"127.0.0.1:{websocket['port']}"]
     with subprocess.Popen(
         [sys.executable, "-m", "supervisor", *command],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=daemon.environment,
@@ -72,13 +88,19 @@ def test_a_guest_is_typed_to_also_by_the_next_daemon_until_it_ends(
     manifest = write_manifest(tmp_path / "own.toml", own_layer, "say", READY)
     vm_id = daemon.submit(manifest)["vm_id"]
     daemon.wait_for(vm_id, "vm.guest-ready.v1")
-    with attached(daemon, vm_id) as one, attached(daemon, vm_id) as other:
+    with (
+        teletype() as (keys, terminal),
+        attached(daemon, vm_id) as one,
+        attached(daemon, vm_id, terminal) as other,
+    ):
         assert UP.encode() in one.read_until(UP.encode())
         one.type(b"hello\n")
         one.read_until(b"HELLO")
         other.read_until(b"HELLO")
-        other.type(b"nobody else hears this" + ESCAPE)
+        assert not echoes(terminal)
+        os.write(keys, b"\x03and this is not Ctrl-C here" + ESCAPE)
         assert other.end()[0] == 0
+        assert echoes(terminal)
         daemon.end(signal.SIGKILL)
         assert one.end()[0] == 3
     daemon.start()
