@@ -56,7 +56,14 @@ def _first_form(manifest: Manifest) -> dict[str, Any]:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()  # type: ignore[arg-type]  # JSON types
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """Return RFC 8785 JSON of a value without fractions, and with integers below 2^53."""
+    text = msgspec.json.encode(value, order="sorted")
+    # Names are sorted by UTF-16 there and by code point here, which differs beyond ASCII alone.
+    return text if text.isascii() else rfc8785.dumps(value)
 
 
 _DEFAULTS: dict[str, Any] = msgspec.to_builtins(Manifest("", Algorithm("")))
