@@ -26,7 +26,7 @@ from grpclib.protocol import H2Protocol, Stream
 from supervisor.api.grpc_encoding import Codec
 from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
 from supervisor.api.grpc_status import grpc_error
-from supervisor.api.grpc_transport import BoundedTransport, IdleFrames
+from supervisor.api.grpc_transport import RESET_FRAMES, BoundedTransport, IdleFrames
 
 CONNECTIONS = 256
 """Per listener. A client needs one; what lies beyond is a leak or a flood."""
@@ -44,7 +44,6 @@ IDLE = (
     h2.events.PriorityUpdated,
     h2.events.RemoteSettingsChanged,
     h2.events.SettingsAcknowledged,
-    h2.events.StreamReset,
 )
 """What costs a client nothing and brings nobody anything, if there is a lot of it."""
 
@@ -136,9 +135,10 @@ class _Connection(H2Protocol):
 
     def _unless_idle(self, event: h2.events.Event) -> None:
         """Take what a frame brings; hang up on a client that sends many which bring nothing."""
-        if _is_idle(event) and self._idle_frames.are_too_many():
-            if not self._transport.is_closing():
-                _logger.info("a gRPC client sent a flood of frames that bring nothing: hung up")
+        if self._transport.is_closing():
+            return
+        if self._idle_frames.are_too_many(_idle_frames(event)):
+            _logger.info("a gRPC client sent a flood of frames that bring nothing: hung up")
             self._transport.abort()
         elif not _is_to_be_ignored(event):
             self._process(event)
@@ -150,8 +150,10 @@ class _Connection(H2Protocol):
         super().connection_lost(exc)
 
 
-def _is_idle(event: h2.events.Event) -> bool:
-    return isinstance(event, IDLE) or _is_to_be_ignored(event)
+def _idle_frames(event: h2.events.Event) -> int:
+    if isinstance(event, h2.events.StreamReset):
+        return RESET_FRAMES
+    return int(isinstance(event, IDLE) or _is_to_be_ignored(event))
 
 
 def _is_to_be_ignored(event: h2.events.Event) -> bool:

@@ -19,6 +19,10 @@ IDLE_FRAMES = 1000
 IDLE_FRAMES_PER_S = 100.0
 """As many go on for good. Clients that measure a connection's delay send some ten."""
 
+RESET_FRAMES = 5
+"""As many of them is one call that is taken back: it was begun, which is work. A client may still
+take back all the calls that it may have open, twice."""
+
 
 class BoundedTransport:
     """An asyncio transport, as grpclib uses it."""
@@ -56,10 +60,10 @@ class IdleFrames:
         self._left = float(IDLE_FRAMES)
         self._counted_at = time.monotonic()
 
-    def are_too_many(self) -> bool:
-        """Count one."""
+    def are_too_many(self, frames: int) -> bool:
+        """Count some more."""
         now = time.monotonic()
         more = (now - self._counted_at) * IDLE_FRAMES_PER_S
-        self._left = min(self._left + more, float(IDLE_FRAMES)) - 1
+        self._left = min(self._left + more, float(IDLE_FRAMES)) - frames
         self._counted_at = now
         return self._left < 0
