@@ -76,8 +76,9 @@ def qemu_argv(
         *_encryption(manifest, platform, manifest_digest),
         *_firmware(images),
         *_boot(manifest.vm),
-        *_channels(directory, every),
+        *_channels(directory),
         *_agent(manifest.agent, every),
+        *_virtio("virtio-rng-pci", every),
         *_disks(directory, images, every),
         *_network(whole_network(manifest), host_ports, every),
         *("-sandbox", SANDBOX),
@@ -141,7 +142,7 @@ def _boot(shape: VmShape) -> tuple[str, ...]:
     )
 
 
-def _channels(directory: str, every: Device) -> tuple[str, ...]:
+def _channels(directory: str) -> tuple[str, ...]:
     # wait=off is implied for the monitors but not for the agent and the console.
     console_log = posixpath.join(directory, layout.CONSOLE_LOG)
     return (
@@ -154,7 +155,6 @@ def _channels(directory: str, every: Device) -> tuple[str, ...]:
         f"socket,id=console,fd={InheritedFd.CONSOLE},server=on,wait=off,"
         f"logfile={_set(InheritedFd.CONSOLE_LOG)},logappend=on",
         *("-serial", "chardev:console"),
-        *_virtio("virtio-rng-pci", every),
     )
 
 
