@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from supervisor.host.contact import Patience
 from supervisor.host.process import Process
@@ -12,7 +13,15 @@ from supervisor.host.report import Report
 from supervisor.host.session import Session
 from supervisor.host.spawn import spawn
 from supervisor.vm.effects import Reattach
-from supervisor.vm.observations import ExitEvidence, Observation, ProcessExited, QmpReady
+from supervisor.vm.guest_agent import OwnAgent
+from supervisor.vm.observations import (
+    ExitEvidence,
+    GuestReady,
+    Observation,
+    ProcessExited,
+    QmpReady,
+    ReadyBy,
+)
 
 FirstContact = Callable[[Report], Awaitable[None]]
 
@@ -71,3 +80,45 @@ async def test_a_speaker_that_is_stuck_delays_the_end_by_ten_seconds(
         await trio.sleep_forever()
 
     assert await attended.seen(stuck) == [(10, EXITED)]
+
+
+async def own_session(directory: Path) -> Session:
+    process = await exited_process(directory)
+    order = Reattach(1, str(directory), "uuid", process.identity, 4096, OwnAgent())
+    return Session(order, process, Patience())
+
+
+async def test_a_later_wait_for_readiness_takes_the_place_of_an_earlier_one(
+    tmp_path: Path,
+) -> None:
+    session, seen = await own_session(tmp_path), list[Observation]()
+    earlier, later = GuestReady(1, ReadyBy.PORT), GuestReady(1, ReadyBy.CONSOLE)
+
+    async def report(observation: Observation) -> None:
+        seen.append(observation)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.await_ready, trio.sleep_forever, earlier, report)
+            await trio.testing.wait_all_tasks_blocked()
+            await session.await_ready(trio.lowlevel.checkpoint, later, report)
+    assert seen == [later]
+    session.process.close()
+
+
+async def test_a_guest_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
+    session, seen = await own_session(tmp_path), list[Observation]()
+
+    async def report(observation: Observation) -> None:
+        seen.append(observation)
+
+    async def silent(report: Report) -> None:
+        await trio.lowlevel.checkpoint()
+
+    ready = GuestReady(1, ReadyBy.PORT)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.await_ready, trio.sleep_forever, ready, report)
+            await session.attend(report, silent)
+    assert seen == [EXITED]
+    session.process.close()
