@@ -110,7 +110,7 @@ class _Connection(H2Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Find out who it is; hang up if there is no room."""
-        transport = BoundedTransport(transport, self._requests.loop)
+        transport = BoundedTransport(transport, self._requests.loop.call_later)
         super().connection_made(transport)
         self._idle_frames = IdleFrames()
         self._process, self.processor.process = self.processor.process, self._unless_idle  # type: ignore[method-assign]

@@ -4,8 +4,8 @@ grpclib writes answers to pings and settings without asking whether anybody take
 connection only once all of it was taken. A client that reads nothing would keep both for good.
 """
 
-import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 OUTGOING_BYTES = 16 * 1024 * 1024
@@ -28,10 +28,10 @@ class BoundedTransport:
     """An asyncio transport, as grpclib uses it."""
 
     def __init__(
-        self, inner: Any, loop: asyncio.AbstractEventLoop, close_s: float = CLOSE_S
+        self, inner: Any, call_later: Callable[..., object], close_s: float = CLOSE_S
     ) -> None:
         self._inner = inner
-        self._loop = loop
+        self._call_later = call_later
         self._close_s = close_s
         inner.max_size = READ_BYTES
         self.get_extra_info = inner.get_extra_info
@@ -50,7 +50,7 @@ class BoundedTransport:
         """Close the connection: at the latest a few seconds from now."""
         if not self._inner.is_closing():
             self._inner.close()
-            self._loop.call_later(self._close_s, self._inner.abort)
+            self._call_later(self._close_s, self._inner.abort)
 
 
 class IdleFrames:

@@ -131,7 +131,7 @@ def test_a_client_that_takes_nothing_is_hung_up_on_beyond_a_bound() -> None:
             transport, _ = await asyncio.get_running_loop().create_connection(
                 asyncio.Protocol, sock=ours
             )
-            bounded = BoundedTransport(transport, asyncio.get_running_loop())
+            bounded = BoundedTransport(transport, asyncio.get_running_loop().call_later)
             bounded.write(bytes(OUTGOING_BYTES // 2))
             assert not bounded.is_closing()
             bounded.write(bytes(OUTGOING_BYTES))
@@ -154,7 +154,7 @@ def test_a_client_that_takes_nothing_does_not_keep_a_connection_that_is_closed()
         loop = asyncio.get_running_loop()
         with theirs:
             transport, protocol = await loop.create_connection(Waiting, sock=ours)
-            bounded = BoundedTransport(transport, loop, close_s=0.01)
+            bounded = BoundedTransport(transport, loop.call_later, close_s=0.01)
             bounded.write(bytes(OUTGOING_BYTES // 2))
             bounded.close()
             async with asyncio.timeout(GUARD_S):
