@@ -17,7 +17,7 @@ from tests.e2e.daemon_process import COMMAND_S, Daemon
 pytestmark = pytest.mark.guest
 
 RECONNECTS = 100
-CONNECTED_S = 0.06
+CONNECTED_S = 0.04
 """At most this long a connection lives: long enough for some events, or for half a handshake."""
 MARKS = ("org.chronovisor.caught-up.v1", "org.chronovisor.bookmark.v1")
 
