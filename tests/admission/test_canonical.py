@@ -1,7 +1,7 @@
 """What a digest is taken of is RFC 8785 JSON, byte for byte, however it is made."""
 
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.admission.digest import canonical
@@ -14,6 +14,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_every_value_has_its_canonical_form(value: object) -> None:
     assert canonical(value) == rfc8785.dumps(value)  # type: ignore[arg-type]  # JSON types

@@ -6,7 +6,7 @@ import betterproto2
 import pytest
 from chronovisor_api import v1
 from grpclib.health.v1.health_pb2 import HealthCheckRequest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.api.grpc_encoding import Codec, encode
@@ -47,6 +47,7 @@ MESSAGES = (
 )
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_every_message_has_the_bytes_that_its_library_gives_it(
     message: betterproto2.Message,

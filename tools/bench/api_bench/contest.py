@@ -103,7 +103,7 @@ def _watch_round(
     events, reading = sizes.bursts[WATCHERS], WATCHERS - STALLED
     for number in (50, 99):
         samples[f"round_trip_p{number}/bare"].append(percentile(trips, number))
-        samples[f"latency_p{number}/ours"].append(percentile(waits, number))
+        samples[f"append_p{number}/ours"].append(percentile(waits, number))
         samples[f"durable_p{number}/ours"].append(percentile(sends, number))
     samples["fan_out/unstalled"].append(ours.fan_out(reading, events).per_s)
     samples["fan_out/stalled"].append(ours.fan_out(reading, events, STALLED).per_s)

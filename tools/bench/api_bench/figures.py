@@ -73,10 +73,11 @@ def _events(middle: dict[str, float], subscribers: list[int]) -> Iterator[Compar
     for number in subscribers:
         bare, ours = middle[f"fan_out_{number}/bare"], middle[f"fan_out_{number}/ours"]
         yield _comparison(f"events to {number} WebSockets", Unit.PER_SECOND, bare, ours, FAN_OUT)
-    trip = middle["round_trip_p50/bare"]
-    for number, goal in ((50, None), (99, LATENCY)):
-        title = f"append to {WATCHERS} clients: p{number} against a round trip"
-        yield _comparison(title, Unit.SECONDS, trip, middle[f"latency_p{number}/ours"], goal)
+    for since, limit in (("append", LATENCY), ("durable", None)):
+        for number, goal in ((50, None), (99, limit)):
+            title = f"{since} to {WATCHERS} clients: p{number} against a round trip"
+            trip, ours = middle[f"round_trip_p{number}/bare"], middle[f"{since}_p{number}/ours"]
+            yield _comparison(title, Unit.SECONDS, trip, ours, goal)
     most = max(subscribers)
     bare, ours = middle[f"memory_{most}/bare"], middle[f"memory_{most}/ours"]
     yield _comparison(f"memory of each of {most} WebSockets", Unit.BYTES, bare, ours, None)

@@ -15,11 +15,12 @@ from api_bench.frames import Frames, text_frame, upgrade
 from api_bench.words import ECHO_PATH, EVENTS_PATH, Connect, Readings, RoundTrips, Take, Took
 
 HOST = "127.0.0.1"
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 64 * 1024
 STALLED_BYTES = 4096
 """What the kernel keeps for a reader that does not read: little, so that it is soon full."""
 ECHO_BYTES = 600
 """As an event has."""
+_BUFFER = memoryview(bytearray(RECEIVE_BYTES))
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
@@ -53,10 +54,10 @@ class Reader:
         self._count(self._received())
 
     def _received(self) -> bytes:
-        data = self.socket.recv(RECEIVE_BYTES)
-        if not data:
+        size = self.socket.recv_into(_BUFFER)
+        if not size:
             raise EOFError("a subscriber was hung up on")
-        return data
+        return bytes(_BUFFER[:size])
 
     def _count(self, data: bytes) -> None:
         if found := self._frames.feed(data):
