@@ -152,13 +152,6 @@ class _Call:
         while (message := await self.recv_message()) is not None:
             yield message
 
-    async def one_message(self) -> Any:
-        """Return the message of a call that has one. Raises GRPCError."""
-        message = await self.recv_message()
-        if message is None:
-            raise GRPCError(Status.INVALID_ARGUMENT, "the call ended before its message")
-        return message
-
     async def send_message(self, message: Any) -> None:
         """Send one message, as soon as the client takes it. Raises GRPCError if it does not."""
         try:
@@ -191,6 +184,17 @@ class _Call:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, takes)
 
 
+class _UnaryCall(_Call):
+    """One whose client owes exactly one message; grpclib's own services rely on it."""
+
+    async def recv_message(self) -> Any:
+        """Return the message. Raises GRPCError."""
+        message = await super().recv_message()
+        if message is None:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the call ended before its message")
+        return message
+
+
 Serve = Callable[[_Call], Awaitable[None]]
 
 
@@ -213,11 +217,13 @@ def _handlers(
 def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> Handler:
     """Return the handler with a deadline and a status for whatever may happen in it."""
 
+    kind = _Call if handler.cardinality.client_streaming else _UnaryCall
+
     async def handle(stream: "Stream[Any, Any]") -> None:
         deadline = asyncio.timeout(admitted.get().timeout_s)
         try:
             async with deadline:
-                await serve(_Call(stream, handler.request_type, bounds))
+                await serve(kind(stream, handler.request_type, bounds))
         except Exception as error:
             passed = GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed")
             raise grpc_error(passed if deadline.expired() else error, path) from None
@@ -226,7 +232,7 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
 
 
 async def _unary_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> None:
-    request = await call.one_message()
+    request = await call.recv_message()
     response = await trio_asyncio.trio_as_aio(method)(request, admitted.get().caller)
     await call.send_message(response)
 
@@ -246,7 +252,7 @@ async def _stream_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> N
 
 
 async def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], call: _Call) -> None:
-    request = await call.one_message()
+    request = await call.recv_message()
     send = trio_asyncio.aio_as_trio(call.send_messages)
 
     async def run() -> None:

@@ -148,7 +148,7 @@ async def test_broken_messages_to_the_health_service_get_a_proper_status(
 ) -> None:
     request = headers("", (":path", f"/grpc.health.v1.Health/{service}"))
     async with raw_client(served.unix) as client:
-        for body in (frame(b"\xff\xff"), frame(b"", size=2**31), b"\x00"):
+        for body in (frame(b"\xff\xff"), frame(b"", size=2**31), b"\x00", b""):
             found, _ = await client.status(await client.call(request, body))
             assert found in {Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
 
