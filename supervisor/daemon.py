@@ -46,10 +46,12 @@ from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.server import serve_http
 from supervisor.log_key import load_signer
 from supervisor.replay import load_vm
+from supervisor.sd_notify import STOPPING, Notifier, notifier_of
 from supervisor.service import Service
 from supervisor.snapshots import Snapshots
 from supervisor.state_directory import Node, StateDirectory, prepare_state_directory, settle
 from supervisor.sweep import Sweep
+from supervisor.telemetry.tracing import Tracing
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import VmState
 
@@ -92,6 +94,8 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
     with ExitStack() as owned:
         # From the first moment on: a signal before we serve must still end us in good order.
         signals = owned.enter_context(trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
+        manager = notifier_of(os.environ, os.getpid())
+        manager.status("reading the log")
         seams = open_seams(config.fault_plan)
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
@@ -115,10 +119,12 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                place = Place(config, directory, node, clock, seams, confinement, metrics)
+                place = Place(config, directory, node, clock, seams, confinement, metrics, manager)
                 daemon = Daemon(place, log, snapshots, checkpoints, nursery)
+                daemon.trace()
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
+                nursery.start_soon(manager.keep_alive)
                 nursery.start_soon(snapshots.keep, lambda: log.head)
                 nursery.start_soon(checkpoints.keep, lambda: log.head)
                 number = await anext(signals)
@@ -150,6 +156,7 @@ class Place(msgspec.Struct, frozen=True):
     seams: Seams
     confinement: Confinement
     metrics: Metrics
+    manager: Notifier
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -179,6 +186,7 @@ class Daemon:
         self._clock = place.clock
         self._confinement = place.confinement
         self._metrics = place.metrics
+        self._manager = place.manager
         self._facts = read_facts(place.confinement.user)
         self._log = log
         self._snapshots = snapshots
@@ -189,6 +197,19 @@ class Daemon:
         self._digests = DigestCache()
         self._readiness = Readiness()
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
+        self._tracing: Tracing | None = None
+
+    def trace(self) -> None:
+        """Send traces of what happens from now on, if somebody wants them."""
+        endpoint = self._config.telemetry.traces
+        if endpoint is None:
+            return
+        # It takes half a second to import, which only those wait for who want it.
+        from supervisor.telemetry.otlp import Collector
+
+        collector = Collector(endpoint, version("chronovisor"), self._node.node_id)
+        self._tracing = Tracing(self._log, collector.send, self._metrics.lost_spans.inc)
+        self._nursery.start_soon(self._tracing.follow)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -239,7 +260,7 @@ class Daemon:
         self._nursery.start_soon(self._conclude_recovery)
 
     async def _conclude_recovery(self) -> None:
-        await self._fleet.recovered.wait()
+        await self._manager.recovering(self._fleet.recovered, lambda: self._fleet.sought)
         self._readiness.recovered()
         registry, was_taken = self._fleet.registry, self._fleet.admission.has_taken
         vms, boot_id, record = self._directory.vms, self._facts.boot_id, self._fleet.record
@@ -283,8 +304,11 @@ class Daemon:
     async def leave(self) -> None:
         """Take no more work, stop the VMs if that was asked for, and record the end."""
         self._readiness.leave()
+        self._manager.tell(STOPPING)
         if self._config.stop_vms:
             await self._fleet.stop_vms()
         await self._fleet.leave()
         self._seams.conclude()
+        if self._tracing is not None:
+            await self._tracing.conclude()
         self._nursery.cancel_scope.cancel()

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "chronovisor_guest",
         "supervisor.cannot_serve",
         "supervisor.clock",
+        "supervisor.sd_notify",
         "supervisor.sev",
     ),
 )
