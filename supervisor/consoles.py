@@ -39,6 +39,10 @@ class Consoles:
         self._nursery = nursery
         self._watched: dict[tuple[str, int], Watched] = {}
 
+    def vm(self, vm_id: str) -> VmState:
+        """Return the VM whose console it is. Raises CommandDenied."""
+        return self._registry.get(vm_id)
+
     @contextmanager
     def attach(self, vm_id: str, launch: int | None = None) -> Iterator[Viewer]:
         """Look at the console of a launch, the current one by default. Raises CommandDenied."""

@@ -25,7 +25,7 @@ from supervisor.admission.firmware import check_firmware
 from supervisor.admission.inputs import check_inputs
 from supervisor.admission.network import check_network
 from supervisor.api.asyncio_bridge import serve_grpc
-from supervisor.api.auth import load_token
+from supervisor.api.doors import Doors, open_doors
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import serve_websocket
@@ -105,6 +105,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         chosen = [config.listen.unix.path] if config.listen.unix else []
         unix = [owned.enter_context(listening_unix(path)) for path in chosen]
         directory = prepare_state_directory(config.state_dir)
+        doors = open_doors(config, directory)
         unix.append(owned.enter_context(listening_unix(directory.grpc_socket)))
         listeners = Listeners(tuple(unix), grpc, http, websocket)
         confinement = confine(config.qemu_user)
@@ -119,7 +120,9 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
             async with trio.open_nursery() as nursery:
-                place = Place(config, directory, node, clock, seams, confinement, metrics, manager)
+                place = Place(
+                    config, directory, node, clock, seams, confinement, metrics, manager, doors
+                )
                 daemon = Daemon(place, log, snapshots, checkpoints, nursery)
                 daemon.trace()
                 await daemon.recover()
@@ -157,6 +160,7 @@ class Place(msgspec.Struct, frozen=True):
     confinement: Confinement
     metrics: Metrics
     manager: Notifier
+    doors: Doors
 
 
 class Listeners(msgspec.Struct, frozen=True):
@@ -187,6 +191,7 @@ class Daemon:
         self._confinement = place.confinement
         self._metrics = place.metrics
         self._manager = place.manager
+        self._doors = place.doors
         self._facts = read_facts(place.confinement.user)
         self._log = log
         self._snapshots = snapshots
@@ -279,12 +284,12 @@ class Daemon:
             self._fleet.reservations.queue_position,
             partial(read_platform, self._facts.qemu, self._confinement.user),
         )
-        token = load_token(self._directory.token)
-        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, token=token)
+        doors = self._doors
+        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, door=doors.grpc)
         await self._nursery.start(partial(grpc, readiness=self._readiness), service)
-        http = partial(serve_http, tcp=listeners.http, token=token, metrics=self._metrics)
+        http = partial(serve_http, tcp=listeners.http, door=doors.http, metrics=self._metrics)
         await self._nursery.start(partial(http, readiness=self._readiness), service)
-        websocket = partial(serve_websocket, tcp=listeners.websocket, token=token)
+        websocket = partial(serve_websocket, tcp=listeners.websocket, door=doors.websocket)
         consoles = Consoles(registry, self._directory.vms, self._nursery)
         await self._nursery.start(websocket, self._log, consoles)
         return Ready(

@@ -3,6 +3,7 @@
 ``log/`` the event log, ``log.key`` the key that signs its
 checkpoints, ``snapshot`` what it came to, ``artifacts/`` the store, ``vms/<vm_id>/``
 private to each VM, ``grpc.sock`` for clients of this host, ``token`` for those that come by TCP,
+``tokens`` what was given to others,
 ``node_id`` the log's name of this host.
 """
 
@@ -63,8 +64,13 @@ class StateDirectory(msgspec.Struct, frozen=True):
 
     @property
     def token(self) -> Path:
-        """The bearer token for TCP."""
+        """The bearer token for TCP, of the one whose directory this is."""
         return self.root / "token"
+
+    @property
+    def tokens(self) -> Path:
+        """The tokens that were given to others, hashed."""
+        return self.root / "tokens"
 
 
 def prepare_state_directory(root: Path) -> StateDirectory:

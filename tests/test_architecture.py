@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "supervisor.log_key",
     ),
     ("supervisor.caller", "supervisor.artifacts", "supervisor.qmp", "supervisor.manifest"),
+    ("supervisor.access",),
     ("supervisor.config",),
     ("supervisor.written",),
     ("supervisor.vm", "supervisor.admission.events", "supervisor.secret_file"),

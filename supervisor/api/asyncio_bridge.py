@@ -14,6 +14,7 @@ What grpclib leaves unbounded has its bound here: the size of a message and the 
 import asyncio
 import logging
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -30,6 +31,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.health.service import Health
 from grpclib.server import Stream
 
+from supervisor.access.tls import certified_names
 from supervisor.api import auth
 from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted
 from supervisor.api.grpc_headers import Authenticate, authenticate_tcp, authenticate_unix
@@ -77,7 +79,7 @@ async def serve_grpc(
     *,
     unix: Sequence[socket.socket],
     tcp: socket.socket,
-    token: str,
+    door: auth.Door,
     readiness: Readiness,
     bounds: CallBounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -87,13 +89,10 @@ async def serve_grpc(
         # The loop's own handler would end the daemon for what one client did.
         loop.set_exception_handler(_log_loop_error)
         handlers = _handlers(supervisor, readiness, bounds)
-        by_token = authenticate_tcp(token)
         start = trio_asyncio.aio_as_trio(_start)
-        entrances: list[tuple[socket.socket, Entrance]]
-        entrances = [*((listener, _by_uid) for listener in unix), (tcp, lambda _: by_token)]
-        servers = [
-            await start(handlers, listener, entrance, bounds) for listener, entrance in entrances
-        ]
+        servers = [await start(handlers, listener, _by_uid, bounds) for listener in unix]
+        by_door = partial(_by_credentials, door)
+        servers.append(await start(handlers, tcp, by_door, bounds, door.tls))
         task_status.started()
         await _until_cancelled(servers, (*unix, tcp), readiness)
 
@@ -110,8 +109,12 @@ async def _until_cancelled(
                 await trio_asyncio.aio_as_trio(_stop)(server, listener)
 
 
-def _by_uid(connection: socket.socket) -> Authenticate:
-    return authenticate_unix(auth.peer_uid(connection))
+def _by_uid(connection: asyncio.BaseTransport) -> Authenticate:
+    return authenticate_unix(auth.peer_uid(connection.get_extra_info("socket")))
+
+
+def _by_credentials(door: auth.Door, connection: asyncio.BaseTransport) -> Authenticate:
+    return authenticate_tcp(door, certified_names(connection.get_extra_info("peercert")))
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -275,9 +278,10 @@ async def _start(
     listener: socket.socket,
     entrance: Entrance,
     bounds: CallBounds,
+    tls: ssl.SSLContext | None = None,
 ) -> GrpcServer:
     server = GrpcServer(handlers, entrance, bounds.first_request_s, bounds.keepalive_s)
-    await server.start(sock=listener)
+    await server.start(sock=listener, ssl=tls)
     return server
 
 

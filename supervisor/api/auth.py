@@ -1,18 +1,27 @@
-"""Who may talk to the daemon: a token over TCP, a uid on the Unix socket.
+"""Who may talk to the daemon: a token or a certificate over TCP, a uid on the Unix socket.
 
 Loopback is not a proof of anything. Other users of the host, guests with a network and web pages
 in the operator's browser can all reach it; none of them has the token, and a page that points a
-name of its own at 127.0.0.1 (DNS rebinding) is given away by the Host it asks for.
+name of its own at 127.0.0.1 (DNS rebinding) is given away by the Host it asks for. Beyond loopback
+TLS does that: no page gets a certificate for a name that is not its own.
 """
 
 import os
 import re
 import secrets
 import socket
+import ssl
 import struct
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 
+import msgspec
+
+from supervisor.access.rates import Rates
+from supervisor.access.roles import Identity, Role
+from supervisor.access.tokens import TENANT, Grants, by_certificate, by_token
 from supervisor.api.refusals import denied_for
 from supervisor.secret_file import SecretUnfit, load_secret
 from supervisor.vm.commands import CommandDenied, DenyReason
@@ -21,8 +30,6 @@ TOKEN_BYTES = 32
 """256 bits from the system's generator: not to be guessed."""
 
 TCP_PRINCIPAL = "token:default"
-TENANT = "default"
-
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _BEARER = re.compile(r"Bearer +([!-~]+)", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -49,28 +56,102 @@ def peer_uid(connection: socket.socket) -> int:
     return int(uid)
 
 
-def authenticate_peer(uid: int) -> str:
-    """Return the principal behind a Unix socket: root or the user that the daemon runs as."""
+def authenticate_peer(uid: int) -> Identity:
+    """Return who is behind a Unix socket: root or the user that the daemon runs as."""
     if uid in {0, os.geteuid()}:
-        return f"uid:{uid}"
+        return Identity(f"uid:{uid}", TENANT, Role.ADMIN)
     raise CommandDenied(DenyReason.PERMISSION_DENIED, f"uid {uid} may not use this socket")
 
 
-def authenticate_bearer(headers: Mapping[str, str], token: str) -> str:
-    """Return the principal behind a TCP request, which must come with the token.
+class Credentials:
+    """Everything that proves to this daemon who somebody is.
 
-    ``headers`` have lower-case names. Raises CommandDenied with UNAUTHENTICATED.
+    ``own_token`` is the one of the state directory; ``grants`` returns those that were given to
+    others, as of now.
     """
-    given = _BEARER.fullmatch(headers.get("authorization", ""))
-    if given is None:
-        raise denied_for(
-            DenyReason.UNAUTHENTICATED, "authorization", "got no bearer token; TCP needs one"
-        )
-    if not secrets.compare_digest(given[1].encode(), token.encode()):
-        raise denied_for(
-            DenyReason.UNAUTHENTICATED, "authorization", "the token is not the one of this daemon"
-        )
-    return TCP_PRINCIPAL
+
+    def __init__(
+        self,
+        own_token: str,
+        grants: Callable[[], Grants] = Grants,
+        rates: Rates | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._own_token = own_token
+        self._grants = grants
+        self._rates = rates or Rates(None)
+        self._now_s = now_s
+
+    def identify(self, headers: Mapping[str, str], certified: Sequence[str] = ()) -> Identity:
+        """Return who sent a TCP request, by its token, or else by a certificate's names.
+
+        ``headers`` have lower-case names. Raises CommandDenied with UNAUTHENTICATED, and with
+        TOO_MANY_REQUESTS for somebody who asks too often.
+        """
+        if "authorization" in headers or not certified:
+            found = self._by_token(headers.get("authorization", ""))
+        else:
+            found = self._by_certificate(certified)
+        self.count(found)
+        return found
+
+    def count(self, identity: Identity) -> None:
+        """Count a request. Raises CommandDenied where it is one too many."""
+        self._rates.count(identity.tenant, identity.principal, time.monotonic())
+
+    def _by_token(self, authorization: str) -> Identity:
+        given = _BEARER.fullmatch(authorization)
+        if given is None:
+            raise _unauthenticated("got no bearer token; TCP needs one")
+        if secrets.compare_digest(given[1].encode(), self._own_token.encode()):
+            return Identity(TCP_PRINCIPAL, TENANT, Role.ADMIN)
+        found = by_token(self._grants().grants, given[1], self._now_ms)
+        if found is None:
+            raise _unauthenticated("the token is none of this daemon; it may be cut short")
+        return found
+
+    def _by_certificate(self, names: Sequence[str]) -> Identity:
+        found = by_certificate(self._grants().grants, names, self._now_ms)
+        if found is None:
+            told = f"{names[0]!r:.160} of the certificate was granted no role here"
+            raise _unauthenticated(f"{told}; an operator runs `chronovisor token create`")
+        return found
+
+    @property
+    def _now_ms(self) -> int:
+        return int(self._now_s() * 1000)
+
+
+def _unauthenticated(why: str) -> CommandDenied:
+    return denied_for(DenyReason.UNAUTHENTICATED, "authorization", why)
+
+
+class Exposure(Enum):
+    """Who can reach a listener."""
+
+    LOOPBACK = "loopback"
+    NETWORK = "network"
+
+
+class Door(msgspec.Struct, frozen=True):
+    """What a TCP listener asks of everybody who comes to it."""
+
+    credentials: Credentials
+    tls: ssl.SSLContext | None = None
+    exposure: Exposure = Exposure.LOOPBACK
+
+    def identify(
+        self, headers: Mapping[str, str], host: str, certified: Sequence[str] = ()
+    ) -> Identity:
+        """Return who sent a request to ``host``. Raises CommandDenied."""
+        self.check_place(host, headers.get("origin"))
+        return self.credentials.identify(headers, certified)
+
+    def check_place(self, host: str, origin: str | None) -> None:
+        """Refuse what a web page sent that is not ours. Raises CommandDenied."""
+        if self.exposure is Exposure.LOOPBACK:
+            check_host(host)
+        check_origin(origin, host, "http" if self.tls is None else "https")
 
 
 def check_host(host: str) -> None:
@@ -80,9 +161,9 @@ def check_host(host: str) -> None:
         raise denied_for(DenyReason.PERMISSION_DENIED, "host", takes)
 
 
-def check_origin(origin: str | None, host: str) -> None:
+def check_origin(origin: str | None, host: str, scheme: str = "http") -> None:
     """Refuse a request that a web page of another origin made (RFC 6454, section 7)."""
-    if origin is not None and origin.lower() != f"http://{host.lower()}":
+    if origin is not None and origin.lower() != f"{scheme}://{host.lower()}":
         refused = f"{origin[:100]!r} may not connect here"
         raise denied_for(DenyReason.PERMISSION_DENIED, "origin", refused)
 

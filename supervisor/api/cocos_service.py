@@ -16,6 +16,7 @@ from chronovisor_api import cocos
 from eventlog import CaughtUp
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
+from supervisor.api.scope import seen_by
 from supervisor.caller import Caller
 from supervisor.cocos.attestation_policy import policy_of
 from supervisor.cocos.machine import KERNEL, ROOTFS, AgentConfig, machine, violations
@@ -66,7 +67,7 @@ class CocosService:
 
     async def cvm_info(self, request: cocos.CvmInfoReq, caller: Caller) -> cocos.CvmInfoRes:
         """Say what a machine is made of."""
-        state = self._supervisor.get(required("id", request.id))
+        state = seen_by(self._supervisor, caller).get(required("id", request.id))
         shape, launch = state.manifest.vm, state.launch
         return cocos.CvmInfoRes(
             id=state.vm_id,
@@ -81,7 +82,7 @@ class CocosService:
         self, request: cocos.AttestationPolicyReq, caller: Caller
     ) -> cocos.AttestationPolicyRes:
         """Say what a verifier of a confidential machine has to expect."""
-        state = self._supervisor.get(required("id", request.id))
+        state = seen_by(self._supervisor, caller).get(required("id", request.id))
         asked, launch = state.manifest.confidential, state.launch
         if asked is None:
             detail = f"VM {state.vm_id!r} is not confidential: nothing vouches for its launch"
@@ -122,7 +123,7 @@ class CocosService:
 
     async def _end(self, vm_id: str, caller: Caller) -> None:
         head = self._supervisor.log.head
-        state = self._supervisor.get(vm_id)
+        state = seen_by(self._supervisor, caller).get(vm_id)
         if state.phase not in ENDED:
             state = await self._supervisor.command(vm_id, Stop(grace_ms=0), caller)
         if state.phase not in ENDED:

@@ -32,7 +32,7 @@ class SharedStream(trio.abc.Stream):
     Neither begins before the other has ended.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: "trio.SocketStream | trio.SSLStream[trio.SocketStream]") -> None:
         self._stream = stream
         self._sending = trio.Lock()
 
@@ -41,8 +41,8 @@ class SharedStream(trio.abc.Stream):
 
         The rest of a frame must follow by :meth:`send_all`, at once. Raises BrokenResourceError.
         """
-        if self._sending.locked():
-            return data
+        if self._sending.locked() or isinstance(self._stream, trio.SSLStream):
+            return data  # TLS has a word of its own to say before
         try:
             sent = os.write(self._stream.socket.fileno(), data)
         except BlockingIOError:

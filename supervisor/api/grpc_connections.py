@@ -6,7 +6,6 @@ hostile clients.
 """
 
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -47,8 +46,8 @@ IDLE = (
 )
 """What costs a client nothing and brings nobody anything, if there is a lot of it."""
 
-Entrance = Callable[[socket.socket], Authenticate]
-"""A new connection -> how its requests prove whose they are."""
+Entrance = Callable[[Any], Authenticate]
+"""A new connection's transport -> how its requests prove whose they are."""
 
 admitted: ContextVar[Admitted] = ContextVar("admitted")
 """What the headers of a call said; set in the task that serves it."""
@@ -115,7 +114,7 @@ class _Connection(H2Protocol):
         self._idle_frames = IdleFrames()
         self._process, self.processor.process = self.processor.process, self._unless_idle  # type: ignore[method-assign]
         server = self._server_side
-        self._requests.authenticate = server.entrance(transport.get_extra_info("socket"))
+        self._requests.authenticate = server.entrance(transport)
         self._transport = transport
         stranger = self._requests.loop.call_later(server.first_request_s, transport.abort)
         self._requests.first_admitted = self._stranger_leaves = stranger.cancel

@@ -5,21 +5,23 @@ any header for granted (gRPC over HTTP/2: "Requests").
 """
 
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from supervisor.access.roles import Identity
 from supervisor.api import auth
+from supervisor.api.grpc_actions import action_of
 from supervisor.api.grpc_status import grpc_error
+from supervisor.api.permission import permitted
 from supervisor.caller import Caller
 from supervisor.vm.commands import CommandDenied
 
 Headers = Sequence[tuple[str, str]]
-Authenticate = Callable[[Mapping[str, str]], str]
-"""Request headers -> principal. Raises CommandDenied."""
+Authenticate = Callable[[Mapping[str, str]], Identity]
+"""Request headers -> who sent them. Raises CommandDenied."""
 
 TIMEOUT_HEADER = "grpc-timeout"
 _BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2,3}={0,2})?")
@@ -42,24 +44,19 @@ def admit(headers: Headers, authenticate: Authenticate) -> Admitted:
     _check_binary(headers)
     timeout_s = _timeout(fields)
     try:
-        principal = authenticate(fields)
+        identity = authenticate(fields)
+        caller = permitted(identity, action_of(fields[":path"]), auth.traceparent(fields))
     except CommandDenied as denied:
         raise grpc_error(denied, fields[":path"]) from None
-    caller = Caller(
-        principal=principal,
-        tenant=auth.TENANT,
-        traceparent=auth.traceparent(fields),
-        command_id=uuid.uuid4().hex,
-    )
     return Admitted(caller, timeout_s)
 
 
-def authenticate_tcp(token: str) -> Authenticate:
-    """Return how callers over TCP prove themselves: right host, right token."""
+def authenticate_tcp(door: auth.Door, certified: Sequence[str] = ()) -> Authenticate:
+    """Return how callers over TCP prove themselves: right host, right token or certificate."""
 
-    def authenticate(headers: Mapping[str, str]) -> str:
-        auth.check_host(headers.get(":authority") or headers.get("host", ""))
-        return auth.authenticate_bearer(headers, token)
+    def authenticate(headers: Mapping[str, str]) -> Identity:
+        host = headers.get(":authority") or headers.get("host", "")
+        return door.identify(headers, host, certified)
 
     return authenticate
 

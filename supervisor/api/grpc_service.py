@@ -14,6 +14,7 @@ from supervisor.api.encoded import Encoded
 from supervisor.api.grpc_encoding import encode
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse, required
+from supervisor.api.scope import SeenBy, seen_by
 from supervisor.api.subscription import Item
 from supervisor.api.wire_confidential import from_platform, from_report
 from supervisor.api.wire_events import from_item, to_subscription
@@ -39,7 +40,7 @@ class SupervisorService:
         """Store a file under its digest."""
         upload = await uploads.begin(messages)
         async with aclosing(upload.chunks()) as chunks:
-            stored = await self._supervisor.upload(chunks, sha256=upload.sha256, caller=caller)
+            stored = await self._for(caller).upload(chunks, sha256=upload.sha256, caller=caller)
         return v1.UploadArtifactResponse(sha256=stored.sha256, size=stored.size)
 
     async def submit_computation(
@@ -49,7 +50,7 @@ class SupervisorService:
         refuse(check_idempotency_key(request.idempotency_key))
         refuse(() if request.vm_id is None else check_vm_id(request.vm_id))
         manifest, key = to_manifest(request.manifest), request.idempotency_key
-        submitted = await self._supervisor.submit(
+        submitted = await self._for(caller).submit(
             manifest, key=key, vm_id=request.vm_id, caller=caller
         )
         vm = self._present(submitted.state)
@@ -57,11 +58,11 @@ class SupervisorService:
 
     async def get_vm(self, request: v1.GetVmRequest, caller: Caller) -> v1.Vm:
         """Read one VM."""
-        return self._present(self._supervisor.get(required("vm_id", request.vm_id)))
+        return self._present(self._for(caller).get(required("vm_id", request.vm_id)))
 
     async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> v1.ListVmsResponse:
         """Read a page of VMs."""
-        return listing.page(self._supervisor.list(), request, self._present)
+        return listing.page(self._for(caller).list(), request, self._present)
 
     async def start_vm(self, request: v1.StartVmRequest, caller: Caller) -> v1.Vm:
         """Launch a VM once more."""
@@ -102,14 +103,14 @@ class SupervisorService:
     async def provide_session(self, request: v1.ProvideSessionRequest, caller: Caller) -> v1.Vm:
         """Keep an owner's session for a VM's next launch."""
         vm_id, session = required("vm_id", request.vm_id), launch_requests.session_of(request)
-        return self._present(await self._supervisor.provide_session(vm_id, session, caller))
+        return self._present(await self._for(caller).provide_session(vm_id, session, caller))
 
     async def provide_input(self, request: v1.ProvideInputRequest, caller: Caller) -> v1.Vm:
         """Bring an input from its provider."""
         vm_id, sha256 = required("vm_id", request.vm_id), request.sha256
         name = InputName(required("provider", request.provider), required("id", request.id))
         refuse(tuple(check_digest("sha256", sha256)))
-        return self._present(await self._supervisor.provide_input(vm_id, name, sha256, caller))
+        return self._present(await self._for(caller).provide_input(vm_id, name, sha256, caller))
 
     async def inject_launch_secret(
         self, request: v1.InjectLaunchSecretRequest, caller: Caller
@@ -130,12 +131,15 @@ class SupervisorService:
     ) -> v1.GetAttestationReportResponse:
         """Have the secure processor report on a guest that runs."""
         vm_id, nonce = required("vm_id", request.vm_id), request.nonce
-        launch_requests.check_nonce(nonce, self._supervisor.get(vm_id).manifest.confidential)
-        return from_report(await self._supervisor.report(vm_id, nonce, caller))
+        launch_requests.check_nonce(nonce, self._for(caller).get(vm_id).manifest.confidential)
+        return from_report(await self._for(caller).report(vm_id, nonce, caller))
 
     async def _command(self, vm_id: str, command: Command, caller: Caller) -> v1.Vm:
         required("vm_id", vm_id)
-        return self._present(await self._supervisor.command(vm_id, command, caller))
+        return self._present(await self._for(caller).command(vm_id, command, caller))
+
+    def _for(self, caller: Caller) -> SeenBy:
+        return seen_by(self._supervisor, caller)
 
     def _present(self, state: VmState) -> v1.Vm:
         return wire.from_state(state, self._supervisor.queue_position(state.vm_id))
@@ -144,7 +148,8 @@ class SupervisorService:
         self, request: v1.WatchEventsRequest, caller: Caller
     ) -> AsyncGenerator[list[bytes], None]:
         """Replay the log, then follow it: what there is at a time, encoded for all who watch."""
-        matching = await subscription.begin(to_subscription(request), self._supervisor.log)
+        wanted, seen = to_subscription(request), self._for(caller)
+        matching = await subscription.begin(wanted, seen.log, seen.sight(wanted.vm_id))
         while True:
             yield [self._watched(item) for item in await matching.take()]
 
@@ -168,7 +173,7 @@ class SupervisorService:
         self, request: v1.FetchResultRequest, caller: Caller
     ) -> AsyncGenerator[v1.FetchResultResponse, None]:
         """Download a result."""
-        path, result = self._supervisor.open_result(required("vm_id", request.vm_id), caller)
+        path, result = self._for(caller).open_result(required("vm_id", request.vm_id), caller)
         whole = v1.Result(sha256=result.sha256, size=result.size)
         yield v1.FetchResultResponse(result=whole)
         async with aclosing(files.read_exactly(path, result.size)) as chunks:
@@ -180,10 +185,11 @@ class SupervisorService:
     ) -> AsyncGenerator[v1.FetchConsoleResponse, None]:
         """Read a log of a guest."""
         vm_id, launch = required("vm_id", request.vm_id), request.launch
-        locate = wire.console(request.log, self._supervisor)
+        seen = self._for(caller)
+        locate = wire.console(request.log, seen)
 
         def is_final() -> bool:
-            state = self._supervisor.get(vm_id)
+            state = seen.get(vm_id)
             over = launch is not None and launch < state.launch_number
             return not request.follow or over or state.phase in ENDED
 
@@ -199,7 +205,7 @@ class SupervisorService:
         """Read what was said between the daemon and QEMU."""
         vm_id = required("vm_id", request.vm_id)
         with files.deny_unreadable(f"the transcript of VM {vm_id!r}"):
-            found = await self._supervisor.transcript(vm_id, request.launch)
+            found = await self._for(caller).transcript(vm_id, request.launch)
         yield v1.FetchTranscriptResponse(launch=found.launch)
         for start in range(0, len(found.content), files.CHUNK_BYTES):
             chunk = found.content[start : start + files.CHUNK_BYTES]

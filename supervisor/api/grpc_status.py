@@ -39,6 +39,7 @@ STATUS: dict[DenyReason, Status] = {
     DenyReason.CURSOR_OF_ANOTHER_LOG: Status.FAILED_PRECONDITION,
     DenyReason.UNAUTHENTICATED: Status.UNAUTHENTICATED,
     DenyReason.PERMISSION_DENIED: Status.PERMISSION_DENIED,
+    DenyReason.TOO_MANY_REQUESTS: Status.RESOURCE_EXHAUSTED,
     DenyReason.TOO_MANY_VMS: Status.RESOURCE_EXHAUSTED,
     DenyReason.QUOTA_EXCEEDED: Status.RESOURCE_EXHAUSTED,
     DenyReason.MAILBOX_FULL: Status.RESOURCE_EXHAUSTED,
@@ -58,6 +59,7 @@ STATUS: dict[DenyReason, Status] = {
 
 RETRY_AFTER: dict[DenyReason, timedelta] = {
     DenyReason.MAILBOX_FULL: timedelta(milliseconds=200),
+    DenyReason.TOO_MANY_REQUESTS: timedelta(seconds=1),
     DenyReason.SHUTTING_DOWN: timedelta(seconds=2),
     DenyReason.TOO_MANY_VMS: timedelta(seconds=30),
     DenyReason.QUOTA_EXCEEDED: timedelta(seconds=30),

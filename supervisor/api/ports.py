@@ -55,6 +55,10 @@ class Viewer(Protocol):
 class ConsoleSource(Protocol):
     """The consoles of all VMs."""
 
+    def vm(self, vm_id: str) -> VmState:
+        """Return whose console it is. Raises CommandDenied."""
+        ...
+
     def attach(self, vm_id: str, launch: int | None = None) -> AbstractContextManager[Viewer]:
         """Look at the console of a launch, the current one by default. Raises CommandDenied."""
 

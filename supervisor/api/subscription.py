@@ -1,6 +1,6 @@
 """Which events a subscriber wants, and from where: the same for every protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -73,14 +73,14 @@ class Bookmark(msgspec.Struct, frozen=True):
 Item = Record | CaughtUp | Bookmark
 
 
-async def begin(subscription: Subscription, log: Log) -> "Matching":
-    """Return what a subscriber wants, from where it wants it. Raises CommandDenied."""
+async def begin(subscription: Subscription, log: Log, sees: Callable[[Record], bool]) -> "Matching":
+    """Return what a subscriber wants and ``sees``, from where it wants it. Raises CommandDenied."""
     _check_cursor(subscription, log)
     _check_filter(subscription)
     if subscription.since_ns is None:
-        return Matching(log, subscription)
+        return Matching(log, subscription, sees)
     after = await position_before(log, subscription.since_ns)
-    return Matching(log, msgspec.structs.replace(subscription, after=after))
+    return Matching(log, msgspec.structs.replace(subscription, after=after), sees)
 
 
 def _check_cursor(subscription: Subscription, log: Log) -> None:
@@ -122,10 +122,13 @@ class Matching:
     iterator, not a generator: it needs no closing and may be dropped anywhere.
     """
 
-    def __init__(self, log: Log, subscription: Subscription) -> None:
+    def __init__(
+        self, log: Log, subscription: Subscription, sees: Callable[[Record], bool]
+    ) -> None:
         self.after = subscription.after
         self._items = log.subscribe(subscription.after)
         self._subscription = subscription
+        self._sees = sees
         self._left_out = 0
 
     def __aiter__(self) -> "Matching":
@@ -144,7 +147,7 @@ class Matching:
                 return found
 
     def _matched(self, item: Record | CaughtUp) -> Item | None:
-        if isinstance(item, CaughtUp) or self._subscription.wants(item):
+        if isinstance(item, CaughtUp) or (self._subscription.wants(item) and self._sees(item)):
             self._left_out = 0
             return item
         self._left_out += 1

@@ -28,6 +28,8 @@ from trio_websocket import (
 )
 
 from eventlog import LogEnded
+from supervisor.access.roles import Action, Identity
+from supervisor.access.tls import certified_names
 from supervisor.api import auth, console_websocket, event_query, subscription
 from supervisor.api.close_codes import CloseCode
 from supervisor.api.cloudevents import SUBPROTOCOL, encode, event_of
@@ -35,8 +37,11 @@ from supervisor.api.encoded import Encoded
 from supervisor.api.frames import SharedStream, text_frame
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.http_status import http_status
+from supervisor.api.permission import permitted
 from supervisor.api.ports import ConsoleSource, Log, Viewer
 from supervisor.api.refusals import denied_for
+from supervisor.api.scope import sight, within_reach
+from supervisor.api.secured import secured
 from supervisor.api.subscription import Item, Matching
 from supervisor.api.websocket_peer import BOUNDS as BOUNDS
 from supervisor.api.websocket_peer import Bounds as Bounds
@@ -68,13 +73,13 @@ async def serve_websocket(
     consoles: ConsoleSource,
     *,
     tcp: socket.socket,
-    token: str,
+    door: auth.Door,
     bounds: Bounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the log and the consoles on a TCP listener, which is ours to close, until cancelled."""
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
-    server = WebSocketServer(log, consoles, token, bounds)
+    server = WebSocketServer(log, consoles, door, bounds)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(trio.serve_listeners, server.serve_connection, [listener]))
         task_status.started()
@@ -83,10 +88,10 @@ async def serve_websocket(
 class WebSocketServer:
     """One listener's clients."""
 
-    def __init__(self, log: Log, consoles: ConsoleSource, token: str, bounds: Bounds) -> None:
+    def __init__(self, log: Log, consoles: ConsoleSource, door: auth.Door, bounds: Bounds) -> None:
         self._log = log
         self._consoles = consoles
-        self._token = token
+        self._door = door
         self._bounds = bounds
         self._framed = Encoded(self._frame)
         self.connections = 0
@@ -112,17 +117,18 @@ class WebSocketServer:
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                await self._converse(nursery, SharedStream(stream))
+                await self._converse(nursery, stream)
                 nursery.cancel_scope.cancel()
-        except* ConnectionClosed:
-            pass  # clients come and go
+        except* (ConnectionClosed, trio.BrokenResourceError):
+            pass  # clients come and go, and some speak no TLS
 
-    async def _converse(self, nursery: trio.Nursery, stream: SharedStream) -> None:
+    async def _converse(self, nursery: trio.Nursery, accepted: trio.SocketStream) -> None:
         with ExitStack() as held:
             with trio.move_on_after(self._bounds.handshake_s) as handshake:
+                stream, certified = await self._secured(accepted)
                 request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
                 try:
-                    converse = await self._admit(request, held)
+                    converse = await self._admit(request, certified, held)
                 except CommandDenied as denied:
                     parameter = denied.violations[0].field if denied.violations else "path"
                     await _reject(request, http_status(denied.reason), parameter, denied.detail)
@@ -135,26 +141,40 @@ class WebSocketServer:
             if not handshake.cancelled_caught:
                 await converse(connection, stream)
 
-    async def _admit(self, request: WebSocketRequest, held: ExitStack) -> Conversation:
+    async def _secured(self, stream: trio.SocketStream) -> tuple[SharedStream, Sequence[str]]:
+        """Return what to talk over, and the names of the client's certificate."""
+        if self._door.tls is None:
+            return SharedStream(stream), ()
+        private = secured(stream, self._door.tls)
+        await private.do_handshake()
+        return SharedStream(private), certified_names(private.getpeercert())
+
+    async def _admit(
+        self, request: WebSocketRequest, certified: Sequence[str], held: ExitStack
+    ) -> Conversation:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
         }
         host = request._event.host  # kept apart from the other headers, and not passed on
-        auth.check_host(host)
-        auth.check_origin(headers.get("origin"), host)
-        auth.authenticate_bearer(headers, self._token)
+        identity = self._door.identify(headers, host, certified)
         if self.connections > self._bounds.clients:
             busy = f"{self._bounds.clients} clients are connected; try again later"
             raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
-        return await self._conversation(request.path, held)
+        return await self._conversation(request.path, identity, held)
 
-    async def _conversation(self, target: str, held: ExitStack) -> Conversation:
+    async def _conversation(self, target: str, identity: Identity, held: ExitStack) -> Conversation:
         path = event_query.path_of(target)
         if path == event_query.EVENTS_PATH:
-            matching = await subscription.begin(event_query.parse(target), self._log)
+            caller, asked = permitted(identity, Action.WATCH_EVENTS), event_query.parse(target)
+            sees = sight(caller, self._consoles.vm, asked.vm_id)
+            matching = await subscription.begin(asked, self._log, sees)
             return partial(self._tell, matching)
         if path.startswith(console_websocket.CONSOLE_PATH):
-            wanted = console_websocket.parse(target)
+            caller, wanted = (
+                permitted(identity, Action.ATTACH_CONSOLE),
+                console_websocket.parse(target),
+            )
+            within_reach(caller, self._consoles.vm(wanted.vm_id))
             viewer = held.enter_context(self._consoles.attach(wanted.vm_id, wanted.launch))
             return partial(self._show, viewer)
         served = f"{event_query.EVENTS_PATH} and {console_websocket.CONSOLE_PATH}VM_ID"

@@ -33,8 +33,6 @@ def serve(*, loaded: Loaded, as_json: bool) -> None:
       chronovisor serve --state-dir ~/chronovisor
     """
     config = loaded.resolved.config
-    if config.tls.certificate is not None or config.tokens is not None:
-        raise Failure(ExitCode.USAGE, "this version cannot serve tls or tokens: leave them out")
     set_up(config.log)
     for warning in loaded.warnings:
         logger.warning("%s", warning)

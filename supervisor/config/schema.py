@@ -150,6 +150,14 @@ class Capacity(Struct, frozen=True):
         Count | None,
         _count("The same, of the VMs of one principal.", "--max-vms-per-principal", "no limit"),
     ] = None
+    max_requests_per_second: Annotated[
+        Count | None,
+        _count(
+            "Requests that one principal may make, for good; twice as many at once.",
+            "--max-requests-per-second",
+            "no limit",
+        ),
+    ] = None
     forward_ports: Annotated[
         PortRange,
         setting(

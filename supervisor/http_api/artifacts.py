@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse
 from supervisor.http_api import query
@@ -53,6 +54,7 @@ class Artifacts:
                 "addArtifact",
                 "POST",
                 "/v1/artifacts",
+                Action.UPLOAD,
                 "Store a file under its digest.",
                 self._add,
                 {201: Content("What was stored.", Artifact)},
@@ -63,6 +65,7 @@ class Artifacts:
                 "putArtifact",
                 "PUT",
                 "/v1/artifacts/{sha256}",
+                Action.UPLOAD,
                 "Store a file that must have this digest; else nothing is kept.",
                 self._put,
                 {200: Content("What was stored.", Artifact)},

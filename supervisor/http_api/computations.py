@@ -6,9 +6,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.api.listing import PAGE_MOST, Wanted, choose
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for, refuse
+from supervisor.api.scope import seen_by
 from supervisor.http_api import query
 from supervisor.http_api.bodies import read_document
 from supervisor.http_api.bounds import Bounds
@@ -80,12 +82,12 @@ FILTERS = (
     ),
     Parameter("page_token", Place.QUERY, "The `next_page_token` of the page before."),
 )
-COMMANDS: dict[str, tuple[Command, str]] = {
-    "start": (Start(), "Launch a VM that ended once more."),
-    "kill": (Kill(), "End a VM at once, without asking the guest."),
-    "pause": (Pause(), "Freeze the guest's CPUs; its deadlines keep running."),
-    "resume": (Resume(), "Let a paused guest run on."),
-    "reset": (Reset(), "Press the reset button: the guest boots again."),
+COMMANDS: dict[str, tuple[Action, Command, str]] = {
+    "start": (Action.START, Start(), "Launch a VM that ended once more."),
+    "kill": (Action.KILL, Kill(), "End a VM at once, without asking the guest."),
+    "pause": (Action.PAUSE, Pause(), "Freeze the guest's CPUs; its deadlines keep running."),
+    "resume": (Action.RESUME, Resume(), "Let a paused guest run on."),
+    "reset": (Action.RESET, Reset(), "Press the reset button: the guest boots again."),
 }
 VM = Content("The VM, once what was ordered is durable.", VmView)
 
@@ -111,6 +113,7 @@ class Computations:
                 "submitComputation",
                 "POST",
                 "/v1/computations",
+                Action.SUBMIT,
                 "Accept a computation durably; a VM runs it.",
                 self._submit,
                 {
@@ -124,6 +127,7 @@ class Computations:
                 "listVms",
                 "GET",
                 "/v1/vms",
+                Action.LIST_VMS,
                 "List VMs, page by page.",
                 self._list,
                 {200: Content("One page.", VmPage)},
@@ -133,6 +137,7 @@ class Computations:
                 "getVm",
                 "GET",
                 "/v1/vms/{vm_id}",
+                Action.GET_VM,
                 "Read one VM.",
                 self._get,
                 {200: Content("The VM.", VmView)},
@@ -142,6 +147,7 @@ class Computations:
                 "deleteVm",
                 "DELETE",
                 "/v1/vms/{vm_id}",
+                Action.DELETE,
                 "Remove what is left of a VM that ended; its events stay in the log.",
                 self._delete,
                 {200: VM},
@@ -151,6 +157,7 @@ class Computations:
                 "stopVm",
                 "POST",
                 "/v1/vms/{vm_id}/stop",
+                Action.STOP,
                 "End a VM in good order: ask the guest, then QEMU, then its process.",
                 self._stop,
                 {200: VM},
@@ -160,14 +167,14 @@ class Computations:
         )
 
     def _order(self, name: str) -> Operation:
-        command, summary = COMMANDS[name]
+        action, command, summary = COMMANDS[name]
 
         async def handle(request: Request) -> Response:
             query.parse(request, once=frozenset())
             return await self._command(request, command)
 
         path = f"/v1/vms/{{vm_id}}/{name}"
-        return Operation(f"{name}Vm", "POST", path, summary, handle, {200: VM}, (VM_ID,))
+        return Operation(f"{name}Vm", "POST", path, action, summary, handle, {200: VM}, (VM_ID,))
 
     async def _submit(self, request: Request) -> Response:
         key = request.headers.get(IDEMPOTENCY_KEY, "")
@@ -178,7 +185,8 @@ class Computations:
         refuse(() if vm_id is None else check_vm_id(vm_id))
         manifest = to_manifest(await read_document(request, self._bounds.document_bytes))
         caller = caller_of(request)
-        submitted = await self._supervisor.submit(manifest, key=key, vm_id=vm_id, caller=caller)
+        seen = seen_by(self._supervisor, caller)
+        submitted = await seen.submit(manifest, key=key, vm_id=vm_id, caller=caller)
         vm = self._view(submitted.state)
         status = HTTPStatus.OK if submitted.reused else HTTPStatus.CREATED
         return json_answer(vm, status, {"Location": f"/v1/vms/{vm.vm_id}"})
@@ -192,12 +200,13 @@ class Computations:
             asked.number("page_size", PAGE_MOST) or 0,
             asked.text("page_token"),
         )
-        chosen, token = choose(self._supervisor.list(), wanted)
+        chosen, token = choose(seen_by(self._supervisor, caller_of(request)).list(), wanted)
         return json_answer(VmPage(tuple(map(self._view, chosen)), token))
 
     async def _get(self, request: Request) -> Response:
         query.parse(request, once=frozenset())
-        return json_answer(self._view(self._supervisor.get(request.path_params["vm_id"])))
+        seen = seen_by(self._supervisor, caller_of(request))
+        return json_answer(self._view(seen.get(request.path_params["vm_id"])))
 
     async def _delete(self, request: Request) -> Response:
         query.parse(request, once=frozenset())
@@ -209,7 +218,8 @@ class Computations:
 
     async def _command(self, request: Request, command: Command) -> Response:
         vm_id, caller = request.path_params["vm_id"], caller_of(request)
-        return json_answer(self._view(await self._supervisor.command(vm_id, command, caller)))
+        seen = seen_by(self._supervisor, caller)
+        return json_answer(self._view(await seen.command(vm_id, command, caller)))
 
     def _view(self, state: VmState) -> VmView:
         return view(state, self._supervisor.queue_position(state.vm_id))

@@ -7,6 +7,8 @@ end here: a piece of an answer has a deadline, and a closed connection takes its
 
 import logging
 import socket
+import ssl
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,22 +23,44 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from supervisor.access.tls import certified_names
 from supervisor.api.grpc_status import log_incident
+from supervisor.api.secured import secured
 from supervisor.http_api.bounds import Bounds
+from supervisor.http_api.gate import CERTIFIED
 
 
 class BoundedStream:
     """A client's stream, as Hypercorn uses it. Once closed, ``gone`` is cancelled."""
 
-    def __init__(self, stream: trio.SocketStream, send_s: float, gone: trio.CancelScope) -> None:
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        send_s: float,
+        gone: trio.CancelScope,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = stream.socket
-        self.receive_some = stream.receive_some
-        self._stream = stream
+        self._secured = None if tls is None else secured(stream, tls)
+        self._stream = self._secured or stream
+        self.receive_some = self._stream.receive_some
         # Hypercorn answers from one task, and tells a client to continue, or that it erred, from
         # another: in this order it goes out, and neither fails for the other.
         self._turn = trio.StrictFIFOLock()
         self._send_s = send_s
         self._gone = gone
+
+    async def certified(self) -> Sequence[str]:
+        """Return the names of the client's certificate, once it is known who speaks."""
+        if self._secured is None:
+            return ()
+        await self._secured.do_handshake()
+        return certified_names(self._secured.getpeercert())
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether what is said is private."""
+        return self._secured is not None
 
     async def send_all(self, data: bytes) -> None:
         """Send ``data``. Raises BrokenResourceError if the client does not take it in time."""
@@ -50,12 +74,14 @@ class BoundedStream:
     async def send_eof(self) -> None:
         """Say that nothing more comes, after what is being sent."""
         async with self._turn:
-            await self._stream.send_eof()
+            if isinstance(self._stream, trio.SocketStream):  # TLS says so as it closes
+                await self._stream.send_eof()
 
     async def aclose(self) -> None:
         """Close the connection, and end who still works for it."""
         self._gone.cancel()
-        await self._stream.aclose()
+        with trio.move_on_after(self._send_s):
+            await self._stream.aclose()
 
     def hang_up(self) -> None:
         """Close the connection at once, in the middle of whatever is sent."""
@@ -104,8 +130,8 @@ class Connection(TCPServer):
                 self.config,
                 self.context,
                 tasks,
-                ConnectionState({}),
-                False,
+                self.state,
+                self.stream.is_secured,
                 client,
                 server,
                 self.protocol_send,
@@ -118,7 +144,10 @@ class Connection(TCPServer):
 class Connections:
     """The connections of one listener."""
 
-    def __init__(self, app: ASGIFramework, bounds: Bounds) -> None:
+    def __init__(
+        self, app: ASGIFramework, bounds: Bounds, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self._app = ASGIWrapper(app)
         self._bounds = bounds
         self._config = _config(bounds)
@@ -154,7 +183,7 @@ class Connections:
             await trio.aclose_forcefully(stream)
             return
         with trio.CancelScope() as gone:
-            bounded = BoundedStream(stream, self._bounds.send_s, gone)
+            bounded = BoundedStream(stream, self._bounds.send_s, gone, self._tls)
             self._open.add(bounded)
             try:
                 await self._converse(bounded)
@@ -165,7 +194,9 @@ class Connections:
                 bounded.hang_up()
 
     async def _converse(self, stream: BoundedStream) -> None:
-        context, state = WorkerContext(None), ConnectionState({})
+        with trio.fail_after(self._bounds.idle_s):
+            certified = await stream.certified()
+        context, state = WorkerContext(None), ConnectionState({CERTIFIED: certified})
         connection = Connection(self._app, self._config, context, state, stream)  # type: ignore[arg-type]
         await connection.run()
 
@@ -173,7 +204,9 @@ class Connections:
 def _tell(error: Exception) -> None:
     """Log what no client can cause; that one went away is not worth a word."""
     whole = error if isinstance(error, ExceptionGroup) else ExceptionGroup("", [error])
-    ours = whole.split((OSError, trio.BrokenResourceError, trio.ClosedResourceError))[1]
+    ours = whole.split(
+        (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+    )[1]
     if ours is not None:
         log_incident(ours, "an HTTP connection")
 

@@ -8,9 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.api import files
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for
+from supervisor.api.scope import SeenBy, seen_by
 from supervisor.http_api import query
 from supervisor.http_api.bodies import Streamed
 from supervisor.http_api.operation import (
@@ -73,11 +75,17 @@ class Downloads:
         """Return what is offered here."""
         return (
             self._file(
-                "fetchResult", "result", "Download the result archive.", self._result, ARCHIVE
+                "fetchResult",
+                "result",
+                Action.FETCH_RESULT,
+                "Download the result archive.",
+                self._result,
+                ARCHIVE,
             ),
             self._file(
                 "fetchConsole",
                 "console",
+                Action.FETCH_CONSOLE,
                 "Read what the guest wrote.",
                 self._console,
                 TEXT,
@@ -86,6 +94,7 @@ class Downloads:
             self._file(
                 "fetchTranscript",
                 "transcript",
+                Action.FETCH_TRANSCRIPT,
                 "Read what was said between the daemon and QEMU.",
                 self._transcript,
                 LINES,
@@ -95,6 +104,7 @@ class Downloads:
                 "getLog",
                 "GET",
                 "/v1/log",
+                Action.GET_LOG,
                 "Say which log this is, and sign what it holds by now.",
                 self._log,
                 {200: Content("The log.", LogView)},
@@ -105,6 +115,7 @@ class Downloads:
         self,
         name: str,
         last: str,
+        action: Action,
         summary: str,
         handle: Callable[[Request], Awaitable[Response]],
         media_type: str,
@@ -114,6 +125,7 @@ class Downloads:
             name,
             "GET",
             f"/v1/vms/{{vm_id}}/{last}",
+            action,
             summary,
             handle,
             {200: Content("The bytes.", media_type=media_type)},
@@ -124,7 +136,8 @@ class Downloads:
     async def _result(self, request: Request) -> Response:
         query.parse(request, once=frozenset())
         vm_id: str = request.path_params["vm_id"]
-        path, result = self._supervisor.open_result(vm_id, caller_of(request))
+        caller = caller_of(request)
+        path, result = seen_by(self._supervisor, caller).open_result(vm_id, caller)
         digest = base64.b64encode(bytes.fromhex(result.sha256)).decode()
         headers = {
             **NO_SNIFFING,
@@ -138,35 +151,26 @@ class Downloads:
         asked = query.parse(request, once=frozenset({LOG.name, LAUNCH.name, FOLLOW.name}))
         vm_id: str = request.path_params["vm_id"]
         launch, follow = _launch(asked), asked.flag(FOLLOW.name)
-        find = self._finder(asked.text(LOG.name))
+        seen = seen_by(self._supervisor, caller_of(request))
+        find = _finder(seen, asked.text(LOG.name))
         find(vm_id, launch)  # what is wrong with the question is told before the answer begins
 
         def is_final() -> bool:
-            state = self._supervisor.get(vm_id)
+            state = seen.get(vm_id)
             over = launch is not None and launch < state.launch_number
             return not follow or over or state.phase in ENDED
 
         text = files.read_growing(lambda: find(vm_id, launch), is_final)
         return Streamed(text, f"{TEXT}; charset=utf-8", NO_SNIFFING)
 
-    def _finder(self, log: str) -> Callable[[str, int | None], Path]:
-        finders = {
-            "": self._supervisor.console,
-            "serial": self._supervisor.console,
-            "guest": self._supervisor.guest_log,
-        }
-        if log not in finders:
-            takes = f"got {log[:40]!r}; it takes serial, guest"
-            raise denied_for(DenyReason.INVALID_ARGUMENT, LOG.name, takes)
-        return finders[log]
-
     async def _transcript(self, request: Request) -> Response:
         asked = query.parse(request, once=frozenset({LAUNCH.name}))
         vm_id: str = request.path_params["vm_id"]
         launch = _launch(asked)
-        self._supervisor.get(vm_id)
+        seen = seen_by(self._supervisor, caller_of(request))
+        seen.get(vm_id)
         with files.deny_unreadable(f"the transcript of VM {vm_id!r}"):
-            found = await self._supervisor.transcript(vm_id, launch)
+            found = await seen.transcript(vm_id, launch)
         headers = {**NO_SNIFFING, "Chronovisor-Launch": str(found.launch)}
         return Streamed(_pieces(found.content), LINES, headers)
 
@@ -175,6 +179,18 @@ class Downloads:
         signed = await self._supervisor.checkpoints.fresh()
         log, key = self._supervisor.log, self._supervisor.checkpoints.verifier_key
         return json_answer(LogView(log.log_id, log.node_id, log.head, key, signed.note))
+
+
+def _finder(seen: SeenBy, log: str) -> Callable[[str, int | None], Path]:
+    finders = {
+        "": seen.console,
+        "serial": seen.console,
+        "guest": seen.guest_log,
+    }
+    if log not in finders:
+        takes = f"got {log[:40]!r}; it takes serial, guest"
+        raise denied_for(DenyReason.INVALID_ARGUMENT, LOG.name, takes)
+    return finders[log]
 
 
 def _launch(asked: query.Query) -> int | None:

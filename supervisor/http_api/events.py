@@ -16,15 +16,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from eventlog import LogEnded
+from supervisor.access.roles import Action
 from supervisor.api import event_query, subscription
 from supervisor.api.cloudevents import encode, event_of
 from supervisor.api.encoded import Encoded
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for
+from supervisor.api.scope import seen_by
 from supervisor.api.subscription import Bookmark, Item, Matching, Subscription
 from supervisor.http_api.bodies import Streamed
 from supervisor.http_api.bounds import Bounds
-from supervisor.http_api.operation import Content, Operation, Parameter, Place, Span
+from supervisor.http_api.operation import (
+    Content,
+    Operation,
+    Parameter,
+    Place,
+    Span,
+    caller_of,
+)
 from supervisor.vm.commands import DenyReason
 from supervisor.vm.events import Outcome
 
@@ -73,6 +82,7 @@ class Events:
     """What clients follow."""
 
     def __init__(self, supervisor: Supervisor, bounds: Bounds) -> None:
+        self._supervisor = supervisor
         self._log = supervisor.log
         self._bounds = bounds
         self._encoded = Encoded(self._encode)
@@ -84,6 +94,7 @@ class Events:
                 "followEvents",
                 "GET",
                 "/v1/events",
+                Action.WATCH_EVENTS,
                 "Replay the log from a position, mark when all of it was sent, then follow it.",
                 self._follow,
                 {200: Content("Each event is a CloudEvent as JSON.", media_type=EVENT_STREAM)},
@@ -95,7 +106,8 @@ class Events:
     async def _follow(self, request: Request) -> Response:
         wanted = event_query.parse(f"?{request.scope['query_string'].decode('ascii')}")
         wanted = _resumed(wanted, request.headers.get(LAST_EVENT_ID, ""))
-        matching = await subscription.begin(wanted, self._log)
+        seen = seen_by(self._supervisor, caller_of(request))
+        matching = await subscription.begin(wanted, self._log, seen.sight(wanted.vm_id))
         return Streamed(self._events(matching), EVENT_STREAM, {"Cache-Control": "no-store"})
 
     async def _events(self, matching: Matching) -> AsyncGenerator[bytes, None]:

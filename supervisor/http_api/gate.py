@@ -1,21 +1,25 @@
 """The way in to every request: who may, what is counted, and a problem for whatever goes wrong."""
 
-import uuid
 from collections.abc import Callable, Set
 
 import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from supervisor.access.roles import Identity, Role
+from supervisor.access.tokens import TENANT
 from supervisor.api import auth
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.refusals import denied_for
-from supervisor.caller import Caller
 from supervisor.http_api import problems
 from supervisor.http_api.bounds import Bounds
 from supervisor.http_api.metrics import Metrics
 from supervisor.vm.commands import DenyReason
 
+ANYBODY = Identity("anonymous", TENANT, Role.VIEWER)
+"""Who asks for what is public, and for nothing else."""
+CERTIFIED = "certified"
+"""Where the state of a connection holds the names of the client's certificate."""
 NOWHERE = "none"
 """The operation of a request that named none."""
 
@@ -26,14 +30,14 @@ class Gate:
     def __init__(
         self,
         routes: ASGIApp,
-        token: str,
+        door: auth.Door,
         public: Set[str],
         is_crowded: Callable[[], bool],
         metrics: Metrics,
         bounds: Bounds,
     ) -> None:
         self._routes = routes
-        self._token = token
+        self._door = door
         self._public = public
         self._is_crowded = is_crowded
         self._metrics = metrics
@@ -48,7 +52,7 @@ class Gate:
         scope["app"] = self  # so that routes raise what they cannot serve
         doing = f"{scope['method']} {scope['path'][:200]}"
         try:
-            scope["state"]["caller"] = self._admit(Request(scope))
+            self._admit(Request(scope))
             await self._routes(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             pass
@@ -58,19 +62,19 @@ class Gate:
             operation = scope["state"].get("operation", NOWHERE)
             self._metrics.requests.labels(operation, exchange.status).inc()
 
-    def _admit(self, request: Request) -> Caller:
+    def _admit(self, request: Request) -> None:
         headers = dict(request.headers)
         host = headers.get("host", "")
-        auth.check_host(host)
-        auth.check_origin(headers.get("origin"), host)
+        self._door.check_place(host, headers.get("origin"))
         if self._is_crowded():
             busy = f"{self._bounds.connections} clients are connected; try again later"
             raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
-        principal = "anonymous"
+        identity = ANYBODY
         if request.scope["path"] not in self._public:
-            principal = auth.authenticate_bearer(headers, self._token)
-        trace = auth.traceparent(headers)
-        return Caller(principal, auth.TENANT, trace, uuid.uuid4().hex)
+            certified = request.scope["state"].get(CERTIFIED, ())
+            identity = self._door.credentials.identify(headers, certified)
+        request.state.identity = identity
+        request.state.traceparent = auth.traceparent(headers)
 
     async def _refuse(
         self, error: Exception, doing: str, scope: Scope, exchange: "Exchange"

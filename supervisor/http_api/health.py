@@ -6,8 +6,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.api.readiness import Readiness, Standing
-from supervisor.http_api.operation import Access, Content, Operation, json_answer
+from supervisor.http_api.operation import Content, Operation, json_answer
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -32,19 +33,19 @@ class Probes:
                 "healthz",
                 "GET",
                 "/healthz",
+                Action.PROBE,
                 "Say that the daemon answers.",
                 self._health,
                 {200: healthy},
-                access=Access.ANYONE,
             ),
             Operation(
                 "readyz",
                 "GET",
                 "/readyz",
+                Action.PROBE,
                 "Say whether to send requests here.",
                 self._ready,
                 {200: ready, 503: unready},
-                access=Access.ANYONE,
             ),
         )
 

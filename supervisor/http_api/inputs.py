@@ -6,8 +6,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for, refuse
+from supervisor.api.scope import seen_by
 from supervisor.http_api import query
 from supervisor.http_api.bodies import JSON, read_document, read_pieces
 from supervisor.http_api.bounds import Bounds
@@ -58,6 +60,7 @@ class Inputs:
                 "provideInput",
                 "PUT",
                 "/v1/vms/{vm_id}/inputs/{provider}/{id}",
+                Action.PROVIDE_INPUT,
                 "Bring an input that a computation awaits; with the last one it goes on.",
                 self._provide,
                 {200: Content("The VM, once the input is durable.", VmView)},
@@ -71,10 +74,13 @@ class Inputs:
         query.parse(request, once=frozenset())
         vm_id: str = request.path_params["vm_id"]
         name = InputName(request.path_params["provider"], request.path_params["id"])
-        check_named(self._supervisor.get(vm_id), name)  # before the bytes of nobody's input come
-        sha256 = await self._digest(request)
         caller = caller_of(request)
-        state = await self._supervisor.provide_input(vm_id, name, sha256, caller)
+        seen = seen_by(self._supervisor, caller)
+        # Before the bytes of nobody's input come.
+        seen.check_provider(vm_id, name.provider)
+        check_named(seen.get(vm_id), name)
+        sha256 = await self._digest(request)
+        state = await seen.provide_input(vm_id, name, sha256, caller)
         return json_answer(view(state, self._supervisor.queue_position(vm_id)))
 
     async def _digest(self, request: Request) -> str:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from eventlog import CaughtUp, LogEnded
 from eventlog.passthrough import PassingFile, PassingStorage
 from eventlog.storage import File, Storage
+from supervisor.access.roles import Action
 from supervisor.api.ports import Log, Supervisor
 from supervisor.http_api.operation import Content, Operation
 from supervisor.vm.state import Phase
@@ -159,6 +160,7 @@ class Scrapes:
                 "metrics",
                 "GET",
                 "/metrics",
+                Action.GET_METRICS,
                 "Tell what Prometheus scrapes, in its text format.",
                 self._scrape,
                 {200: Content("The metrics.", media_type="text/plain")},

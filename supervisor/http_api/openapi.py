@@ -8,8 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import PUBLIC, Action
 from supervisor.http_api import problems
-from supervisor.http_api.operation import Access, Content, Operation, Parameter
+from supervisor.http_api.operation import Content, Operation, Parameter
 
 PATH = "/openapi.json"
 REF = "#/components/schemas/{name}"
@@ -54,7 +55,7 @@ def _operation(operation: Operation) -> Json:
         # No bytes at all are a file too, an empty one.
         is_required = operation.takes.schema is not None
         described["requestBody"] = {**_body(operation.takes), "required": is_required}
-    if operation.access is Access.ANYONE:
+    if operation.action in PUBLIC:
         described["security"] = []
     return described
 
@@ -110,10 +111,10 @@ class Description:
                 "describe",
                 "GET",
                 PATH,
+                Action.DESCRIBE,
                 "Describe this API.",
                 self._describe,
                 {200: Content("An OpenAPI document.")},
-                access=Access.ANYONE,
             ),
         )
 

@@ -10,15 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.caller import Caller
-
-
-class Access(Enum):
-    """Who may ask."""
-
-    TOKEN = "token"
-    ANYONE = "anyone"
-    """On this host: probes have no token, and learn nothing that is worth one."""
 
 
 class Span(Enum):
@@ -56,17 +49,20 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One method of one path. ``handle`` may raise CommandDenied or Refusal."""
+    """One method of one path. ``handle`` may raise CommandDenied or Refusal.
+
+    It is called for callers to whose role ``action`` is permitted.
+    """
 
     name: str
     method: str
     path: str
+    action: Action
     summary: str
     handle: Callable[[Request], Awaitable[Response]]
     answers: dict[int, Content]
     parameters: tuple[Parameter, ...] = ()
     takes: Content | None = None
-    access: Access = Access.TOKEN
     span: Span = Span.BOUNDED
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from supervisor.api.permission import permitted
 from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.operation import Operation, Span
 from supervisor.http_api.problems import Refusal
@@ -45,6 +46,8 @@ class _Resource:
         if operation is None:
             raise HTTPException(405, headers={"Allow": ", ".join(self._operations)})
         request.state.operation = operation.name
+        identity, trace = request.state.identity, request.state.traceparent
+        request.state.caller = permitted(identity, operation.action, trace)
         if operation.span is Span.STREAMED:
             return await operation.handle(request)
         with self._metrics.request_times.labels(operation.name).time():

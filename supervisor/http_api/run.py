@@ -6,8 +6,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.access.roles import Action
 from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied
+from supervisor.api.scope import seen_by
 from supervisor.cocos.computation import Computation, Untranslatable, read_computation
 from supervisor.cocos.translation import Submission, translate
 from supervisor.http_api import query
@@ -39,6 +41,7 @@ class Run:
                 "run",
                 "POST",
                 "/run",
+                Action.SUBMIT,
                 "Accept a computation as the Cocos manager took it; sent twice, it is one.",
                 self._run,
                 {200: Content("Accepted durably.", Accepted)},
@@ -49,11 +52,12 @@ class Run:
     async def _run(self, request: Request) -> Response:
         query.parse(request, once=frozenset())
         asked = _submission(await read_document(request, self._bounds.document_bytes))
-        submitted = await self._supervisor.submit(
+        caller = caller_of(request)
+        submitted = await seen_by(self._supervisor, caller).submit(
             asked.manifest,
             key=asked.key or uuid.uuid4().hex,
             vm_id=asked.vm_id,
-            caller=caller_of(request),
+            caller=caller,
         )
         return json_answer(Accepted(submitted.state.vm_id))
 

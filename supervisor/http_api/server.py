@@ -6,6 +6,8 @@ from typing import cast
 import trio
 from hypercorn.typing import ASGIFramework
 
+from supervisor.access.roles import PUBLIC
+from supervisor.api import auth
 from supervisor.api.ports import Supervisor
 from supervisor.api.readiness import Readiness
 from supervisor.http_api.artifacts import Artifacts
@@ -19,7 +21,7 @@ from supervisor.http_api.health import Probes
 from supervisor.http_api.inputs import Inputs
 from supervisor.http_api.metrics import Metrics, Scrapes
 from supervisor.http_api.openapi import Description
-from supervisor.http_api.operation import Access, Operation
+from supervisor.http_api.operation import Operation
 from supervisor.http_api.routing import routes
 from supervisor.http_api.run import Run
 
@@ -28,7 +30,7 @@ async def serve_http(
     supervisor: Supervisor,
     *,
     tcp: socket.socket,
-    token: str,
+    door: auth.Door,
     readiness: Readiness,
     metrics: Metrics,
     bounds: Bounds = BOUNDS,
@@ -36,11 +38,13 @@ async def serve_http(
 ) -> None:
     """Serve HTTP on a TCP listener, which is ours to close, until cancelled."""
     operations = _operations(supervisor, readiness, metrics, bounds)
-    public = {each.path for each in operations if each.access is Access.ANYONE}
+    public = {each.path for each in operations if each.action in PUBLIC}
+    if door.exposure is auth.Exposure.NETWORK:
+        public = set()
     router = routes(operations, metrics, bounds.request_s)
-    gate = Gate(router, token, public, lambda: connections.is_crowded, metrics, bounds)
+    gate = Gate(router, door, public, lambda: connections.is_crowded, metrics, bounds)
     # Hypercorn and Starlette each have types of their own for the same thing.
-    connections = Connections(cast(ASGIFramework, gate), bounds)
+    connections = Connections(cast(ASGIFramework, gate), bounds, door.tls)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(metrics.follow, supervisor.log)
         await nursery.start(connections.serve, tcp)

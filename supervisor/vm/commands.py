@@ -114,6 +114,7 @@ class DenyReason(Enum):
     CURSOR_OF_ANOTHER_LOG = "cursor-of-another-log"
     UNAUTHENTICATED = "unauthenticated"
     PERMISSION_DENIED = "permission-denied"
+    TOO_MANY_REQUESTS = "too-many-requests"
     TOO_MANY_VMS = "too-many-vms"
     QUOTA_EXCEEDED = "quota-exceeded"
     MAILBOX_FULL = "mailbox-full"

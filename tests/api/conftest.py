@@ -15,6 +15,7 @@ from grpclib.client import Channel
 
 from eventlog import open_log
 from supervisor.api.asyncio_bridge import CallBounds, serve_grpc
+from supervisor.api.auth import Credentials, Door
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import Bounds, serve_websocket
@@ -24,6 +25,7 @@ from supervisor.registry import Registry
 from tests.api.memory_supervisor import MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
+DOOR = Door(Credentials(TOKEN))
 PATIENCE = 60
 """Seconds after which a test hangs; everything here takes milliseconds."""
 ANY_PORT = Address("127.0.0.1", 0)
@@ -99,7 +101,7 @@ async def start_grpc(
     async def serve(*, task_status: trio.TaskStatus[Address]) -> None:
         with bind_tcp(ANY_PORT) as tcp, listening_unix(path) as unix:
             async with trio.open_nursery() as server:
-                call = partial(serve_grpc, unix=[unix], tcp=tcp, token=TOKEN, bounds=bounds)
+                call = partial(serve_grpc, unix=[unix], tcp=tcp, door=DOOR, bounds=bounds)
                 await server.start(partial(call, readiness=readiness), supervisor)
                 task_status.started(address_of(tcp))
 
@@ -123,7 +125,7 @@ def _start_websocket(
 
     async def start(bounds: Bounds) -> Address:
         tcp = bind_tcp(ANY_PORT)
-        serve = partial(serve_websocket, supervisor.log, consoles, tcp=tcp, token=TOKEN)
+        serve = partial(serve_websocket, supervisor.log, consoles, tcp=tcp, door=DOOR)
         await nursery.start(partial(serve, bounds=bounds))
         return address_of(tcp)
 

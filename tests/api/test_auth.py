@@ -55,7 +55,7 @@ def test_a_link_in_the_token_s_place_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", [f"Bearer {TOKEN}", f"bearer  {TOKEN}"])
 def test_the_token_is_taken(header: str) -> None:
-    assert auth.authenticate_bearer({"authorization": header}, TOKEN) == "token:default"
+    assert auth.Credentials(TOKEN).identify({"authorization": header}).principal == "token:default"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_token_is_taken(header: str) -> None:
 )
 def test_anything_else_is_not(headers: dict[str, str]) -> None:
     with pytest.raises(CommandDenied) as denied:
-        auth.authenticate_bearer(headers, TOKEN)
+        auth.Credentials(TOKEN).identify(headers)
     assert denied.value.reason is DenyReason.UNAUTHENTICATED
     assert TOKEN not in denied.value.detail
 
@@ -84,8 +84,8 @@ def test_the_uid_of_a_peer_is_known_and_only_two_may_enter() -> None:
     with ours, theirs:
         uid = auth.peer_uid(ours)
     assert uid == os.geteuid()
-    assert auth.authenticate_peer(uid) == f"uid:{uid}"
-    assert auth.authenticate_peer(0) == "uid:0"
+    assert auth.authenticate_peer(uid).principal == f"uid:{uid}"
+    assert auth.authenticate_peer(0).principal == "uid:0"
     with pytest.raises(CommandDenied, match="uid 54321 may not use this socket"):
         auth.authenticate_peer(54321)
 

@@ -14,6 +14,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from eventlog import open_log
+from supervisor.access.roles import Reach
 from supervisor.api.cocos_service import CocosService
 from supervisor.caller import Caller
 from supervisor.schema import TAGS
@@ -37,7 +38,7 @@ from tests.vm.confidential_states import CLAIMS, CONFIDENTIAL, EVIDENCE_OF_LAUNC
 from tests.vm.states import DIRECTORY, IMAGES, SHA256
 
 Body = Callable[[cocos.ManagerServiceStub], Awaitable[Any]]
-CALLER = Caller("uid:0", "default")
+CALLER = Caller("uid:0", "default", reach=Reach.EVERYTHING)
 ONE_REQUEST = cocos.CreateReq(
     agent_log_level="debug",
     agent_cvm_server_url="10.0.2.2:7003",

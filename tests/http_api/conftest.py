@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from eventlog import open_log
+from supervisor.api.auth import Credentials, Door
 from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.readiness import Readiness
 from supervisor.config import Address
@@ -21,6 +22,7 @@ from supervisor.vm.spec import Algorithm, Manifest
 from tests.api.memory_supervisor import DIGEST, MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
+DOOR = Door(Credentials(TOKEN))
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATIENCE = 60
 """Seconds after which a test hangs; everything here takes milliseconds."""
@@ -64,7 +66,7 @@ def _serve(supervisor: MemorySupervisor, nursery: trio.Nursery) -> Serve:
     async def serve(bounds: Bounds) -> Served:
         tcp = bind_tcp(Address("127.0.0.1", 0))
         served = Served(address_of(tcp), Metrics(), Readiness())
-        server = partial(serve_http, supervisor, tcp=tcp, token=TOKEN, bounds=bounds)
+        server = partial(serve_http, supervisor, tcp=tcp, door=DOOR, bounds=bounds)
         await nursery.start(partial(server, readiness=served.readiness, metrics=served.metrics))
         return served
 

@@ -16,7 +16,7 @@ from supervisor.http_api.bounds import Bounds
 from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.server import serve_http
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.http_api.conftest import BEARER, TOKEN, Serve, Served, violations
+from tests.http_api.conftest import BEARER, DOOR, TOKEN, Serve, Served, violations
 from tests.http_api.event_source import following
 
 
@@ -137,7 +137,7 @@ async def test_a_client_that_takes_nothing_does_not_keep_the_daemon_from_leaving
 ) -> None:
     tcp = bind_tcp(Address("127.0.0.1", 0))
     address = address_of(tcp)
-    serve = partial(serve_http, supervisor, tcp=tcp, token=TOKEN, readiness=Readiness())
+    serve = partial(serve_http, supervisor, tcp=tcp, door=DOOR, readiness=Readiness())
     stalled = await trio.open_tcp_stream(address.host, address.port)
     async with stalled, trio.open_nursery() as server:
         await server.start(partial(serve, metrics=Metrics()))

@@ -14,6 +14,7 @@ from eventlog_bench.workload import EVENTS, fill
 from api_bench.child import heard, say
 from api_bench.words import TOKEN, Burst, Publications, Published, Serving
 from eventlog import EventLog, open_over
+from supervisor.api.auth import Credentials, Door
 from supervisor.api.websocket import BOUNDS, serve_websocket
 from supervisor.consoles import Consoles
 from supervisor.registry import Registry
@@ -47,7 +48,8 @@ async def main(directory: Path) -> None:
         stamped = partial(opening, directory, lambda: durable.append(time.monotonic()))
         async with open_over(stamped) as log, trio.open_nursery() as nursery:
             consoles = Consoles(Registry(), directory, nursery)
-            serve = partial(serve_websocket, log, consoles, tcp=tcp, token=TOKEN, bounds=bounds)
+            door = Door(Credentials(TOKEN))
+            serve = partial(serve_websocket, log, consoles, tcp=tcp, door=door, bounds=bounds)
             await nursery.start(serve)
             say(Serving(tcp.getsockname()[1]))
             hear = partial(trio.to_thread.run_sync, heard, Publications)

@@ -1,0 +1,122 @@
+"""The file of tokens: JSON, private to its owner, replaced as a whole.
+
+The daemon reads it again when it changed; a file that cannot be read lets nobody in.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from eventlog.regular_file import NotRegular, open_regular
+from supervisor.access.tokens import Grants
+from supervisor.secret_file import SecretUnfit
+
+FILE_BYTES = 1 << 20
+"""Some 4,000 principals; a larger file is something else."""
+GRANTS_MOST = 1000
+"""Every token is compared with all of them, which takes as many half microseconds."""
+
+_logger = logging.getLogger(__name__)
+
+
+def read_grants(path: Path) -> Grants:
+    """Return what the file holds; nothing where there is none.
+
+    Raises:
+        SecretUnfit: Others may read the file, or it holds something else.
+        OSError: It cannot be read.
+    """
+    try:
+        content = _read(path)
+    except FileNotFoundError:
+        return Grants()
+    try:
+        grants = msgspec.json.decode(content, type=Grants)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SecretUnfit(f"{path} is no file of tokens: {error}") from None
+    if len(grants.grants) > GRANTS_MOST:
+        raise SecretUnfit(f"{path} has more than {GRANTS_MOST} principals: remove some")
+    return grants
+
+
+def _read(path: Path) -> bytes:
+    try:
+        descriptor = open_regular(path)
+    except NotRegular:
+        raise SecretUnfit(f"{path} is not a regular file: put the file itself there") from None
+    with os.fdopen(descriptor, "rb") as file:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+            raise SecretUnfit(f"others may use {path}: run chmod 600 {path}")
+        content = file.read(FILE_BYTES + 1)
+    if len(content) > FILE_BYTES:
+        raise SecretUnfit(f"{path} is no file of tokens: it has more than {FILE_BYTES} bytes")
+    return content
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep others from changing the file meanwhile; they wait. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(
+        path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def write_grants(path: Path, grants: Grants) -> None:
+    """Replace the file; it is durable, and never seen half. Raises OSError."""
+    if len(grants.grants) > GRANTS_MOST:
+        raise SecretUnfit(f"{path} takes {GRANTS_MOST} principals at most: remove some")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(grants), indent=2) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class WatchedGrants:
+    """The grants of a file, as it is now."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file, if there is one. Raises as :func:`read_grants` does."""
+        self._path = path
+        self._seen = _stamp(path)
+        self._grants = read_grants(path)
+
+    def current(self) -> Grants:
+        """Return what the file holds now; nothing where it cannot be read."""
+        stamp = _stamp(self._path)
+        if stamp != self._seen:
+            self._seen, self._grants = stamp, self._read_again()
+        return self._grants
+
+    def _read_again(self) -> Grants:
+        try:
+            return read_grants(self._path)
+        except (SecretUnfit, OSError) as error:
+            _logger.error("no token is taken but the daemon's own: %s", error)
+            return Grants()
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns
