@@ -50,7 +50,7 @@ async def _takes_connection(order: AwaitPort, ask: Ask) -> bool:
         for _ in range(LOOKS):
             with trio.move_on_after(LOOK_S):
                 return await _says_something(stream)
-            if await _is_taken(order.guest_port, ask):
+            if await _is_taken(order, ask):
                 return True
     return False
 
@@ -62,18 +62,19 @@ async def _says_something(stream: trio.SocketStream) -> bool:
         return False
 
 
-async def _is_taken(guest_port: int, ask: Ask) -> bool:
+async def _is_taken(order: AwaitPort, ask: Ask) -> bool:
     try:
         table = await ask(CONNECTIONS)
     except QmpError:
         return False  # whoever watches QEMU tells of it, and the next look asks again
-    return is_established(str(table), guest_port)
+    return is_established(str(table), order)
 
 
-def is_established(table: str, guest_port: int) -> bool:
-    """Return whether QEMU's table has a connection to this port that the guest took."""
-    row = rf"TCP\[ESTABLISHED\]\s+\S+\s+\S+\s+\d+\s+\S+\s+{guest_port}\s"
-    return re.search(row, table) is not None
+def is_established(table: str, order: AwaitPort) -> bool:
+    """Return whether QEMU's table has a connection over this forward that the guest took."""
+    # One that the guest made has its own address first, and may lead to the same port elsewhere.
+    forward = rf"{re.escape(FORWARD_ADDRESS)}\s+{order.host_port}\s+\S+\s+{order.guest_port}\s"
+    return re.search(rf"TCP\[ESTABLISHED\]\s+\S+\s+{forward}", table) is not None
 
 
 async def console_says(order: AwaitLine) -> None:

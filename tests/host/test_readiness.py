@@ -20,28 +20,34 @@ PATIENCE_S = 60
 HEAD = (
     "Hub -1 (net):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ\r\n"
 )
-ROW = "  TCP[{state}]      14       127.0.0.1 20000       10.0.2.15  {port}     0     0\r\n"
+ROW = "  TCP[{state}]      14       127.0.0.1 {host}       10.0.2.15  {port}     0     0\r\n"
+HOST_PORT = 20000
+MADE_BY_THE_GUEST = (
+    "  TCP[ESTABLISHED]      15       10.0.2.15 20000        10.0.2.2  7002     0     0\r\n"
+)
 
 
-def table(state: str, port: int = 7002) -> str:
-    return HEAD + ROW.format(state=state, port=port)
+def table(state: str, port: int = 7002, host: int = HOST_PORT) -> str:
+    return HEAD + ROW.format(state=state, port=port, host=host)
 
 
 @pytest.mark.parametrize(
     ("said", "taken"),
     [
         (table("ESTABLISHED"), True),
-        (table("SYN_SENT") + ROW.format(state="ESTABLISHED", port=7002), True),
+        (table("SYN_SENT") + table("ESTABLISHED"), True),
         (table("SYN_SENT"), False),
         (table("HOST_FORWARD"), False),
         (table("ESTABLISHED", 70), False),
         (table("ESTABLISHED", 17002), False),
+        (table("ESTABLISHED", host=20001), False),
+        (HEAD + MADE_BY_THE_GUEST, False),
         (HEAD, False),
         ("", False),
     ],
 )
 def test_only_a_connection_that_the_guest_took_counts(*, said: str, taken: bool) -> None:
-    assert is_established(said, 7002) is taken
+    assert is_established(said, AwaitPort(1, 7002, HOST_PORT)) is taken
 
 
 class Forward:
@@ -50,6 +56,7 @@ class Forward:
     def __init__(self, says: bytes, answers: list[str]) -> None:
         self._says = says
         self._answers = answers
+        self.port = 0
 
     async def serve(self, stream: trio.SocketStream) -> None:
         if self._says:
@@ -61,7 +68,7 @@ class Forward:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if not answer:
             raise QmpTimeout("silent")
-        return answer
+        return answer.replace(f" {HOST_PORT} ", f" {self.port} ")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +80,9 @@ async def test_a_port_answers_by_a_byte_or_by_qemus_own_table(
 ) -> None:
     forward = Forward(says, answers)
     serve = await nursery.start(trio.serve_tcp, forward.serve, 0)
-    port = serve[0].socket.getsockname()[1]
+    forward.port = serve[0].socket.getsockname()[1]
     with trio.fail_after(PATIENCE_S):
-        await port_answers(AwaitPort(1, 7002, port), forward.ask)
+        await port_answers(AwaitPort(1, 7002, forward.port), forward.ask)
     assert len(answers) == 1
     nursery.cancel_scope.cancel()
 
