@@ -128,7 +128,8 @@ def _previous(state: VmState) -> PreviousLaunch | None:
 
 def _over(state: VmState) -> VmState:
     # The files that were being made may still come, and must not be taken for those of the next.
-    unused = state.unused_launches + (state.phase not in (*ALIVE, Phase.BACKOFF))
+    without_files = (*ALIVE, Phase.BACKOFF, Phase.AWAITING_INPUTS)
+    unused = state.unused_launches + (state.phase not in without_files)
     return changed(state, deadlines={}, silent_since_ms=None, unused_launches=unused)
 
 

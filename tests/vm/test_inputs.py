@@ -10,6 +10,7 @@ from supervisor.vm import observations as ob
 from supervisor.vm.commands import CommandDenied, DenyReason, ProvideInput, Start
 from supervisor.vm.consumers import check_consumer
 from supervisor.vm.decide import decide
+from supervisor.vm.decision import NOTHING
 from supervisor.vm.events import InputsAwaited, Outcome, VmFailed
 from supervisor.vm.inputs import (
     TOLD,
@@ -106,6 +107,14 @@ def test_the_deadline_ends_a_vm_for_good_and_says_what_is_missing() -> None:
 def test_a_vm_that_is_started_again_waits_only_for_what_is_missing() -> None:
     events = decide(PARTIES["overdue"], Start(), LATER).events
     assert events[1:] == (InputsAwaited((ALICE,), LATER + INPUTS_MS),)
+
+
+def test_who_waits_uses_up_no_launch_and_leaves_no_timer_that_is_heard_later() -> None:
+    withdrawn = PARTIES["withdrawn"]
+    assert withdrawn.next_launch == WAITING.next_launch
+    assert decide(withdrawn, OVERDUE, LATER) == NOTHING
+    (timer,) = decide(withdrawn, Start(), LATER).effects
+    assert timer == fx.ArmTimer(OVERDUE.launch, TimerKind.INPUTS, LATER + INPUTS_MS)
 
 
 def test_many_names_are_counted() -> None:
