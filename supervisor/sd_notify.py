@@ -18,6 +18,8 @@ WATCHDOG_PID = "WATCHDOG_PID"
 
 READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
 
+PATIENCE_S = 0.1
+"""For a manager whose queue is full: it empties within milliseconds, or the manager hangs."""
 STATUS_EVERY_S = 1.0
 """A person who looks at `systemctl status` sees it move; the manager is not flooded."""
 MORE_TIME = "EXTEND_TIMEOUT_USEC=30000000"
@@ -37,12 +39,12 @@ class Notifier:
         self.watchdog_s = watchdog_s
 
     def tell(self, *assignments: str) -> None:
-        """Send assignments such as ``READY=1`` together; never waits."""
+        """Send assignments such as ``READY=1`` together; waits for :data:`PATIENCE_S` at most."""
         if not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.setblocking(False)
+                sender.settimeout(PATIENCE_S)
                 sender.sendto("\n".join(assignments).encode(), self._address)
         except OSError as error:
             logger.warning("the service manager was not told %s: %s", assignments[0], error)
