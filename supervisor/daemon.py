@@ -42,7 +42,6 @@ from supervisor.host.confinement import Confinement, confine
 from supervisor.host.facts import MACHINE_ID, machine_name, read_facts
 from supervisor.host.host import VmHost
 from supervisor.host.platform import read_platform
-from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.server import serve_http
 from supervisor.log_key import load_signer
 from supervisor.replay import load_vm
@@ -51,6 +50,7 @@ from supervisor.service import Service
 from supervisor.snapshots import Snapshots
 from supervisor.state_directory import Node, StateDirectory, prepare_state_directory, settle
 from supervisor.sweep import Sweep
+from supervisor.telemetry.metrics import Metrics
 from supervisor.telemetry.tracing import Tracing
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import VmState

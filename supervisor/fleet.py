@@ -10,6 +10,7 @@ from itertools import islice
 
 import msgspec
 import trio
+from structlog.contextvars import bound_contextvars
 
 from eventlog import EventLog, Record
 from supervisor.actor import CORE, Core, Host, Report, VmActor, VmRef
@@ -65,10 +66,11 @@ class ReservingHost:
 
     async def perform(self, effect: Effect, report: Report) -> None:
         """Do ``effect``; see :class:`supervisor.actor.Host`."""
-        if isinstance(effect, Reserve):
-            await self._reservations.reserve(self._vm_id, effect, report)
-        else:
-            await self._host.perform(effect, report)
+        with bound_contextvars(effect=type(effect).__name__, launch=effect.launch):
+            if isinstance(effect, Reserve):
+                await self._reservations.reserve(self._vm_id, effect, report)
+            else:
+                await self._host.perform(effect, report)
 
 
 class Fleet:

@@ -7,6 +7,8 @@ daemon at once: the next start recovers.
 import logging
 from collections.abc import Awaitable, Callable
 
+from structlog.contextvars import bound_contextvars
+
 from eventlog import LogEnded
 from supervisor.cannot_serve import CannotServe
 from supervisor.vm.restart import INTENSITY, PERIOD_MS, add_restart
@@ -30,6 +32,17 @@ async def supervise(
     ``position`` tells how far the log is. A state that cannot be reloaded counts as a crash.
     Raises TooManyRestarts, or LogEnded when the log takes no more.
     """
+    with bound_contextvars(vm_id=vm_id):
+        await _run_one_for_one(vm_id, run, reload, clock_ms, position)
+
+
+async def _run_one_for_one(
+    vm_id: str,
+    run: Callable[[], Awaitable[None]],
+    reload: Callable[[], Awaitable[None]],
+    clock_ms: Callable[[], int],
+    position: Callable[[], int],
+) -> None:
     restarts: tuple[int, ...] = ()
     while True:
         try:
@@ -39,7 +52,8 @@ async def supervise(
         except Exception as crash:
             if _is_of_the_log(crash):
                 raise
-            logger.exception("the actor of VM %s crashed and is restarted from its log", vm_id)
+            told, at = "the actor of VM %s crashed and is restarted from its log", position()
+            logger.exception(told, vm_id, extra={"position": at})
             counted = add_restart(restarts, clock_ms())
             if counted is None:
                 raise TooManyRestarts(_last_word(vm_id, position(), crash)) from crash

@@ -11,7 +11,7 @@ from supervisor.config.places import (
     default_catalogue,
     default_state_dir,
 )
-from supervisor.config.schema import Capacity, Config, Listen, Log, Tls
+from supervisor.config.schema import Capacity, Config, Listen, Log, Telemetry, Tls
 from supervisor.config.values import Address, LogFormat, LogLevel, Networking, PortRange
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "LogLevel",
     "Networking",
     "PortRange",
+    "Telemetry",
     "Tls",
     "default_catalogue",
     "default_state_dir",

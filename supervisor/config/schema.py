@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from supervisor.config.values import (
     ADDRESS_TAKES,
+    ENDPOINT_TAKES,
     PORT_RANGE_TAKES,
     UNIX_SOCKET_TAKES,
     Address,
@@ -21,6 +22,7 @@ from supervisor.config.values import (
     PortRange,
     UnixSocket,
     parse_address,
+    parse_endpoint,
     parse_path,
     parse_port_range,
     parse_unix_socket,
@@ -132,6 +134,23 @@ class Log(Struct, frozen=True):
     ] = LogFormat.CONSOLE
 
 
+class Telemetry(Struct, frozen=True):
+    """Who else is told what the daemon does; nobody, unless it is said here."""
+
+    traces: Annotated[
+        str | None,
+        setting(
+            About(
+                "The OpenTelemetry collector that traces are sent to, by OTLP over HTTP.",
+                parse_endpoint,
+                metavar="URL",
+                default="none",
+            ),
+            ENDPOINT_TAKES,
+        ),
+    ] = None
+
+
 class Capacity(Struct, frozen=True):
     """What VMs may have, all together and of the network.
 
@@ -211,6 +230,7 @@ class Config(Struct, frozen=True):
     tls: Tls = Tls()
     tokens: Annotated[Path | None, _path("The bearer tokens of clients, hashed, mode 0600.")] = None
     log: Log = Log()
+    telemetry: Telemetry = Telemetry()
     capacity: Capacity = Capacity()
     qemu_user: Annotated[
         str | None,

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from enum import Enum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +15,9 @@ PORT_MOST = 65_535
 ADDRESS_TAKES = f"HOST:PORT with a port of 0 to {PORT_MOST}"
 UNIX_PREFIX = "unix:"
 UNIX_SOCKET_TAKES = "unix:PATH; an address of TCP is given with --grpc"
+TRACES_PATH = "/v1/traces"
+"""Where a collector takes them, if its address does not say otherwise (OTLP, section OTLP/HTTP)."""
+ENDPOINT_TAKES = "an URL such as http://HOST:4318, without a user, a query or a fragment"
 PORT_RANGE_TAKES = f"LOW-HIGH with ports of 1 to {PORT_MOST}"
 
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -109,6 +113,16 @@ def parse_port_range(written: str) -> PortRange:
         if 1 <= low <= high <= PORT_MOST:
             return PortRange(low, high)
     raise ValueError("not a range of ports")
+
+
+def parse_endpoint(written: str) -> str:
+    """Return the URL of a collector, with a path: "http://localhost:4318/v1/traces"."""
+    url = urlsplit(written)
+    if url.scheme not in ("http", "https") or not url.hostname or not written.isprintable():
+        raise ValueError("not an URL")
+    if " " in written or "@" in url.netloc or url.query or url.fragment or url.port == 0:
+        raise ValueError("not an URL that this setting takes")
+    return url._replace(path=url.path if url.path.strip("/") else TRACES_PATH).geturl()
 
 
 def parse_path(written: str) -> Path:

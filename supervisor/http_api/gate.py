@@ -13,7 +13,7 @@ from supervisor.api.grpc_status import log_incident
 from supervisor.api.refusals import denied_for
 from supervisor.http_api import problems
 from supervisor.http_api.bounds import Bounds
-from supervisor.http_api.metrics import Metrics
+from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.commands import DenyReason
 
 ANYBODY = Identity("anonymous", TENANT, Role.VIEWER)

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from supervisor.api.permission import permitted
-from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.operation import Operation, Span
 from supervisor.http_api.problems import Refusal
+from supervisor.telemetry.metrics import Metrics
 
 
 def routes(operations: Iterable[Operation], metrics: Metrics, request_s: float) -> Router:

@@ -19,11 +19,12 @@ from supervisor.http_api.events import Events
 from supervisor.http_api.gate import Gate
 from supervisor.http_api.health import Probes
 from supervisor.http_api.inputs import Inputs
-from supervisor.http_api.metrics import Metrics, Scrapes
+from supervisor.http_api.metrics import Scrapes
 from supervisor.http_api.openapi import Description
 from supervisor.http_api.operation import Operation
 from supervisor.http_api.routing import routes
 from supervisor.http_api.run import Run
+from supervisor.telemetry.metrics import Metrics
 
 
 async def serve_http(

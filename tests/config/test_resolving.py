@@ -21,6 +21,7 @@ RIGHT = {
     "listen.unix": "unix:/u",
     "log.level": "debug",
     "log.format": "json",
+    "telemetry.traces": "https://collector:4318/v1/traces",
     "capacity.max_running": "3",
     "capacity.max_vms": "4",
     "capacity.max_vms_per_principal": "5",

@@ -16,8 +16,8 @@ from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.readiness import Readiness
 from supervisor.config import Address
 from supervisor.http_api.bounds import Bounds
-from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.server import serve_http
+from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.spec import Algorithm, Manifest
 from tests.api.memory_supervisor import DIGEST, MemorySupervisor
 

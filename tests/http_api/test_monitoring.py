@@ -6,9 +6,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from eventlog.storage import DiskStorage
-from supervisor.http_api import metrics
-from supervisor.http_api.metrics import INTENDED, STARTED, Metrics
 from supervisor.schema import TAGS
+from supervisor.telemetry import metrics
+from supervisor.telemetry.metrics import INTENDED, STARTED, Metrics
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import Json, Served, submit
 
