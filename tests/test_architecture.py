@@ -11,7 +11,7 @@ from tests.source_tree import PACKAGES, Module, is_within, modules
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor.__main__",),
     ("supervisor.cli",),
-    ("supervisor.daemon",),
+    ("supervisor.daemon", "supervisor.doctor"),
     ("supervisor.http_api",),
     ("supervisor.api", "supervisor.service", "supervisor.fleet", "supervisor.sweep"),
     ("supervisor.supervision", "supervisor.recovery", "supervisor.faults", "supervisor.consoles"),

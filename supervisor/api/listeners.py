@@ -91,12 +91,13 @@ def _remove_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise CannotListen(f"{path} is in the way and is no socket: move it elsewhere")
-    if _is_listened_on(path):
+    if is_listened_on(path):
         raise CannotListen(f"another daemon listens on {path}: stop it first")
     path.unlink()
 
 
-def _is_listened_on(path: Path) -> bool:
+def is_listened_on(path: Path) -> bool:
+    """Return whether somebody takes connections at a Unix socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)
         try:

@@ -61,6 +61,10 @@ class Catalogue:
         path = self.directory / entry.file
         return CatalogueImage(name, path, entry.sha256, entry.size, entry.kind)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all images, sorted. Raises DamagedCatalogue."""
+        return tuple(sorted(self._read()))
+
     def _read(self) -> dict[str, Entry]:
         try:
             with (self.directory / FILE).open("rb") as file:

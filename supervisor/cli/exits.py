@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.DONE: "done; with --wait: the computation completed",
-    ExitCode.COMPUTATION_FAILED: "the computation ended otherwise than completed",
+    ExitCode.COMPUTATION_FAILED: "the computation ended otherwise than completed; doctor: a fault",
     ExitCode.USAGE: "the command line or the manifest is wrong",
     ExitCode.UNREACHABLE: "the daemon is unreachable or does not answer in time",
     ExitCode.DENIED: "the daemon refused the request, or the token",

@@ -13,6 +13,7 @@ from supervisor.cli.options import CONNECT_VARIABLE, STATE_DIR_VARIABLE, invoker
 COMMANDS = {
     "serve": "serving.serve",
     "config": "configuring.config",
+    "doctor": "examining.doctor",
     "submit": "submitting.submit",
     "provide": "providing.provide",
     "list": "vms.list_vms",

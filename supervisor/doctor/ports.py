@@ -1,0 +1,50 @@
+"""Where clients would come to: whether each address is free, or a daemon of ours has it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from supervisor.api.listeners import CannotListen, bind_tcp, is_listened_on
+from supervisor.config import Address, Config
+from supervisor.config.values import PortRange
+from supervisor.doctor.finding import Finding, fault, ok, warning
+from supervisor.state_directory import StateDirectory
+
+SUBJECT = "ports"
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def look_at_ports(config: Config) -> Iterator[Finding]:
+    """Yield each address that is taken, or that all are free; then the ports of guests."""
+    listen = {
+        "listen.grpc": config.listen.grpc,
+        "listen.http": config.listen.http,
+        "listen.websocket": config.listen.websocket,
+    }
+    if is_listened_on(StateDirectory(config.state_dir).grpc_socket):
+        yield ok(SUBJECT, f"a daemon serves {config.state_dir} now, and has its own")
+    else:
+        yield from _addresses(listen)
+    yield from _forwards(config.capacity.forward_ports)
+
+
+def _addresses(listen: dict[str, Address]) -> Iterator[Finding]:
+    taken = {key: why for key, address in listen.items() if (why := _obstacle(address))}
+    for key, why in taken.items():
+        yield fault(SUBJECT, why, f"set {key}, or stop what has it: ss -ltnp tells")
+    if not taken:
+        yield ok(SUBJECT, f"{', '.join(map(str, listen.values()))} are free")
+
+
+def _obstacle(address: Address) -> str:
+    try:
+        bind_tcp(address).close()
+    except CannotListen as why:
+        return str(why).partition(";")[0]
+    return ""
+
+
+def _forwards(ports: PortRange) -> Iterator[Finding]:
+    low, high = map(int, EPHEMERAL.read_text(encoding="ascii").split())
+    if ports.low <= high and low <= ports.high:
+        says = f"{ports} for guests are among {low}-{high}, which the system hands out itself"
+        yield warning(SUBJECT, says, "set capacity.forward_ports to others")
