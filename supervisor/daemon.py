@@ -24,6 +24,7 @@ from supervisor.admission.events import DaemonStarted
 from supervisor.admission.firmware import check_firmware
 from supervisor.admission.inputs import check_inputs
 from supervisor.admission.network import check_network
+from supervisor.admission.uploads import Uploads
 from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.doors import Doors, open_doors
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
@@ -223,7 +224,7 @@ class Daemon:
 
     def _check(self, manifest: Manifest) -> None:
         check_network(manifest, self._config.capacity)
-        check_inputs(manifest, self._store, self._catalogue)
+        check_inputs(manifest, Uploads(self._store, self._log), self._catalogue)
         check_firmware(manifest, self._store, self._catalogue)
 
     def _host(self, vm_id: str) -> Host:

@@ -2,17 +2,15 @@
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import trio
 
-from eventlog import CaughtUp, EventLog, WrongExpectedVersion
-from supervisor.admission.events import ArtifactStored
-from supervisor.admission.inputs import check_artifact
+from eventlog import CaughtUp, EventLog
 from supervisor.admission.intake import Admission
+from supervisor.admission.uploads import Uploads
 from supervisor.artifacts.errors import (
     ArtifactError,
     ArtifactTooLarge,
@@ -21,13 +19,12 @@ from supervisor.artifacts.errors import (
 )
 from supervisor.artifacts.store import ArtifactStore, Stored
 from supervisor.caller import Caller
-from supervisor.cause import cause_of
 from supervisor.checkpoints import Checkpoints
 from supervisor.consoles import chosen_launch
 from supervisor.host.flight_recorder import transcript
 from supervisor.host.logs import console_path, guest_log_path
 from supervisor.host.platform import Platform, Unavailable
-from supervisor.journal import ARTIFACT_PREFIX, decode, encode, vm_stream
+from supervisor.journal import decode, vm_stream
 from supervisor.registry import Registry
 from supervisor.vm.attestation_events import ReportReceived, ReportRefused
 from supervisor.vm.commands import (
@@ -99,6 +96,7 @@ class Service:
         self._registry = registry
         self._admission = admission
         self._artifacts = artifacts
+        self._uploads = Uploads(artifacts, log)
         self._vms = vms
         self.queue_position = queue_position
         self._read_platform = platform
@@ -178,7 +176,7 @@ class Service:
             )
         except ArtifactError as error:
             raise CommandDenied(ARTIFACT_DENIALS[type(error)], str(error)) from error
-        await self._record(stored, caller)
+        await self._uploads.record(stored, caller)
         return stored
 
     async def provide_input(
@@ -186,8 +184,8 @@ class Service:
     ) -> VmState:
         """Bring an input that a VM awaits, and that is stored, from its provider."""
         check_named(self._registry.get(vm_id), name)
-        check_artifact(self._artifacts, "sha256", sha256)
-        command = ProvideInput(name.provider, name.id, sha256, self._artifacts.size(sha256))
+        size = self._uploads.size("sha256", sha256)
+        command = ProvideInput(name.provider, name.id, sha256, size)
         return await self._registry.ask(vm_id, command, caller)
 
     def open_result(self, vm_id: str, caller: Caller) -> tuple[Path, Result]:
@@ -215,12 +213,3 @@ class Service:
         wanted = self._launch(vm_id, launch)
         read = partial(transcript, self._vms / vm_id, wanted)
         return Transcript(wanted, await trio.to_thread.run_sync(read))
-
-    async def _record(self, stored: Stored, caller: Caller) -> None:
-        stream = f"{ARTIFACT_PREFIX}{stored.sha256}"
-        if self.log.version(stream):
-            return
-        event = ArtifactStored(stored.sha256, stored.size)
-        new = encode(event, stream, caller.tenant, cause_of(caller))
-        with suppress(WrongExpectedVersion):  # another upload of the same bytes came first
-            await self.log.append([new], expected={stream: 0})

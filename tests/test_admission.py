@@ -21,6 +21,7 @@ from supervisor.admission.inputs import check_inputs
 from supervisor.admission.intake import IN_FLIGHT_MAX, Admission, Intake, Taken
 from supervisor.admission.quotas import Quotas
 from supervisor.admission.state import AdmissionState
+from supervisor.admission.uploads import Uploads
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.store import ArtifactStore
 from supervisor.caller import Caller
@@ -328,21 +329,24 @@ Check = Callable[[Manifest], None]
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Check:
-    """The check of inputs, with one artifact in the store and nothing in the catalogue."""
+async def check(tmp_path: Path) -> AsyncIterator[Check]:
+    """The check of inputs, with one artifact that was uploaded and nothing in the catalogue."""
     store = ArtifactStore(tmp_path / "artifacts")
     with store.receive(1024) as upload:
         upload.write(b"#!/bin/sh\n")
-        upload.commit()
-    catalogue = Catalogue(tmp_path / "catalogue")
-    return partial(check_inputs, store=store, catalogue=catalogue)
+        stored = upload.commit()
+    async with open_log(tmp_path / "log", SMALL) as log:
+        uploads = Uploads(store, log)
+        await uploads.record(stored, CALLER)
+        catalogue = Catalogue(tmp_path / "catalogue")
+        yield partial(check_inputs, uploads=uploads, catalogue=catalogue)
 
 
 PRESENT = hashlib.sha256(b"#!/bin/sh\n").hexdigest()
 FROM_STORE = VmShape(kernel=ByDigest(PRESENT), initrd=(ByDigest(PRESENT),))
 
 
-def test_inputs_that_are_there_are_no_reason_to_refuse(check: Check) -> None:
+async def test_inputs_that_are_there_are_no_reason_to_refuse(check: Check) -> None:
     check(Manifest("iris", Algorithm(PRESENT), vm=FROM_STORE))
 
 
@@ -376,7 +380,7 @@ def test_inputs_that_are_there_are_no_reason_to_refuse(check: Check) -> None:
         ),
     ],
 )
-def test_an_input_that_is_missing_is_named(
+async def test_an_input_that_is_missing_is_named(
     check: Check, manifest: Manifest, reason: DenyReason, field: str
 ) -> None:
     with pytest.raises(CommandDenied) as denied:

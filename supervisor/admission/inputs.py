@@ -2,42 +2,32 @@
 
 from collections.abc import Iterator
 
+from supervisor.admission.uploads import Uploads
 from supervisor.artifacts.catalogue import Catalogue
-from supervisor.artifacts.errors import ArtifactError, UnknownArtifact
-from supervisor.artifacts.store import ArtifactStore
+from supervisor.artifacts.errors import ArtifactError
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.spec import ByDigest, ByName, ImageRef, Manifest
 
 
-def check_inputs(manifest: Manifest, store: ArtifactStore, catalogue: Catalogue) -> None:
+def check_inputs(manifest: Manifest, uploads: Uploads, catalogue: Catalogue) -> None:
     """Raise CommandDenied, naming the field, for an artifact or image that is not there."""
     for field, sha256 in _artifacts(manifest):
-        check_artifact(store, field, sha256)
+        uploads.size(field, sha256)
     for field, image in _images(manifest):
         match image:
             case ByDigest(sha256):
-                check_artifact(store, field, sha256)
+                uploads.size(field, sha256)
             case ByName(name):
                 _check_image(catalogue, field, name)
-
-
-def check_artifact(store: ArtifactStore, field: str, sha256: str) -> None:
-    """Raise CommandDenied, naming the field, for an artifact that is not there."""
-    try:
-        store.path(sha256)
-    except UnknownArtifact as error:
-        raise _denied(DenyReason.ARTIFACT_UNKNOWN, field, error) from None
 
 
 def _check_image(catalogue: Catalogue, field: str, name: str) -> None:
     try:
         catalogue.look_up(name)
     except ArtifactError as error:
-        raise _denied(DenyReason.IMAGE_UNKNOWN, field, error) from None
-
-
-def _denied(reason: DenyReason, field: str, error: ArtifactError) -> CommandDenied:
-    return CommandDenied(reason, f"{field}: {error}", (FieldViolation(field, str(error)),))
+        violation = FieldViolation(field, str(error))
+        detail = f"{field}: {error}"
+        raise CommandDenied(DenyReason.IMAGE_UNKNOWN, detail, (violation,)) from None
 
 
 def _artifacts(manifest: Manifest) -> Iterator[tuple[str, str]]:

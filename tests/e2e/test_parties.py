@@ -1,5 +1,6 @@
 """A computation of several parties with real guests: whoever comes first, and whatever dies."""
 
+import hashlib
 import io
 import os
 import re
@@ -28,6 +29,11 @@ accel = "tcg"
 [limits]
 inputs_deadline = "{deadline}"
 """
+COPYING = """\
+name = "copying"
+algorithm = {{sha256 = "{algorithm}"}}
+datasets = [{{name = "words.txt", sha256 = "{result}"}}]
+"""
 
 
 class Parties:
@@ -47,11 +53,13 @@ class Parties:
         file.write_bytes(content)
         return self.daemon.run("provide", "shared", file, *options, codes=codes)
 
-    def curl(self, method: str, path: str, content: bytes = b"") -> tuple[int, bytes]:
+    def curl(
+        self, method: str, path: str, content: bytes = b"", kind: str = "application/octet-stream"
+    ) -> tuple[int, bytes]:
         """Ask over HTTP; return the status and the body."""
         http = self.daemon.ready["http"]
         token = (self.daemon.state_dir / "token").read_text().strip()
-        body = ["--data-binary", "@-", "-H", "Content-Type: application/octet-stream"]
+        body = ["--data-binary", "@-", "-H", f"Content-Type: {kind}"]
         done = subprocess.run(
             [
                 *("curl", "-sS", "-X", method, "-H", f"Authorization: Bearer {token}"),
@@ -121,6 +129,11 @@ def test_a_daemon_that_dies_between_two_parties_forgets_neither(
     daemon.wait_for("shared", "vm.stopped.v1")
     status, archive = parties.curl("GET", "result")
     assert (status, count_in(archive)) == (200, b"3")
+    # Nor does anybody get it by its digest, as an input of a computation that copies.
+    copying = tmp_path / "copying.toml"
+    algorithm, result = hashlib.sha256(PROGRAM).hexdigest(), hashlib.sha256(archive).hexdigest()
+    copying.write_text(COPYING.format(algorithm=algorithm, result=result))
+    assert "datasets[0].sha256: no artifact has" in daemon.run("submit", copying, codes=(4,))
     came = [e for e in daemon.events() if e["type"] == "vm.input-provided.v1"]
     assert [(e["data"]["provider"], e["principal"]) for e in came] == [
         ("Alice", f"uid:{os.geteuid()}"),
@@ -134,6 +147,8 @@ def test_what_does_not_belong_is_refused_and_changes_nothing(parties: Parties) -
         WORDS, "--provider", "Bob", "--id", "iris", codes=(5,)
     )
     assert parties.curl("PUT", "inputs/Mallory/words", WORDS)[0] == 404
+    nobodys = b'{"sha256": "%s"}' % (b"ab" * 32)
+    assert parties.curl("PUT", "inputs/Bob/words", nobodys, "application/json")[0] == 400
     assert parties.curl("PUT", "inputs/Bob/words", WORDS)[0] == 200
     assert parties.curl("PUT", "inputs/Bob/words", WORDS)[0] == 200
     assert parties.curl("PUT", "inputs/Bob/words", b"other words")[0] == 409
