@@ -15,7 +15,7 @@ It depends on nothing of the daemon. The contract itself, with a comment on ever
 """
 
 from chronovisor_api import v1
-from chronovisor_api.channel import MalformedTarget, connect
+from chronovisor_api.channel import MalformedTarget, connect, tls_context
 from chronovisor_api.client import Client
 from chronovisor_api.failures import Refused, Silence, Unreachable
 from chronovisor_api.files import Transcript
@@ -31,5 +31,6 @@ __all__ = [
     "Unreachable",
     "Unreadable",
     "connect",
+    "tls_context",
     "v1",
 ]

@@ -5,6 +5,7 @@ uploads a digest, watches the position that was seen last. What is not is sent o
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from copy import copy
 from types import TracebackType
@@ -37,16 +38,20 @@ class Calls:
         patience_s: float = PATIENCE_SECONDS,
         first_patience_s: float | None = None,
         keepalive_s: float = KEEPALIVE_SECONDS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._target = target
         self._token = token
         self._keepalive_s = keepalive_s
+        self._tls = tls
         coming = patience_s if first_patience_s is None else first_patience_s
         self._patience = Patience(patience_s, coming)
 
     async def __aenter__(self) -> Self:
         """Make ready to connect, which the first call does. Raises MalformedTarget."""
-        self._channel = connect(self._target, self._token, keepalive_s=self._keepalive_s)
+        self._channel = connect(
+            self._target, self._token, tls=self._tls, keepalive_s=self._keepalive_s
+        )
         self.supervisor = v1.SupervisorStub(self._channel)
         return self
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from grpclib.client import Channel
 from grpclib.config import Configuration
@@ -29,11 +31,17 @@ class MalformedTarget(ValueError):
 
 
 def connect(
-    target: str, token: str | None = None, *, keepalive_s: float = KEEPALIVE_SECONDS
+    target: str,
+    token: str | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    keepalive_s: float = KEEPALIVE_SECONDS,
 ) -> Channel:
     """Return a channel to the daemon at ``target``: ``unix:PATH`` or ``HOST:PORT``.
 
-    ``token`` is sent as a bearer token with every call; the Unix socket needs none. Call this
+    ``token`` is sent as a bearer token with every call; the Unix socket needs none. ``tls`` is how
+    the daemon is known and what it is shown, as :func:`tls_context` makes it; without it nothing is
+    encrypted. Call this
     inside a running asyncio loop. The connection is made by the first call on the channel and made
     again after it broke; ``async with`` closes it. While a call is open, a daemon that does not
     answer a ping within ``keepalive_s``, sent as often, is taken for gone: the call ends with
@@ -43,7 +51,7 @@ def connect(
     Raises:
         MalformedTarget: The target cannot be used; the message says why.
     """
-    channel = _channel(target, _configuration(keepalive_s))
+    channel = _channel(target, _configuration(keepalive_s), tls)
     if token is not None:
         authorization = f"Bearer {token}"
 
@@ -52,6 +60,22 @@ def connect(
 
         listen(channel, SendRequest, authorize)
     return channel
+
+
+def tls_context(
+    *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
+    """Return how to speak TLS with a daemon whose certificate ``ca`` signed.
+
+    Without ``ca``, those count that the system trusts. ``certificate`` and ``key`` are shown to a
+    daemon that asks for them. All are files in PEM. Raises OSError, of which ssl.SSLError is one.
+    """
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context
 
 
 def _configuration(keepalive_s: float) -> Configuration:
@@ -85,7 +109,7 @@ class _Channel(Channel):
         return _Protocol(protocol.handler, protocol.config, protocol.h2_config)
 
 
-def _channel(target: str, config: Configuration) -> Channel:
+def _channel(target: str, config: Configuration, tls: ssl.SSLContext | None) -> Channel:
     codec, details = ProtoCodec(), StatusDetailsCodec()
     if target.startswith(UNIX_PREFIX):
         path = _socket_path(target.removeprefix(UNIX_PREFIX))
@@ -94,7 +118,7 @@ def _channel(target: str, config: Configuration) -> Channel:
     if match is None or not 0 < int(match["port"]) <= PORT_LAST:
         raise MalformedTarget(f"{target!r} is neither unix:PATH nor HOST:PORT")
     host, port = match["host"].strip("[]"), int(match["port"])
-    return _Channel(host, port, codec=codec, status_details_codec=details, config=config)
+    return _Channel(host, port, ssl=tls, codec=codec, status_details_codec=details, config=config)
 
 
 def _socket_path(path: str) -> str:

@@ -1,5 +1,6 @@
 """How calls fail, told apart by what there is to do about it: change the request, or wait."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -90,6 +91,8 @@ def _silence(error: Exception) -> Silence:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -1,6 +1,7 @@
 """`console --attach`: this terminal becomes the guest's, byte for byte, until Ctrl-] is typed."""
 
 import os
+import ssl
 import sys
 import termios
 import tty
@@ -19,6 +20,7 @@ from trio_websocket import (
 )
 
 from supervisor.cli.exits import ExitCode, Failure, Unreachable
+from supervisor.cli.options import Access
 from supervisor.cli.output import note, printable
 from supervisor.config.values import Address
 
@@ -33,11 +35,11 @@ REASON_CHARACTERS = 400
 OF_STATUS = {HTTPStatus.NOT_FOUND: ExitCode.NOT_FOUND, HTTPStatus.BAD_REQUEST: ExitCode.DENIED}
 
 
-def attach(daemon: Address, token: str, vm_id: str, launch: int | None) -> None:
+def attach(daemon: Address, access: Access, vm_id: str, launch: int | None) -> None:
     """Show a guest's console and type on it. Raises Failure."""
     resource = f"/v1/console/{vm_id}" + (f"?launch={launch}" if launch else "")
     try:
-        trio.run(_attach, daemon, token, resource)
+        trio.run(_attach, daemon, _authorization(access), access.tls(), resource)
     except BaseExceptionGroup as group:
         raise _told(_first(group), daemon) from None
     except Exception as error:
@@ -62,9 +64,21 @@ def _told(error: BaseException, daemon: Address) -> BaseException:
     return error
 
 
-async def _attach(daemon: Address, token: str, resource: str) -> None:
-    authorized = [(b"authorization", b"Bearer " + token.encode("ascii"))]
-    reached = partial(open_websocket, daemon.host, daemon.port, resource, use_ssl=False)
+def _authorization(access: Access) -> list[tuple[bytes, bytes]]:
+    if access.tls_cert is not None and access.token_file is None:
+        return []
+    return [(b"authorization", b"Bearer " + access.bearer_token().encode("ascii"))]
+
+
+async def _attach(
+    daemon: Address,
+    authorized: list[tuple[bytes, bytes]],
+    tls: ssl.SSLContext | None,
+    resource: str,
+) -> None:
+    if tls is not None:
+        tls.set_alpn_protocols(["http/1.1"])
+    reached = partial(open_websocket, daemon.host, daemon.port, resource, use_ssl=tls or False)
     async with reached(extra_headers=authorized, connect_timeout=CONNECT_S) as connection:
         note("attached; Ctrl-] leaves")
         with _raw_terminal():

@@ -66,7 +66,7 @@ async def _close(items: AsyncGenerator[T, None]) -> None:
 @contextmanager
 def reach(access: Access) -> Iterator[Daemon]:
     """Yield the daemon; the connection is made by the first call and closed at the end."""
-    client = Client(access.target, access.token(), first_patience_s=0)
+    client = Client(access.target, access.token(), first_patience_s=0, tls=access.tls())
     with asyncio.Runner() as runner:
         try:
             runner.run(client.__aenter__())

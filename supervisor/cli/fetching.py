@@ -170,7 +170,7 @@ def console(
             raise click.UsageError("--attach goes without --follow, --guest-log and --json")
         from supervisor.cli.attaching import attach  # the other commands need no event loop of Trio
 
-        attach(websocket, access.bearer_token(), vm_id, launch)
+        attach(websocket, access, vm_id, launch)
     else:
         which = v1.ConsoleLog.GUEST if guest_log else v1.ConsoleLog.SERIAL
         with reach(access) as daemon:

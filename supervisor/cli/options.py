@@ -1,12 +1,14 @@
 """Options and argument types that several commands share."""
 
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from chronovisor_api.channel import tls_context
 
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.config import default_state_dir
@@ -20,6 +22,12 @@ CATALOGUE_VARIABLE = "CHRONOVISOR_CATALOGUE"
 TOKEN_BYTES_MAX = 4096
 """A token is 43 characters; whatever is larger is another file."""
 
+TLS_OPTIONS = {
+    "--tls-ca": "Speak TLS with a daemon whose certificate one of these signed, PEM.",
+    "--tls-cert": "The certificate to show to the daemon, PEM; it replaces the token.",
+    "--tls-key": "The private key of that certificate, PEM.",
+}
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -29,6 +37,9 @@ class Access(msgspec.Struct, frozen=True):
     state_dir: Path
     connect: str | None = None
     token_file: Path | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     @property
     def target(self) -> str:
@@ -41,8 +52,9 @@ class Access(msgspec.Struct, frozen=True):
         return self.state_dir / "log"
 
     def token(self) -> str | None:
-        """Return the bearer token; the Unix socket needs none."""
-        if self.target.startswith("unix:") and self.token_file is None:
+        """Return the bearer token; the Unix socket needs none, and a certificate replaces it."""
+        spared = self.target.startswith("unix:") or self.tls_cert is not None
+        if spared and self.token_file is None:
             return None
         return self.bearer_token()
 
@@ -59,6 +71,21 @@ class Access(msgspec.Struct, frozen=True):
                 f"no token in {file} ({reason.lower()}): name the daemon's token file "
                 f"with --token-file, or its state directory with --state-dir",
             ) from None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to speak TLS with the daemon, if it is to be spoken. Raises Failure."""
+        if self.tls_cert is None and self.tls_key is not None:
+            raise Failure(ExitCode.USAGE, "--tls-key takes --tls-cert beside it")
+        if (self.tls_ca or self.tls_cert) is None or self.target.startswith("unix:"):
+            return None
+        try:
+            return tls_context(ca=self.tls_ca, certificate=self.tls_cert, key=self.tls_key)
+        except OSError as error:
+            files = ", ".join(
+                str(file) for file in (self.tls_ca, self.tls_cert, self.tls_key) if file
+            )
+            why = getattr(error, "reason", None) or error.strerror or "not PEM"
+            raise Failure(ExitCode.USAGE, f"TLS cannot use {files}: {why.lower()}") from None
 
 
 pass_access = click.make_pass_decorator(Access)
@@ -103,7 +130,16 @@ def connection_options(command: F) -> F:
         help=f"The daemon's address.  [env: {CONNECT_VARIABLE}; "
         "default: grpc.sock in the state directory]",
     )
-    return state_dir_option(connect(token_file(command)))
+    with_tls = tls_options(command, expose_value=False, callback=_override)
+    return state_dir_option(connect(token_file(with_tls)))
+
+
+def tls_options(command: F, **how: Any) -> F:
+    """Let a command say how to speak TLS with the daemon."""
+    for flag, told in reversed(TLS_OPTIONS.items()):
+        path = click.Path(path_type=Path, dir_okay=False)
+        command = click.option(flag, type=path, help=told, **how)(command)
+    return command
 
 
 json_option = click.option(

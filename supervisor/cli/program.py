@@ -6,14 +6,21 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import msgspec
 
 from supervisor.cli.exits import ExitCode, Failure, table
-from supervisor.cli.options import CONNECT_VARIABLE, STATE_DIR_VARIABLE, invoker_access
+from supervisor.cli.options import (
+    CONNECT_VARIABLE,
+    STATE_DIR_VARIABLE,
+    invoker_access,
+    tls_options,
+)
 
 COMMANDS = {
     "serve": "serving.serve",
     "config": "configuring.config",
     "doctor": "examining.doctor",
+    "token": "tokens.token",
     "submit": "submitting.submit",
     "provide": "providing.provide",
     "list": "vms.list_vms",
@@ -98,15 +105,22 @@ class Program(click.Group):
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the bearer token, for TCP.  [default: token in the state directory]",
 )
+@tls_options
 @click.pass_context
 def cli(
-    context: click.Context, state_dir: Path | None, connect: str | None, token_file: Path | None
+    context: click.Context,
+    *,
+    state_dir: Path | None,
+    connect: str | None,
+    token_file: Path | None,
+    **tls: Path | None,
 ) -> None:
     """Run computations in virtual machines, and never forget what happened to them.
 
     The options below may also follow the name of a command.
     """
-    context.obj = invoker_access(state_dir, connect, token_file)
+    access = invoker_access(state_dir, connect, token_file)
+    context.obj = msgspec.structs.replace(access, **tls)
 
 
 def _discard_stdout() -> None:

@@ -38,7 +38,7 @@ async def serve_http(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve HTTP on a TCP listener, which is ours to close, until cancelled."""
-    operations = _operations(supervisor, readiness, metrics, bounds)
+    operations = operations_of(supervisor, readiness, metrics, bounds)
     public = {each.path for each in operations if each.action in PUBLIC}
     if door.exposure is auth.Exposure.NETWORK:
         public = set()
@@ -52,9 +52,10 @@ async def serve_http(
         task_status.started()
 
 
-def _operations(
+def operations_of(
     supervisor: Supervisor, readiness: Readiness, metrics: Metrics, bounds: Bounds
 ) -> tuple[Operation, ...]:
+    """Return everything that is served."""
     parts = (
         Computations(supervisor, bounds),
         Artifacts(supervisor, bounds),
