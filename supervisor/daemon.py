@@ -45,21 +45,18 @@ from supervisor.host.host import VmHost
 from supervisor.host.platform import read_platform
 from supervisor.http_api.server import serve_http
 from supervisor.log_key import load_signer
-from supervisor.replay import load_vm
+from supervisor.replay import go_on_from, load_vm
 from supervisor.sd_notify import STOPPING, Notifier, notifier_of
 from supervisor.service import Service
 from supervisor.snapshots import Snapshots
 from supervisor.state_directory import Node, StateDirectory, prepare_state_directory, settle
 from supervisor.sweep import Sweep
 from supervisor.telemetry.metrics import Metrics
-from supervisor.telemetry.tracing import Tracing
+from supervisor.telemetry.tracing import open_tracing
 from supervisor.vm.spec import Manifest
 from supervisor.vm.state import VmState
 
 logger = logging.getLogger(__name__)
-
-CLOCK_BEHIND_S = 1.0
-"""Clocks are stepped by less when they are set right while the daemon is down."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -125,7 +122,6 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
                     config, directory, node, clock, seams, confinement, metrics, manager, doors
                 )
                 daemon = Daemon(place, log, snapshots, checkpoints, nursery)
-                daemon.trace()
                 await daemon.recover()
                 announce(await daemon.serve(listeners))
                 nursery.start_soon(manager.keep_alive)
@@ -136,18 +132,6 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
                 await daemon.leave()
             await snapshots.conclude()
             await checkpoints.conclude()
-
-
-async def go_on_from(log: EventLog, clock: Clock) -> None:
-    """Let no time be before the last event of the log."""
-    async for record in log.read(max(log.head - 1, 0)):
-        behind_s = clock.not_before(record.recorded_at) / 1e9
-        if behind_s > CLOCK_BEHIND_S:
-            logger.warning(
-                "the clock of this host is %.0f s behind the last event of the log; until it has "
-                "caught up, time goes on from that event: set the clock right",
-                behind_s,
-            )
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -203,19 +187,9 @@ class Daemon:
         self._digests = DigestCache()
         self._readiness = Readiness()
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
-        self._tracing: Tracing | None = None
-
-    def trace(self) -> None:
-        """Send traces of what happens from now on, if somebody wants them."""
-        endpoint = self._config.telemetry.traces
-        if endpoint is None:
-            return
-        # It takes half a second to import, which only those wait for who want it.
-        from supervisor.telemetry.otlp import Collector
-
-        collector = Collector(endpoint, version("chronovisor"), self._node.node_id)
-        self._tracing = Tracing(self._log, collector.send, self._metrics.lost_spans.inc)
-        self._nursery.start_soon(self._tracing.follow)
+        lost = place.metrics.lost_spans.inc
+        self._tracing = open_tracing(place.config.telemetry, log, place.node.node_id, lost)
+        nursery.start_soon(self._tracing.follow)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -315,6 +289,5 @@ class Daemon:
             await self._fleet.stop_vms()
         await self._fleet.leave()
         self._seams.conclude()
-        if self._tracing is not None:
-            await self._tracing.conclude()
+        await self._tracing.conclude()
         self._nursery.cancel_scope.cancel()

@@ -5,6 +5,7 @@ unavailable, with the reason; such an event in the ``host`` stream closes the in
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from eventlog.archive import BaseReader
 from supervisor.admission import events as admission
 from supervisor.admission.state import AdmissionState, PackedAdmission
 from supervisor.cannot_serve import CannotServe
+from supervisor.clock import Clock
 from supervisor.journal import HOST_STREAM, VM_PREFIX, recorded_ms, vm_stream
 from supervisor.schema import SCHEMA, TAGS, AnyEvent, Schema, UnknownEventError
 from supervisor.vm import events as vm
@@ -23,6 +25,11 @@ from supervisor.vm.attestation_events import SessionProvided
 from supervisor.vm.confidential import GuestSession, Sev
 from supervisor.vm.evolve import define, evolve
 from supervisor.vm.state import VmState
+
+logger = logging.getLogger(__name__)
+
+CLOCK_BEHIND_S = 1.0
+"""Clocks are stepped by less when they are set right while the daemon is down."""
 
 WORLD_FORMAT = "chronovisor.world.v1"
 """Names the encoding of a whole state. Bases hold it, so a changed one gets a new name."""
@@ -243,3 +250,15 @@ async def load_vm(
     async for record in log.read(position, stream=vm_stream(vm_id)):
         state = evolved(state, record)
     return state
+
+
+async def go_on_from(log: EventLog, clock: Clock) -> None:
+    """Let no time be before the last event of the log."""
+    async for record in log.read(max(log.head - 1, 0)):
+        behind_s = clock.not_before(record.recorded_at) / 1e9
+        if behind_s > CLOCK_BEHIND_S:
+            logger.warning(
+                "the clock of this host is %.0f s behind the last event of the log; until it has "
+                "caught up, time goes on from that event: set the clock right",
+                behind_s,
+            )

@@ -41,65 +41,56 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.appends = Histogram(
+        self.appends = self._histogram(
             "chronovisor_log_append_seconds",
             "Time for which one write to the event log took to become durable.",
-            buckets=APPEND_BUCKETS,
-            registry=self.registry,
+            APPEND_BUCKETS,
         )
-        self.launches = Histogram(
+        self.launches = self._histogram(
             "chronovisor_launch_seconds",
             "Time from the decision to launch a VM until its guest runs.",
-            buckets=LAUNCH_BUCKETS,
-            registry=self.registry,
+            LAUNCH_BUCKETS,
         )
-        self.requests = Counter(
-            "chronovisor_http_requests",
-            "HTTP requests that were answered.",
-            ("operation", "status"),
-            registry=self.registry,
+        self.requests = self._counter(
+            "chronovisor_http_requests", "HTTP requests that were answered.", "operation", "status"
         )
-        self.request_times = Histogram(
+        self.request_times = self._histogram(
             "chronovisor_http_request_seconds",
             "Time from a request's headers to the end of its answer, streams left out.",
-            ("operation",),
-            buckets=REQUEST_BUCKETS,
-            registry=self.registry,
+            REQUEST_BUCKETS,
+            "operation",
         )
-        self.grpc_requests = Counter(
-            "chronovisor_grpc_requests",
-            "gRPC calls that were answered.",
-            ("method", "status"),
-            registry=self.registry,
+        self.grpc_requests = self._counter(
+            "chronovisor_grpc_requests", "gRPC calls that were answered.", "method", "status"
         )
-        self.grpc_request_times = Histogram(
+        self.grpc_request_times = self._histogram(
             "chronovisor_grpc_request_seconds",
             "Time from a call's headers to its status, streams left out.",
-            ("method",),
-            buckets=REQUEST_BUCKETS,
-            registry=self.registry,
+            REQUEST_BUCKETS,
+            "method",
         )
-        self.refusals = Counter(
-            "chronovisor_refusals",
-            "Requests that were refused, by the reason that clients are told.",
-            ("reason",),
-            registry=self.registry,
+        self.refusals = self._counter(
+            "chronovisor_refusals", "Requests refused, by the reason that clients get.", "reason"
         )
-        self.subscribers = Gauge(
-            "chronovisor_subscribers",
-            "Clients that follow the event log.",
-            ("api",),
-            registry=self.registry,
+        self.subscribers = self._gauge(
+            "chronovisor_subscribers", "Clients that follow the event log.", "api"
         )
-        self.lost_spans = Counter(
-            "chronovisor_trace_spans_lost",
-            "Spans of traces that the collector did not take.",
-            registry=self.registry,
+        self.lost_spans = self._counter(
+            "chronovisor_trace_spans_lost", "Spans of traces that the collector did not take."
         )
-        build = Gauge(
-            "chronovisor_build_info", "The daemon's version.", ("version",), registry=self.registry
-        )
+        build = self._gauge("chronovisor_build_info", "The daemon's version.", "version")
         build.labels(version("chronovisor")).set(1)
+
+    def _histogram(
+        self, name: str, told: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(name, told, labels, buckets=buckets, registry=self.registry)
+
+    def _counter(self, name: str, told: str, *labels: str) -> Counter:
+        return Counter(name, told, labels, registry=self.registry)
+
+    def _gauge(self, name: str, told: str, *labels: str) -> Gauge:
+        return Gauge(name, told, labels, registry=self.registry)
 
     def timed(self, storage: Callable[[Path], Storage]) -> Callable[[Path], Storage]:
         """Return how to open a log's storage so that its writes are timed."""

@@ -6,10 +6,12 @@ for it. One that is dead costs a line in the daemon's log now and then, and the 
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 import trio
 
 from eventlog import CaughtUp, EventLog, LogEnded, Record
+from supervisor.config import Telemetry
 from supervisor.telemetry.spans import Lives, Span
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,16 @@ TELL_S = 60.0
 """A collector that is gone is told of at most so often."""
 CONCLUDE_S = 2.0
 """What the last spans get to be sent, before the daemon leaves without."""
+
+
+class Untraced:
+    """What is followed where nobody asked for traces: nothing."""
+
+    async def follow(self) -> None:
+        """Do nothing."""
+
+    async def conclude(self) -> None:
+        """Do nothing."""
 
 
 class Tracing:
@@ -94,3 +106,16 @@ class Tracing:
         if trio.current_time() - self._refused_at >= TELL_S:
             self._refused_at = trio.current_time()
             logger.warning("the collector of traces takes none; it is tried again")
+
+
+def open_tracing(
+    telemetry: Telemetry, log: EventLog, node_id: str, lost: Callable[[int], None]
+) -> Tracing | Untraced:
+    """Return the traces that are wanted; none, where no collector is named."""
+    if telemetry.traces is None:
+        return Untraced()
+    # It takes long to import, which only those wait for who want it.
+    from supervisor.telemetry.otlp import Collector
+
+    collector = Collector(telemetry.traces, version("chronovisor"), node_id)
+    return Tracing(log, collector.send, lost)

@@ -25,6 +25,7 @@ RIGHT = {
     "capacity.max_running": "3",
     "capacity.max_vms": "4",
     "capacity.max_vms_per_principal": "5",
+    "capacity.max_requests_per_second": "8",
     "capacity.forward_ports": "6-7",
     "capacity.networking": "unrestricted",
     "qemu_user": "q",
