@@ -1,4 +1,4 @@
-"""`doctor`: what a daemon with the same options would find on this host, and what to do about it."""
+"""`doctor`: what `serve` with the same options would find on this host, and what to do about it."""
 
 import logging
 from collections import Counter

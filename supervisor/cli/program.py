@@ -25,6 +25,7 @@ COMMANDS = {
     "provide": "providing.provide",
     "list": "vms.list_vms",
     "show": "vms.show",
+    "top": "top.top",
     "events": "events.events",
     "start": "lifecycle.start",
     "stop": "lifecycle.stop",

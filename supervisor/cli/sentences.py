@@ -205,6 +205,13 @@ def line(event: Json) -> str:
     return beside(head, sentence(event))
 
 
+def brief(event: Json) -> str:
+    """Return an event on one line for where room is scarce, without its day and position."""
+    kind = printable(short_type(event["type"]))
+    head = f"{local_time(event['time']):%H:%M:%S} {_subject(event['stream']):<{SUBJECT_COLUMN}}"
+    return f"{head} {kind:<{TYPE_COLUMN}} {sentence(event)}"
+
+
 def timeline(events: list[Json]) -> list[str]:
     """Return one line an event, with its time in seconds since the first."""
     if not events:

@@ -97,7 +97,7 @@ def list_vms(
         print_json({"vms": [vm_json(vm) for vm in found]})
     else:
         rows = [
-            (vm.vm_id, vm.name, _phase_and_contact(vm), _progress_or_end(vm), _age(vm, now))
+            (vm.vm_id, vm.name, phase_and_contact(vm), progress_or_end(vm), age(vm, now))
             for vm in found
         ]
         print_rows(("VM", "NAME", "PHASE", "OUTCOME", "AGE"), rows, elastic=1)
@@ -205,7 +205,8 @@ def _bounded_by(held: v1.Containment | None) -> str:
     return f"cgroup {held.cgroup}" if held.cgroup else "resource limits"
 
 
-def _phase_and_contact(vm: v1.Vm) -> str:
+def phase_and_contact(vm: v1.Vm) -> str:
+    """Return where a VM is in its life, and whether its QEMU is silent."""
     silent = vm.contact is not None and vm.contact.silent_since is not None
     return f"{word(vm.phase) or ''}{', silent' if silent else ''}"
 
@@ -231,7 +232,8 @@ def _forward(forward: v1.HostForward) -> str:
     return f"127.0.0.1:{forward.host_port} -> {forward.guest_port}/{word(forward.protocol)}"
 
 
-def _progress_or_end(vm: v1.Vm) -> str:
+def progress_or_end(vm: v1.Vm) -> str:
+    """Return how far a VM is, what it waits for, or how it ended, in few words."""
     if vm.phase is v1.Phase.BACKOFF and vm.previous_launch is not None:
         return f"after {word(vm.previous_launch.outcome)}"
     if vm.phase is v1.Phase.AWAITING_INPUTS:
@@ -245,7 +247,7 @@ def _moment(time: datetime.datetime | None) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S}" if time else ""
 
 
-def _age(vm: v1.Vm, now: datetime.datetime) -> str:
+def age(vm: v1.Vm, now: datetime.datetime) -> str:
     """Return how long ago the VM was accepted, in its largest unit."""
     if vm.created_at is None:
         return ""

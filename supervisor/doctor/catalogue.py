@@ -31,7 +31,8 @@ def look_at_catalogue(config: Config) -> Iterator[Finding]:
     for image, why in wrong:
         yield fault(SUBJECT, f"{image.name}: {why}", build)
     if not wrong:
-        yield ok(SUBJECT, f"{len(images)} images in {config.catalogue}, with the right digests")
+        count = "1 image" if len(images) == 1 else f"{len(images)} images"
+        yield ok(SUBJECT, f"{count} in {config.catalogue}, as catalogue.json says")
 
 
 def _wrong(image: CatalogueImage, user: QemuUser | None, digests: DigestCache) -> str:
