@@ -27,7 +27,7 @@ from supervisor.http_api.view import VmView, view
 from supervisor.vm.commands import DenyReason
 from supervisor.vm.field_rules import check_digest
 from supervisor.vm.inputs import InputName
-from supervisor.vm.providing import check_named
+from supervisor.vm.providing import check_wanted
 
 NAME = {"type": "string", "pattern": "^[^/]+$", "minLength": 1, "maxLength": 128}
 PROVIDER = Parameter("provider", Place.PATH, "Who provides it.", NAME, required=True)
@@ -76,9 +76,9 @@ class Inputs:
         name = InputName(request.path_params["provider"], request.path_params["id"])
         caller = caller_of(request)
         seen = seen_by(self._supervisor, caller)
-        # Before the bytes of nobody's input come.
+        # Before bytes come that nobody wants.
         seen.check_provider(vm_id, name.provider)
-        check_named(seen.get(vm_id), name)
+        check_wanted(seen.get(vm_id), name)
         sha256 = await self._digest(request)
         state = await seen.provide_input(vm_id, name, sha256, caller)
         return json_answer(view(state, self._supervisor.queue_position(vm_id)))

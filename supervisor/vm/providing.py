@@ -17,15 +17,21 @@ def accept_input(state: VmState, command: ProvideInput, now_ms: int) -> Decision
     came = ProvidedInput(InputName(command.provider, command.id), command.sha256, command.size)
     if _is_there(state, came):
         return NOTHING
-    if state.phase is not Phase.AWAITING_INPUTS:
-        told = f"VM {state.vm_id!r} is in phase {state.phase.value} and awaits no inputs"
-        raise CommandDenied(DenyReason.WRONG_PHASE, f"{told}; start it again first")
+    check_wanted(state, came.name)
     check_in_time(state, TimerKind.INPUTS, now_ms)
     provided = ev.InputProvided(command.provider, command.id, command.sha256, command.size)
     after = changed(state, provided=(*state.provided, came))
     if after.missing_inputs:
         return Decision((provided,))
     return launch_again(after, now_ms).after(provided)
+
+
+def check_wanted(state: VmState, name: InputName) -> None:
+    """Raise CommandDenied for an input that cannot come now, whatever its bytes are."""
+    check_named(state, name)
+    if name in state.missing_inputs and state.phase is not Phase.AWAITING_INPUTS:
+        told = f"VM {state.vm_id!r} is in phase {state.phase.value} and awaits no inputs"
+        raise CommandDenied(DenyReason.WRONG_PHASE, f"{told}; start it again first")
 
 
 def check_named(state: VmState, name: InputName) -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from supervisor.vm.spec import Algorithm, Dataset, Manifest
+from supervisor.vm.state import Phase
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import MANIFEST, submit, violations
 
@@ -51,6 +52,17 @@ async def test_what_nobody_awaits_is_refused_before_it_is_stored(
     answer = await client.put(f"{vm}/inputs/Mallory/iris", content=BYTES)
     assert (answer.status_code, answer.json()["reason"]) == (404, "input-unknown")
     assert "Alice & co/algorithm, Bob/iris data" in answer.json()["detail"]
+    assert supervisor.stored() == []
+
+
+async def test_what_is_not_awaited_any_more_is_refused_before_it_is_stored(
+    client: httpx.AsyncClient, supervisor: MemorySupervisor
+) -> None:
+    vm = await shared(client)
+    (vm_id,) = supervisor.vms
+    supervisor.vms[vm_id] = msgspec.structs.replace(supervisor.vms[vm_id], phase=Phase.STOPPED)
+    answer = await client.put(f"{vm}/{OF_BOB}", content=BYTES)
+    assert (answer.status_code, answer.json()["reason"]) == (409, "wrong-phase")
     assert supervisor.stored() == []
 
 
