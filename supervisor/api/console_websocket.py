@@ -65,7 +65,7 @@ class ConsoleClient:
         """Show and type until one side has enough, then close."""
         try:
             end = await first(self._show, self._type, self._keep_alive)
-        except trio.Cancelled:
+        except* trio.Cancelled:
             leaving = Close(CloseCode.LEAVING, "the daemon is leaving")
             await say_goodbye(self._connection, leaving, self._bounds)
             raise

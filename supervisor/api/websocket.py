@@ -116,17 +116,19 @@ class WebSocketServer:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                await self._converse(nursery, stream)
-                nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as talking, trio.open_nursery() as reading:
+                reading.cancel_scope.shield = True  # a client agrees to a goodbye after it was said
+                talking.start_soon(self._converse, reading, stream)
+                await trio.sleep_forever()
         except* (ConnectionClosed, trio.BrokenResourceError):
             pass  # clients come and go, and some speak no TLS
 
-    async def _converse(self, nursery: trio.Nursery, accepted: trio.SocketStream) -> None:
+    async def _converse(self, reading: trio.Nursery, accepted: trio.SocketStream) -> None:
         with ExitStack() as held:
+            held.callback(reading.cancel_scope.cancel)
             with trio.move_on_after(self._bounds.handshake_s) as handshake:
                 stream, certified = await self._secured(accepted)
-                request = await wrap_server_stream(nursery, stream, max_message_size=INCOMING_BYTES)
+                request = await wrap_server_stream(reading, stream, max_message_size=INCOMING_BYTES)
                 try:
                     converse = await self._admit(request, certified, held)
                 except CommandDenied as denied:
@@ -226,7 +228,7 @@ class Client:
                 self._refuse_messages,
                 partial(keep_alive, self._connection, self._bounds),
             )
-        except trio.Cancelled:
+        except* trio.Cancelled:
             await self._end(self._close(CloseCode.LEAVING, "the daemon is leaving"))
             raise
         if end is not None:

@@ -117,16 +117,31 @@ def registry() -> Registry:
     return Registry()
 
 
+@pytest.fixture
+def leaving() -> trio.CancelScope:
+    """The end of every WebSocket listener; the test's own nursery would take the test along."""
+    return trio.CancelScope()
+
+
 @pytest.fixture(name="start_websocket")
 def _start_websocket(
-    supervisor: MemorySupervisor, registry: Registry, nursery: trio.Nursery, tmp_path: Path
+    supervisor: MemorySupervisor,
+    registry: Registry,
+    nursery: trio.Nursery,
+    leaving: trio.CancelScope,
+    tmp_path: Path,
 ) -> StartWebsocket:
     consoles = Consoles(registry, tmp_path / "vms", nursery)
 
     async def start(bounds: Bounds) -> Address:
         tcp = bind_tcp(ANY_PORT)
         serve = partial(serve_websocket, supervisor.log, consoles, tcp=tcp, door=DOOR)
-        await nursery.start(partial(serve, bounds=bounds))
+
+        async def until_leaving(*, task_status: trio.TaskStatus[None]) -> None:
+            with leaving:
+                await serve(bounds=bounds, task_status=task_status)
+
+        await nursery.start(until_leaving)
         return address_of(tcp)
 
     return start

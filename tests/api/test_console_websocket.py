@@ -192,6 +192,14 @@ async def test_so_many_look_at_once_and_no_more(
     nursery.cancel_scope.cancel()
 
 
+async def test_when_the_daemon_leaves_its_viewers_are_told(
+    serial: Serial, start_websocket: StartWebsocket, leaving: trio.CancelScope
+) -> None:
+    async with viewer(await start_websocket(BOUNDS)) as connection:
+        leaving.cancel()
+        assert await closed(connection) == (1001, "the daemon is leaving")
+
+
 @pytest.mark.parametrize(
     ("target", "status", "parameter"),
     [

@@ -380,19 +380,14 @@ async def test_clients_that_vanish_leave_no_task_behind(
 
 
 async def test_when_the_daemon_leaves_its_clients_are_told(
-    supervisor: MemorySupervisor, start_websocket: StartWebsocket, nursery: trio.Nursery
+    supervisor: MemorySupervisor, start_websocket: StartWebsocket, leaving: trio.CancelScope
 ) -> None:
     address = await start_websocket(BOUNDS)
     await supervisor.say(2)
     async with subscriber(address) as connection:
         await events(connection, 3)
-        async with trio.open_nursery() as ours:
-            ours.start_soon(leave, nursery)
-            assert await closed(connection) == (1001, "the daemon is leaving; resume after 2")
-
-
-async def leave(nursery: trio.Nursery) -> None:
-    nursery.cancel_scope.cancel()
+        leaving.cancel()
+        assert await closed(connection) == (1001, "the daemon is leaving; resume after 2")
 
 
 async def test_when_the_log_ends_its_clients_are_told(
