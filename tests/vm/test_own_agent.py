@@ -10,6 +10,7 @@ from supervisor.vm import events as ev
 from supervisor.vm import observations as ob
 from supervisor.vm.commands import Command, Reset, Stop
 from supervisor.vm.decide import decide
+from supervisor.vm.decision import NOTHING
 from supervisor.vm.effects import Effect
 from supervisor.vm.guest_agent import ConsoleReady, OwnAgent
 from supervisor.vm.observations import ReadyBy, TimerKind
@@ -91,6 +92,13 @@ def test_until_it_is_ready_it_has_the_launch_deadline_and_then_its_time_to_live(
     ready = after(starting, READY, now_ms=LATER)
     assert ready.deadlines == {TimerKind.TTL: deadline}
     assert decide(ready, READY, LATER).events == ()
+
+
+@pytest.mark.parametrize("before", [(), (RESUMED, Stop())])
+def test_ready_before_it_started_or_once_it_is_to_end_means_nothing(
+    before: tuple[Command | ob.Observation, ...],
+) -> None:
+    assert decide(launched(BY_PORT, *before), READY, LATER) == NOTHING
 
 
 def test_one_that_is_never_ready_fails_by_the_launch_deadline() -> None:
