@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -19,6 +20,7 @@ import trio
 
 from eventlog import EventLog, LogOptions, open_log
 from eventlog.notary import Notary
+from supervisor.access.tls import server_contexts
 from supervisor.actor import Host
 from supervisor.admission.events import DaemonStarted
 from supervisor.admission.firmware import check_firmware
@@ -95,6 +97,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         manager = notifier_of(os.environ, os.getpid())
         manager.status("reading the log")
         seams = open_seams(config.fault_plan)
+        contexts = server_contexts(config.tls, time.time())
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
         grpc = owned.enter_context(bind_tcp(config.listen.grpc))
@@ -103,7 +106,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         chosen = [config.listen.unix.path] if config.listen.unix else []
         unix = [owned.enter_context(listening_unix(path)) for path in chosen]
         directory = prepare_state_directory(config.state_dir)
-        doors = open_doors(config, directory)
+        doors = open_doors(config, contexts, directory)
         unix.append(owned.enter_context(listening_unix(directory.grpc_socket)))
         listeners = Listeners(tuple(unix), grpc, http, websocket)
         confinement = confine(config.qemu_user)

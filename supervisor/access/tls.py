@@ -31,23 +31,34 @@ class Protocol(Enum):
     HTTP_1_1 = "http/1.1"
 
 
-def server_context(tls: Tls, protocol: Protocol, now_s: float) -> ssl.SSLContext | None:
-    """Return how to prove who we are, or None where no certificate is set. Raises TlsUnfit."""
+Contexts = Mapping[Protocol, ssl.SSLContext]
+"""How to prove who we are, to clients of each protocol; empty for no TLS at all."""
+
+
+def server_contexts(tls: Tls, now_s: float) -> Contexts:
+    """Read the certificates, and check them as far as clients would. Raises TlsUnfit."""
     if tls.certificate is None or tls.key is None:
-        return None
+        return {}
     _check_key(tls.key)
     _check_times(tls.certificate, now_s)
+    certificate, key = tls.certificate, tls.key
+    return {each: _context(certificate, key, tls.client_ca, each) for each in Protocol}
+
+
+def _context(
+    certificate: Path, key: Path, client_ca: Path | None, protocol: Protocol
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([protocol.value])
     try:
-        context.load_cert_chain(tls.certificate, tls.key, password=_no_passphrase)
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
     except ssl.SSLError as error:
-        raise TlsUnfit(_mismatch(tls.certificate, tls.key, error)) from None
+        raise TlsUnfit(_mismatch(certificate, key, error)) from None
     except ValueError:
-        raise TlsUnfit(f"tls.key: {tls.key} has a passphrase: give one without") from None
-    if tls.client_ca is not None:
-        _demand_certificates(context, tls.client_ca)
+        raise TlsUnfit(f"tls.key: {key} has a passphrase: give one without") from None
+    if client_ca is not None:
+        _demand_certificates(context, client_ca)
     return context
 
 
@@ -69,10 +80,9 @@ def _check_times(certificate: Path, now_s: float) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no certificate in PEM"
         raise TlsUnfit(f"tls.certificate: {certificate}: {why.lower()}") from None
-    for moment, word in ((found.not_valid_after_utc, "expired"),):
-        if moment.timestamp() <= now_s:
-            told = f"tls.certificate: {certificate} {word} at {moment.isoformat()}"
-            raise TlsUnfit(f"{told}: put a valid one there")
+    if found.not_valid_after_utc.timestamp() <= now_s:
+        told = f"tls.certificate: {certificate} expired at {found.not_valid_after_utc.isoformat()}"
+        raise TlsUnfit(f"{told}: put a valid one there")
     if found.not_valid_before_utc.timestamp() > now_s:
         begins = found.not_valid_before_utc.isoformat()
         raise TlsUnfit(f"tls.certificate: {certificate} is valid from {begins} on: set the clock")

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from supervisor.access.rates import Rates
-from supervisor.access.tls import Protocol, server_context
+from supervisor.access.tls import Contexts, Protocol
 from supervisor.access.token_file import WatchedGrants
 from supervisor.api.auth import Credentials, Door, Exposure, load_token
 from supervisor.config import Address, Config
@@ -23,7 +23,10 @@ class Doors(msgspec.Struct, frozen=True):
 
 
 def open_doors(
-    config: Config, directory: StateDirectory, now_s: Callable[[], float] = time.time
+    config: Config,
+    contexts: Contexts,
+    directory: StateDirectory,
+    now_s: Callable[[], float] = time.time,
 ) -> Doors:
     """Return the doors that a configuration asks for. Raises CannotServe."""
     grants = WatchedGrants(tokens_file(config, directory))
@@ -32,7 +35,7 @@ def open_doors(
 
     def door(address: Address, protocol: Protocol) -> Door:
         exposure = Exposure.LOOPBACK if address.is_loopback else Exposure.NETWORK
-        return Door(credentials, server_context(config.tls, protocol, now_s()), exposure)
+        return Door(credentials, contexts.get(protocol), exposure)
 
     listen = config.listen
     return Doors(

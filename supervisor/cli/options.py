@@ -1,6 +1,7 @@
 """Options and argument types that several commands share."""
 
 import os
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ CATALOGUE_VARIABLE = "CHRONOVISOR_CATALOGUE"
 
 TOKEN_BYTES_MAX = 4096
 """A token is 43 characters; whatever is larger is another file."""
+
+TOKEN = re.compile(r"[!-~]+")
 
 TLS_OPTIONS = {
     "--tls-ca": "Speak TLS with a daemon whose certificate one of these signed, PEM.",
@@ -63,8 +66,11 @@ class Access(msgspec.Struct, frozen=True):
         file = self.token_file or self.state_dir / "token"
         try:
             with file.open("rb") as stream:
-                return stream.read(TOKEN_BYTES_MAX).decode("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+                token = stream.read(TOKEN_BYTES_MAX).decode("ascii").strip()
+            if TOKEN.fullmatch(token) is None:
+                raise ValueError
+            return token
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a token"
             raise Failure(
                 ExitCode.DENIED,

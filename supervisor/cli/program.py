@@ -110,6 +110,7 @@ class Program(click.Group):
 @click.pass_context
 def cli(
     context: click.Context,
+    /,
     *,
     state_dir: Path | None,
     connect: str | None,
