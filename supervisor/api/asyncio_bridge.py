@@ -31,10 +31,8 @@ from grpclib.exceptions import GRPCError
 from grpclib.health.service import Health
 from grpclib.server import Stream
 
-from supervisor.access.tls import certified_names
 from supervisor.api import auth
-from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted
-from supervisor.api.grpc_headers import Authenticate, authenticate_tcp, authenticate_unix
+from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted, by_credentials, by_uid
 from supervisor.api.grpc_messages import decode
 from supervisor.api.grpc_services import offered
 from supervisor.api.grpc_status import grpc_error
@@ -90,8 +88,8 @@ async def serve_grpc(
         loop.set_exception_handler(_log_loop_error)
         handlers = _handlers(supervisor, readiness, bounds)
         start = trio_asyncio.aio_as_trio(_start)
-        servers = [await start(handlers, listener, _by_uid, bounds) for listener in unix]
-        by_door = partial(_by_credentials, door)
+        servers = [await start(handlers, listener, by_uid, bounds) for listener in unix]
+        by_door = partial(by_credentials, door)
         servers.append(await start(handlers, tcp, by_door, bounds, door.tls))
         task_status.started()
         await _until_cancelled(servers, (*unix, tcp), readiness)
@@ -107,14 +105,6 @@ async def _until_cancelled(
         with trio.move_on_after(STOP_SECONDS, shield=True):
             for server, listener in zip(servers, listeners, strict=True):
                 await trio_asyncio.aio_as_trio(_stop)(server, listener)
-
-
-def _by_uid(connection: asyncio.BaseTransport) -> Authenticate:
-    return authenticate_unix(auth.peer_uid(connection.get_extra_info("socket")))
-
-
-def _by_credentials(door: auth.Door, connection: asyncio.BaseTransport) -> Authenticate:
-    return authenticate_tcp(door, certified_names(connection.get_extra_info("peercert")))
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

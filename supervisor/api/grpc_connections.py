@@ -22,8 +22,17 @@ from grpclib.exceptions import GRPCError
 from grpclib.metadata import encode_bin_value, encode_grpc_message
 from grpclib.protocol import H2Protocol, Stream
 
+from supervisor.access.tls import certified_names
+from supervisor.api import auth
 from supervisor.api.grpc_encoding import Codec
-from supervisor.api.grpc_headers import TIMEOUT_HEADER, Admitted, Authenticate, admit
+from supervisor.api.grpc_headers import (
+    TIMEOUT_HEADER,
+    Admitted,
+    Authenticate,
+    admit,
+    authenticate_tcp,
+    authenticate_unix,
+)
 from supervisor.api.grpc_status import grpc_error
 from supervisor.api.grpc_transport import RESET_FRAMES, BoundedTransport, IdleFrames
 
@@ -48,6 +57,17 @@ IDLE = (
 
 Entrance = Callable[[Any], Authenticate]
 """A new connection's transport -> how its requests prove whose they are."""
+
+
+def by_uid(transport: Any) -> Authenticate:
+    """Let in whom the Unix socket shows to be at the other end."""
+    return authenticate_unix(auth.peer_uid(transport.get_extra_info("socket")))
+
+
+def by_credentials(door: auth.Door, transport: Any) -> Authenticate:
+    """Let in who shows a token with each request, or showed a certificate before them."""
+    return authenticate_tcp(door, certified_names(transport.get_extra_info("peercert")))
+
 
 admitted: ContextVar[Admitted] = ContextVar("admitted")
 """What the headers of a call said; set in the task that serves it."""
