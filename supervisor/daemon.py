@@ -199,9 +199,9 @@ class Daemon:
             self._host, self._check, self._load, self._clock.ms, capacity=self._config.capacity
         )
 
-    def _check(self, manifest: Manifest) -> None:
+    def _check(self, manifest: Manifest, tenant: str) -> None:
         check_network(manifest, self._config.capacity)
-        check_inputs(manifest, Uploads(self._store, self._log), self._catalogue)
+        check_inputs(manifest, tenant, Uploads(self._store, self._log), self._catalogue)
         check_firmware(manifest, self._store, self._catalogue)
 
     def _host(self, vm_id: str) -> Host:

@@ -47,7 +47,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     """What touches the world: the host of each VM, its inputs, its state in the log, the clock."""
 
     host: Callable[[str], Host]
-    check_inputs: Callable[[Manifest], None]
+    check_inputs: Callable[[Manifest, str], None]
     load: Callable[[str], Awaitable[VmState]]
     clock_ms: Callable[[], int]
     core: Core = CORE

@@ -84,7 +84,7 @@ class Office:
         self.firsts: list[tuple[str, ...]] = []
         quotas = Quotas(capacity, self.vms)
         self.admission = Admission(
-            state, log, lambda manifest: None, self._start, quotas, lambda: NOW
+            state, log, lambda manifest, tenant: None, self._start, quotas, lambda: NOW
         )
 
     def _start(self, records: Sequence[Record]) -> None:
@@ -339,7 +339,7 @@ async def check(tmp_path: Path) -> AsyncIterator[Check]:
         uploads = Uploads(store, log)
         await uploads.record(stored, CALLER)
         catalogue = Catalogue(tmp_path / "catalogue")
-        yield partial(check_inputs, uploads=uploads, catalogue=catalogue)
+        yield partial(check_inputs, tenant=CALLER.tenant, uploads=uploads, catalogue=catalogue)
 
 
 PRESENT = hashlib.sha256(b"#!/bin/sh\n").hexdigest()
@@ -408,7 +408,7 @@ async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
 ) -> None:
     denial: list[CommandDenied] = [CommandDenied(DenyReason.ARTIFACT_UNKNOWN, "not yet")]
 
-    def check_inputs_once(manifest: Manifest) -> None:
+    def check_inputs_once(manifest: Manifest, tenant: str) -> None:
         if denial:
             raise denial.pop()
 

@@ -91,7 +91,11 @@ class FaultPlanLoaded(msgspec.Struct, frozen=True):
 
 
 class ArtifactStored(msgspec.Struct, frozen=True):
-    """The first upload of these bytes, in the stream ``artifact/<sha256>``; ``size`` in bytes."""
+    """A tenant's first upload of these bytes; ``size`` in bytes.
+
+    It stands in the stream ``artifact/<sha256>``, for other tenants than the default one with
+    ``/<tenant>`` after it.
+    """
 
     sha256: str
     size: int

@@ -9,14 +9,14 @@ from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.spec import ByDigest, ByName, ImageRef, Manifest
 
 
-def check_inputs(manifest: Manifest, uploads: Uploads, catalogue: Catalogue) -> None:
-    """Raise CommandDenied, naming the field, for an artifact or image that is not there."""
+def check_inputs(manifest: Manifest, tenant: str, uploads: Uploads, catalogue: Catalogue) -> None:
+    """Raise CommandDenied, naming the field, for an artifact or image that a tenant has not."""
     for field, sha256 in _artifacts(manifest):
-        uploads.size(field, sha256)
+        uploads.size(field, sha256, tenant)
     for field, image in _images(manifest):
         match image:
             case ByDigest(sha256):
-                uploads.size(field, sha256)
+                uploads.size(field, sha256, tenant)
             case ByName(name):
                 _check_image(catalogue, field, name)
 

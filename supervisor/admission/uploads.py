@@ -1,4 +1,4 @@
-"""The artifacts that a client may name: those that somebody uploaded.
+"""The artifacts that a client may name: those that somebody of its tenant uploaded.
 
 Results lie in the same store, but they are for whom their manifests say. Whoever may fetch one may
 upload it, and then it is an artifact like any other.
@@ -7,6 +7,7 @@ upload it, and then it is an artifact like any other.
 from contextlib import suppress
 
 from eventlog import EventLog, WrongExpectedVersion
+from supervisor.access.tokens import TENANT
 from supervisor.admission.events import ArtifactStored
 from supervisor.artifacts.errors import UnknownArtifact
 from supervisor.artifacts.store import ArtifactStore, Stored
@@ -17,19 +18,22 @@ from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 
 
 class Uploads:
-    """What was uploaded to the store; the first upload of its bytes is an event."""
+    """What was uploaded to the store; each tenant's first upload of its bytes is an event.
+
+    The bytes are kept once. Who knows a digest only does not get at what another tenant brought.
+    """
 
     def __init__(self, store: ArtifactStore, log: EventLog) -> None:
         self._store = store
         self._log = log
 
-    def size(self, field: str, sha256: str) -> int:
+    def size(self, field: str, sha256: str, tenant: str) -> int:
         """Return the size in bytes. Raises CommandDenied, naming the field, where it is not there.
 
         The bytes of a result that nobody uploaded are no different from bytes that nobody has.
         """
         try:
-            if not self._log.version(_stream(sha256)):
+            if not self._log.version(_stream(sha256, tenant)):
                 raise UnknownArtifact(sha256)
             return self._store.size(sha256)
         except UnknownArtifact as error:
@@ -38,8 +42,8 @@ class Uploads:
             raise CommandDenied(DenyReason.ARTIFACT_UNKNOWN, detail, (violation,)) from None
 
     async def record(self, stored: Stored, caller: Caller) -> None:
-        """Record an upload, if it is the first of its bytes."""
-        stream = _stream(stored.sha256)
+        """Record an upload, if it is its tenant's first of its bytes."""
+        stream = _stream(stored.sha256, caller.tenant)
         if self._log.version(stream):
             return
         event = ArtifactStored(stored.sha256, stored.size)
@@ -48,5 +52,7 @@ class Uploads:
             await self._log.append([new], expected={stream: 0})
 
 
-def _stream(sha256: str) -> str:
-    return f"{ARTIFACT_PREFIX}{sha256}"
+def _stream(sha256: str, tenant: str) -> str:
+    # The log of a daemon without tenants reads as it always did.
+    suffix = "" if tenant == TENANT else f"/{tenant}"
+    return f"{ARTIFACT_PREFIX}{sha256}{suffix}"

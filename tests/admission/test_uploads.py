@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from eventlog import EventLog, LogOptions, open_log
@@ -32,7 +33,7 @@ class Desk:
 
     def refusal(self, sha256: str) -> CommandDenied:
         with pytest.raises(CommandDenied) as denied:
-            self.uploads.size("sha256", sha256)
+            self.uploads.size("sha256", sha256, CALLER.tenant)
         return denied.value
 
 
@@ -54,7 +55,7 @@ async def test_what_was_uploaded_may_be_named_and_is_one_event(tmp_path: Path) -
     async with desk(tmp_path) as here:
         await here.uploads.record(here.stored, CALLER)
         await here.uploads.record(here.stored, CALLER)
-        assert here.uploads.size("sha256", DIGEST) == len(CONTENT)
+        assert here.uploads.size("sha256", DIGEST, CALLER.tenant) == len(CONTENT)
         assert here.log.head == 1
 
 
@@ -62,3 +63,12 @@ async def test_what_was_uploaded_and_is_lost_is_not_there(tmp_path: Path) -> Non
     async with desk(tmp_path) as here:
         await here.uploads.record(Stored("ab" * 32, 1), CALLER)
         assert here.refusal("ab" * 32).reason is DenyReason.ARTIFACT_UNKNOWN
+
+
+async def test_what_one_tenant_uploaded_is_not_there_for_another(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        await here.uploads.record(here.stored, msgspec.structs.replace(CALLER, tenant="blue"))
+        assert here.refusal(DIGEST).reason is DenyReason.ARTIFACT_UNKNOWN
+        await here.uploads.record(here.stored, CALLER)
+        assert here.uploads.size("sha256", DIGEST, CALLER.tenant) == len(CONTENT)
+        assert here.log.head == 2

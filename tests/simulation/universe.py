@@ -131,7 +131,7 @@ class Universe:
             for machine in self.machines.values()
         )
 
-    def check_inputs(self, manifest: Manifest) -> None:
+    def check_inputs(self, manifest: Manifest, _tenant: str) -> None:
         """Refuse a computation whose algorithm was never uploaded."""
         if manifest.algorithm.sha256 not in self.artifacts:
             raise CommandDenied(DenyReason.ARTIFACT_UNKNOWN, "algorithm.sha256: unknown")
