@@ -61,7 +61,7 @@ class Events(Calls):
 
     async def _messages(self, which: Which) -> AsyncGenerator[v1.WatchEventsResponse, None]:
         """Yield what a watch says, and go on after what was seen last when it breaks off."""
-        request, wait = _request(which), Wait(self._patience)
+        request, wait = _request(**which), Wait(self._patience)
         while True:
             watch = self._stream(self.supervisor.watch_events(request))
             try:
@@ -75,15 +75,24 @@ class Events(Calls):
                 await wait.after(away)
 
 
-def _request(which: Which) -> v1.WatchEventsRequest:
+def _request(
+    *,
+    after: int = 0,
+    since: datetime.datetime | None = None,
+    log_id: str | None = None,
+    stream: str | None = None,
+    vm_id: str | None = None,
+    types: Sequence[str] = (),
+    outcomes: Sequence[v1.Outcome] = (),
+) -> v1.WatchEventsRequest:
     return v1.WatchEventsRequest(
-        after=which.get("after", 0),
-        since=which.get("since"),
-        log_id=which.get("log_id"),
-        stream=which.get("stream"),
-        vm_id=which.get("vm_id"),
-        types=[*which.get("types", ())],
-        outcomes=[*which.get("outcomes", ())],
+        after=after,
+        since=since,
+        log_id=log_id,
+        stream=stream,
+        vm_id=vm_id,
+        types=[*types],
+        outcomes=[*outcomes],
     )
 
 

@@ -4,6 +4,7 @@ import base64
 import datetime
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import chronovisor_api
 import msgspec
@@ -83,6 +84,13 @@ async def test_history_ends_where_a_watch_goes_on(
         return [of_all, of_one, since]
 
     assert await use(unix(served), read) == [[2], [1], [1, 2]]
+
+
+async def test_a_filter_that_there_is_not_is_refused_and_not_left_out(served: Served) -> None:
+    # Written by somebody who checks no types.
+    misspelt: dict[str, Any] = {"vm": "a"}
+    with pytest.raises(TypeError, match="'vm'"):
+        await use(unix(served), lambda client: anext(client.watch(**misspelt)))
 
 
 async def test_bytes_are_uploaded_as_a_file_is_and_told_of(served: Served, tmp_path: Path) -> None:
