@@ -9,6 +9,7 @@ import msgspec
 
 from supervisor.cli.drawing import print_rows
 from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.groups import Group
 from supervisor.cli.options import json_option
 from supervisor.cli.output import note, print_json
 from supervisor.cli.settings import settings_options
@@ -17,7 +18,7 @@ from supervisor.config.resolving import ConfigInvalid, Source, value_of
 from supervisor.config.settings import SETTINGS, spelled
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Look at the configuration of the daemon, without starting it."""
 

@@ -24,10 +24,11 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 @json_option
 @click.pass_context
 def doctor(context: click.Context, *, loaded: Loaded, as_json: bool) -> None:
-    """Look at this host as `serve` with the same options would find it; tell what to mend.
+    """Examine this host as `serve` would find it, and tell what to mend.
 
-    QEMU, accelerators, the state directory and its disk, the log, the clock, the catalogue, ports.
-    Nothing is changed, and a daemon that serves is not disturbed. Exits 1 when there is a fault.
+    With the options of `serve` it looks at QEMU, accelerators, the state directory and its disk,
+    the log, the clock, the catalogue and the ports. Nothing is changed, and a daemon that serves is
+    not disturbed. Exits 1 when there is a fault.
 
     \b
     Example:

@@ -8,12 +8,13 @@ import msgspec
 
 from supervisor.cli.drawing import print_rows, step_progress
 from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.groups import Group
 from supervisor.cli.options import CATALOGUE_VARIABLE, json_option
 from supervisor.cli.output import human_size, print_json
 from supervisor.config import default_catalogue
 
 
-@click.group()
+@click.group(cls=Group)
 def guest() -> None:
     """Work with the guests that computations run in."""
 

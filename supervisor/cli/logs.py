@@ -9,6 +9,7 @@ import click
 from supervisor.cli.archiving import archive
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.exporting import export
+from supervisor.cli.groups import Group
 from supervisor.cli.messages import record_json
 from supervisor.cli.offline import existing_log, explained
 from supervisor.cli.options import Access, json_option, pass_access, state_dir_option
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eventlog import Record
 
 
-@click.group()
+@click.group(cls=Group)
 def log() -> None:
     """Read, verify and prove the log on disk.
 

@@ -7,6 +7,7 @@ import msgspec
 
 from supervisor.cli.drawing import byte_progress, print_facts
 from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.groups import Group
 from supervisor.cli.options import json_option
 from supervisor.cli.output import human_size, note, print_json
 from supervisor.cli.sentences import DIGEST_CHARACTERS
@@ -29,7 +30,7 @@ def prepared(file: Path) -> Prepared:
         raise Failure(ExitCode.USAGE, str(invalid)) from None
 
 
-@click.group()
+@click.group(cls=Group)
 def manifest() -> None:
     """Work with manifests, without a daemon."""
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from supervisor.cli.exits import ExitCode, Failure, table
+from supervisor.cli.groups import Group
 from supervisor.cli.options import (
     CONNECT_VARIABLE,
     STATE_DIR_VARIABLE,
@@ -47,7 +48,7 @@ COMMANDS = {
 """The commands in the order of use, and where they are: only the module of what runs is loaded."""
 
 
-class Program(click.Group):
+class Program(Group):
     """The group of all commands; ends every command with a code of the table."""
 
     def invoke(self, context: click.Context) -> object:

@@ -23,6 +23,7 @@ from supervisor.access.tokens import (
 )
 from supervisor.cli.drawing import print_rows
 from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.groups import Group
 from supervisor.cli.messages import Json, instant_of
 from supervisor.cli.options import Access, duration, json_option, pass_access, state_dir_option
 from supervisor.cli.output import note, print_json
@@ -33,7 +34,7 @@ TOKEN_BYTES = 32
 """256 bits from the system's generator: not to be guessed."""
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Say who may talk to the daemon over TCP, and as what.
 

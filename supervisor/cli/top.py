@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from time import monotonic
 
 import click
+import msgspec
 from rich.console import Console
 from rich.live import Live
 
 from supervisor.cli.connection import reach
 from supervisor.cli.drawing import is_lively, stdout_console
+from supervisor.cli.messages import Json, instant, vm_json
 from supervisor.cli.observing import UNDER_WAY, Observer, Picture
-from supervisor.cli.options import Access, connection_options, duration, pass_access
+from supervisor.cli.options import Access, connection_options, duration, json_option, pass_access
+from supervisor.cli.output import print_json
 from supervisor.cli.picturing import drawn
 
 PLAIN_LINES = 10_000
@@ -38,14 +41,15 @@ EVERY_MS_MIN = 200
     help="How often to look.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also show VMs that have ended.")
+@json_option
 @connection_options
 @pass_access
-def top(access: Access, *, every_ms: int, everything: bool) -> None:
+def top(access: Access, *, every_ms: int, everything: bool, as_json: bool) -> None:
     """Watch the VMs: what they do, what they use, and the last events; q quits.
 
     CPU is of one CPU, so 200% is two; it and memory are known on the daemon's own host only. While
-    the daemon is away, what it said last stays. Where nothing can be redrawn, one picture is
-    printed.
+    the daemon is away, what it said last stays. Where nothing can be redrawn, and with --json, one
+    picture is printed.
 
     \b
     Example:
@@ -56,11 +60,22 @@ def top(access: Access, *, every_ms: int, everything: bool) -> None:
     with reach(access) as daemon:
         observer = Observer(daemon, is_here=is_here, phases=() if everything else UNDER_WAY)
         console, picture = stdout_console(), observer.look()
-        if is_lively(console) and sys.stdin.isatty():
+        if as_json:
+            print_json(_told(picture))
+        elif is_lively(console) and sys.stdin.isatty():
             every_s = max(every_ms, EVERY_MS_MIN) / 1000
             _watch(observer, picture, access.target, every_s)
         else:
             _print(picture, access.target, console)
+
+
+def _told(picture: Picture) -> Json:
+    usage = {vm_id: msgspec.structs.asdict(used) for vm_id, used in picture.usage.items()}
+    return {
+        "time": instant(picture.at),
+        "vms": [{**vm_json(vm), "usage": usage.get(vm.vm_id)} for vm in picture.vms],
+        "events": picture.events,
+    }
 
 
 def _print(picture: Picture, target: str, console: Console) -> None:

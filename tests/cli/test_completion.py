@@ -70,6 +70,8 @@ def test_a_script_is_one_of_its_shell(shell: str, run: Run, tmp_path: Path) -> N
     ("words", "expected"),
     [
         (["chronovisor", "sub"], ["submit"]),
+        (["chronovisor", "doc"], ["doctor"]),
+        (["chronovisor", "top", "--ev"], ["--every"]),
         (["chronovisor", "log", "che"], ["check-proof", "checkpoint"]),
         (["chronovisor", "events", "--fol"], ["--follow"]),
         (["chronovisor", "events", "--type", "guest-sta"], ["guest-started"]),

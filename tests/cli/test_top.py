@@ -1,5 +1,6 @@
 """`top`: one picture where nothing is redrawn, and a terminal that is given back as it was."""
 
+import json
 import os
 import pty
 import sys
@@ -97,6 +98,15 @@ def test_where_nothing_is_redrawn_one_picture_is_printed(peer: Peer, run: Run) -
     assert "�[2Jgone" in told.stdout
     assert "\x1b" not in told.stdout
     assert "3 VMs" in run("top", "--all").stdout
+
+
+def test_a_script_gets_one_picture(peer: Peer, run: Run) -> None:
+    peer.supervisor.vms["ours"] = v1.Vm(vm_id="ours", phase=v1.Phase.RUNNING, pid=os.getpid())
+    told = json.loads(run("top", "--json").stdout)
+    assert told.keys() == {"time", "vms", "events"}
+    (ours,) = told["vms"]
+    assert (ours["vm_id"], ours["phase"]) == ("ours", "running")
+    assert ours["usage"]["memory_bytes"] > 1 << 20
 
 
 def test_without_a_daemon_it_says_so_and_ends(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import click
 
+from supervisor.cli.groups import Group
 from supervisor.cli.sev import (
     digests,
     launches,
@@ -13,7 +14,7 @@ from supervisor.cli.sev import (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def sev() -> None:
     """Be the owner of a confidential guest (AMD SEV, SEV-ES, SEV-SNP).
 
