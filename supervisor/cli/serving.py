@@ -8,7 +8,7 @@ import click
 
 from supervisor.cli.daemon_log import set_up
 from supervisor.cli.exits import ExitCode, Failure
-from supervisor.cli.loading import without_collecting
+from supervisor.cli.loading import collect_for_long, without_collecting
 from supervisor.cli.options import json_option
 from supervisor.cli.output import print_json
 from supervisor.cli.settings import settings_options
@@ -57,6 +57,7 @@ def _run(config: Config, *, as_json: bool) -> None:
             where = f"{unix}, {tcp}"
             click.echo(f"serving on {where}{faults}")
 
+    collect_for_long()
     with _explained(CannotServe, EventLogError, OSError):
         daemon.main(config, announce)
 
