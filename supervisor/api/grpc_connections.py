@@ -129,14 +129,16 @@ class _Connection(H2Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Find out who it is; hang up if there is no room."""
-        transport = BoundedTransport(transport, self._requests.loop.call_later)
+        loop = self._requests.loop
+        transport = BoundedTransport(transport, loop.call_soon, loop.call_later)
         super().connection_made(transport)
+        transport.flush()  # so that also who is hung up on at once hears whom it talks to
         self._idle_frames = IdleFrames()
         self._process, self.processor.process = self.processor.process, self._unless_idle  # type: ignore[method-assign]
         server = self._server_side
         self._requests.authenticate = server.entrance(transport)
         self._transport = transport
-        stranger = self._requests.loop.call_later(server.first_request_s, transport.abort)
+        stranger = loop.call_later(server.first_request_s, transport.abort)
         self._requests.first_admitted = self._stranger_leaves = stranger.cancel
         server.transports.add(transport)
         if len(server.transports) > server.room:

@@ -10,6 +10,9 @@ from typing import Any
 
 OUTGOING_BYTES = 16 * 1024 * 1024
 """What may wait for a client: a piece of a download for each of 100 streams, twice over."""
+AT_ONCE_BYTES = 64 * 1024
+"""What is collected in one turn of the loop, to be sent by one call of the system; more is sent
+before, so that whoever writes a lot is told when the client takes no more."""
 CLOSE_S = 5.0
 """What a client gets to take the rest, once its connection is to be closed."""
 READ_BYTES = 32 * 1024
@@ -25,13 +28,23 @@ take back all the calls that it may have open, twice."""
 
 
 class BoundedTransport:
-    """An asyncio transport, as grpclib uses it."""
+    """An asyncio transport, as grpclib uses it.
+
+    grpclib writes the parts of an answer one by one. What all calls write in one turn of the loop
+    is sent together.
+    """
 
     def __init__(
-        self, inner: Any, call_later: Callable[..., object], close_s: float = CLOSE_S
+        self,
+        inner: Any,
+        call_soon: Callable[..., object],
+        call_later: Callable[..., object],
+        close_s: float = CLOSE_S,
     ) -> None:
         self._inner = inner
+        self._call_soon = call_soon
         self._call_later = call_later
+        self._unsent = bytearray()
         self._close_s = close_s
         inner.max_size = READ_BYTES
         self.get_extra_info = inner.get_extra_info
@@ -42,12 +55,24 @@ class BoundedTransport:
         """Send ``data`` as soon as the client takes it; hang up on one that takes nothing."""
         if self._inner.is_closing():
             return  # asyncio would log every single attempt
+        if not self._unsent:
+            self._call_soon(self.flush)
+        self._unsent += data
+        if len(self._unsent) >= AT_ONCE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was written so far."""
+        data, self._unsent = self._unsent, bytearray()
+        if self._inner.is_closing() or not data:
+            return
         self._inner.write(data)
         if self._inner.get_write_buffer_size() > OUTGOING_BYTES:
             self._inner.abort()
 
     def close(self) -> None:
         """Close the connection: at the latest a few seconds from now."""
+        self.flush()
         if not self._inner.is_closing():
             self._inner.close()
             self._call_later(self._close_s, self._inner.abort)

@@ -1,13 +1,18 @@
 """The operator's catalogue: names for images that lie in one directory beside ``catalogue.json``.
 
-It is read anew at every look-up, so that an image that is rebuilt counts from the next launch on.
+Every look-up asks the disk whether the file is still the same, and reads it anew if it is not: an
+image that is rebuilt counts from the next launch on.
 """
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from supervisor.artifacts.digest_cache import Version, is_settled, version_of
 from supervisor.artifacts.errors import DamagedCatalogue, UnknownImage
 
 FILE = "catalogue.json"
@@ -45,8 +50,11 @@ class CatalogueImage(msgspec.Struct, frozen=True):
 class Catalogue:
     """Images by name under one directory, which need not exist yet."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
         self.directory = directory
+        self._file = directory / FILE
+        self._now_ns = now_ns
+        self._known: tuple[Version, dict[str, Entry]] | None = None
 
     def look_up(self, name: str) -> CatalogueImage:
         """Return the image of this name. Raises UnknownImage or DamagedCatalogue."""
@@ -55,8 +63,7 @@ class Catalogue:
             raise UnknownImage(name, str(self.directory))
         if entry.file in NO_FILES or "/" in entry.file:
             raise DamagedCatalogue(
-                f"{self.directory / FILE}: {name!r} must name a file of its own directory, "
-                f"not {entry.file!r}"
+                f"{self._file}: {name!r} must name a file of its own directory, not {entry.file!r}"
             )
         path = self.directory / entry.file
         return CatalogueImage(name, path, entry.sha256, entry.size, entry.kind)
@@ -67,9 +74,19 @@ class Catalogue:
 
     def _read(self) -> dict[str, Entry]:
         try:
-            with (self.directory / FILE).open("rb") as file:
-                return msgspec.json.decode(file.read(MAX_BYTES), type=CatalogueFile).entries
+            version = version_of(os.stat(self._file))
+            if self._known is None or self._known[0] != version:
+                return self._read_anew()
+            return self._known[1]
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.DecodeError) as error:
-            raise DamagedCatalogue(f"{self.directory / FILE} cannot be read: {error}") from error
+            raise DamagedCatalogue(f"{self._file} cannot be read: {error}") from error
+
+    def _read_anew(self) -> dict[str, Entry]:
+        with self._file.open("rb") as file:
+            status = os.fstat(file.fileno())
+            entries = msgspec.json.decode(file.read(MAX_BYTES), type=CatalogueFile).entries
+        settled = is_settled(status, self._now_ns())
+        self._known = (version_of(status), entries) if settled else None
+        return entries

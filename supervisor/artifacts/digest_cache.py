@@ -40,15 +40,14 @@ class DigestCache:
 
     def sha256_of(self, file: BufferedReader) -> str:
         """The same for a file that is open, so that it is the one whose digest this is."""
-        version = _version(os.fstat(file.fileno()))
+        version = version_of(os.fstat(file.fileno()))
         with self._lock:
             if (known := self._digests.get(version)) is not None:
                 self._digests.move_to_end(version)
                 return known
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         status = os.fstat(file.fileno())
-        settled = self._now_ns() - status.st_ctime_ns > SETTLED_NS
-        if settled and _version(status) == version:
+        if is_settled(status, self._now_ns()) and version_of(status) == version:
             self._keep(version, digest)
         return digest
 
@@ -59,7 +58,8 @@ class DigestCache:
                 self._digests.popitem(last=False)
 
 
-def _version(status: os.stat_result) -> Version:
+def version_of(status: os.stat_result) -> Version:
+    """Return what is another after any write, once the file :func:`is_settled`."""
     return (
         status.st_dev,
         status.st_ino,
@@ -67,3 +67,8 @@ def _version(status: os.stat_result) -> Version:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
+
+
+def is_settled(status: os.stat_result, now_ns: int) -> bool:
+    """Whether a write from now on must change the version."""
+    return now_ns - status.st_ctime_ns > SETTLED_NS

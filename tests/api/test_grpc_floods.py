@@ -131,7 +131,8 @@ def test_a_client_that_takes_nothing_is_hung_up_on_beyond_a_bound() -> None:
             transport, _ = await asyncio.get_running_loop().create_connection(
                 asyncio.Protocol, sock=ours
             )
-            bounded = BoundedTransport(transport, asyncio.get_running_loop().call_later)
+            loop = asyncio.get_running_loop()
+            bounded = BoundedTransport(transport, loop.call_soon, loop.call_later)
             bounded.write(bytes(OUTGOING_BYTES // 2))
             assert not bounded.is_closing()
             bounded.write(bytes(OUTGOING_BYTES))
@@ -139,6 +140,24 @@ def test_a_client_that_takes_nothing_is_hung_up_on_beyond_a_bound() -> None:
             return bool(bounded.is_closing())
 
     assert asyncio.run(write())
+
+
+def test_what_is_written_in_one_turn_is_sent_together() -> None:
+    async def write() -> tuple[bytes, bytes]:
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        with theirs:
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+            bounded = BoundedTransport(transport, loop.call_soon, loop.call_later)
+            bounded.write(b"headers")
+            bounded.write(b"trailers")
+            await asyncio.sleep(0)
+            together = theirs.recv(100)
+            bounded.write(b"goodbye")
+            bounded.close()
+            return together, theirs.recv(100)
+
+    assert asyncio.run(write()) == (b"headerstrailers", b"goodbye")
 
 
 def test_a_client_that_takes_nothing_does_not_keep_a_connection_that_is_closed() -> None:
@@ -154,7 +173,7 @@ def test_a_client_that_takes_nothing_does_not_keep_a_connection_that_is_closed()
         loop = asyncio.get_running_loop()
         with theirs:
             transport, protocol = await loop.create_connection(Waiting, sock=ours)
-            bounded = BoundedTransport(transport, loop.call_later, close_s=0.01)
+            bounded = BoundedTransport(transport, loop.call_soon, loop.call_later, close_s=0.01)
             bounded.write(bytes(OUTGOING_BYTES // 2))
             bounded.close()
             async with asyncio.timeout(GUARD_S):

@@ -1,11 +1,13 @@
 """The operator's catalogue: names to files, with errors that say what to do."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from supervisor.artifacts.catalogue import Catalogue
+from supervisor.artifacts.digest_cache import SETTLED_NS
 from supervisor.artifacts.errors import DamagedCatalogue, UnknownImage
 
 ENTRY = {"file": "vmlinuz", "sha256": "a" * 64, "size": 7, "kind": "kernel"}
@@ -30,6 +32,19 @@ def test_a_catalogue_that_changes_is_read_anew(tmp_path: Path) -> None:
         catalogue.look_up("mine")
     write(tmp_path, {"format": 1, "entries": {"mine": ENTRY}})
     assert catalogue.look_up("mine").name == "mine"
+
+
+def test_one_that_was_kept_is_read_anew_once_it_changes_or_is_replaced(tmp_path: Path) -> None:
+    write(tmp_path, {"format": 1, "entries": {"mine": ENTRY}})
+    kept = Catalogue(tmp_path, now_ns=lambda: time.time_ns() + 2 * SETTLED_NS)
+    assert kept.names() == kept.names() == ("mine",)
+    write(tmp_path, {"format": 1, "entries": {"yours": ENTRY}})
+    assert kept.names() == ("yours",)
+    write(tmp_path, {"format": 1, "entries": {"theirs": ENTRY}})
+    (tmp_path / "catalogue.json").rename(tmp_path / "new")
+    assert kept.names() == ()
+    (tmp_path / "new").rename(tmp_path / "catalogue.json")
+    assert kept.names() == ("theirs",)
 
 
 @pytest.mark.parametrize("exists", [True, False], ids=["without the name", "without a catalogue"])
