@@ -65,7 +65,11 @@ CORE_MAY_IMPORT = (
 """Nothing in it reads a clock, a disk, an environment or a source of chance."""
 
 ASYNCIO = ("asyncio", "trio_asyncio")
-BRIDGES = {"supervisor.api.asyncio_bridge", "supervisor.cli.connection"}
+BRIDGES = {
+    "supervisor.api.asyncio_bridge",
+    "supervisor.api.asyncio_patience",
+    "supervisor.cli.connection",
+}
 
 
 def layer(name: str) -> int | None:

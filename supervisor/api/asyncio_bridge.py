@@ -1,4 +1,4 @@
-"""gRPC on Trio: the only module of the daemon that knows asyncio.
+"""gRPC on Trio: where the daemon crosses from asyncio.
 
 grpclib is written for asyncio, so it runs in a loop that is itself a Trio task (trio-asyncio), in
 the same thread. A call crosses once, as a whole: its handler here awaits a Trio task, and when
@@ -6,43 +6,44 @@ grpclib cancels the handler (the client went away, its deadline passed) that tas
 and waited for. Streams cross once for the messages that are ready, so a slow client holds back its
 source and nothing else.
 
-    client -> grpclib (asyncio) -> _Call: bounds, deadlines, status -> service method (Trio)
-
-What grpclib leaves unbounded has its bound here: the size of a message and the silence of a client.
+    client -> grpclib (asyncio) -> Call: bounds, deadlines, status -> service method (Trio)
 """
 
 import asyncio
 import logging
 import socket
 import ssl
-import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import grpclib.utils
-import msgspec
 import trio
 import trio_asyncio
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.service import Health
 from grpclib.server import Stream
+from trio_asyncio._handles import AsyncHandle
 
 from supervisor.api import auth
+from supervisor.api.grpc_call import BOUNDS as BOUNDS
+from supervisor.api.grpc_call import Call, UnaryCall
+from supervisor.api.grpc_call import CallBounds as CallBounds
 from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted, by_credentials, by_uid
-from supervisor.api.grpc_messages import decode
 from supervisor.api.grpc_services import offered
 from supervisor.api.grpc_status import grpc_error
 from supervisor.api.ports import Supervisor
 from supervisor.api.readiness import Readiness
 from supervisor.api.reflection import with_reflection
-from supervisor.api.uploads import CHUNK_BYTES
 
 STOP_SECONDS = 5.0
 """What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
+
+HANDLES_A_TURN = 1000
+"""What asyncio has to do is done before Trio's other tasks get their turn: up to so much."""
 
 TURNS = 8
 """Turns of the loop from an accepted connection to one that was hung up on: four in CPython."""
@@ -52,24 +53,6 @@ _logger = logging.getLogger(__name__)
 # grpclib keeps the function that asyncio had when grpclib was imported. From Python 3.12 on that
 # one is written in C and cannot see a loop of trio-asyncio, which puts its own in its place.
 grpclib.utils._current_task = asyncio.current_task
-
-
-class CallBounds(msgspec.Struct, frozen=True):
-    """What one connection and its calls may take of the daemon; times are in seconds."""
-
-    message_bytes: int = CHUNK_BYTES + 64 * 1024
-    """The largest message is a chunk of an upload; its other fields are small."""
-    first_request_s: float = 10.0
-    """From a connection to its first request that is admitted, which is one round trip on this
-    host. Without it, silent strangers could hold every place there is."""
-    silence_s: float = 60.0
-    """A client that sends nothing of a message it owes, or takes nothing, so long is not there."""
-    keepalive_s: float = 30.0
-    """A connection is asked so often whether it lives, and hung up if it does not answer as long:
-    a host that lost its power says no goodbye."""
-
-
-BOUNDS = CallBounds()
 
 
 async def serve_grpc(
@@ -86,6 +69,7 @@ async def serve_grpc(
     async with trio_asyncio.open_loop() as loop:
         # The loop's own handler would end the daemon for what one client did.
         loop.set_exception_handler(_log_loop_error)
+        _do_all_that_is_due(loop)
         handlers = _handlers(supervisor, readiness, bounds)
         start = trio_asyncio.aio_as_trio(_start)
         servers = [await start(handlers, listener, by_uid, bounds) for listener in unix]
@@ -107,88 +91,36 @@ async def _until_cancelled(
                 await trio_asyncio.aio_as_trio(_stop)(server, listener)
 
 
+def _do_all_that_is_due(loop: Any) -> None:
+    """Have the loop do in one turn of Trio all that is due, as asyncio's own loop would.
+
+    trio-asyncio's takes a turn for each callback, with a look at every socket between them.
+    """
+    one = loop._main_loop_one
+
+    async def turn(*, no_wait: bool = False) -> None:
+        await one(no_wait=no_wait)
+        with suppress(trio.WouldBlock):
+            for _ in range(0 if no_wait else HANDLES_A_TURN):
+                await one(no_wait=True)
+
+    loop._main_loop_one = turn
+
+
+def _cross(method: Callable[..., Awaitable[Any]], *arguments: Any) -> "asyncio.Future[Any]":
+    """Begin a Trio task at once; return what comes of it. trio-asyncio would have it queue up."""
+    loop: Any = asyncio.get_running_loop()
+    answer = asyncio.Future[Any](loop=loop)
+    handle = AsyncHandle(method, arguments, loop, result_future=answer)
+    loop._nursery.start_soon(handle._run, name=method)
+    return answer
+
+
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     _logger.error("gRPC: %s", context["message"], exc_info=context.get("exception"))
 
 
-class _Call:
-    """One call with bounds: what handlers use in place of grpclib's own stream."""
-
-    def __init__(self, stream: "Stream[Any, Any]", receives: type[Any], bounds: CallBounds) -> None:
-        self._stream = stream
-        self._receives = receives
-        self._bounds = bounds
-        self.send_trailing_metadata = stream.send_trailing_metadata
-
-    async def recv_message(self) -> Any | None:
-        """Return the client's next message; None once it has sent its last. Raises GRPCError."""
-        # grpclib would take 4 GiB into memory, and answer UNKNOWN to a message that is broken.
-        data = self._stream._stream.recv_data
-        try:
-            async with asyncio.timeout(self._bounds.silence_s):
-                prefix = await data(5)
-                if not prefix:
-                    return None
-                compressed, size = struct.unpack(">BI", prefix)
-                self._check_frame(compressed, size)
-                body = await data(size)
-        except TimeoutError:
-            silence = f"no message came for {self._bounds.silence_s:.0f} s"
-            raise GRPCError(Status.DEADLINE_EXCEEDED, silence) from None
-        except AssertionError:
-            raise GRPCError(Status.INVALID_ARGUMENT, "the last message is cut short") from None
-        if len(body) != size:
-            raise GRPCError(Status.INVALID_ARGUMENT, "the last message is cut short")
-        return self._decode(body)
-
-    async def __aiter__(self) -> AsyncGenerator[Any, None]:
-        while (message := await self.recv_message()) is not None:
-            yield message
-
-    async def send_message(self, message: Any) -> None:
-        """Send one message, as soon as the client takes it. Raises GRPCError if it does not."""
-        try:
-            async with asyncio.timeout(self._bounds.silence_s):
-                await self._stream.send_message(message)
-        except TimeoutError:
-            connection = self._stream._stream.connection
-            if not connection.write_ready.is_set():
-                connection._transport.abort()  # not even a status would get through
-            silence = f"the client took nothing for {self._bounds.silence_s:.0f} s"
-            raise GRPCError(Status.ABORTED, silence) from None
-
-    async def send_messages(self, messages: Sequence[Any]) -> None:
-        """Send some that are ready. Raises GRPCError."""
-        for message in messages:
-            await self.send_message(message)
-
-    def _decode(self, body: bytes) -> Any:
-        try:
-            return decode(self._receives, body)
-        except Exception:  # whatever a decoder may raise, it is the bytes that are wrong
-            name = self._receives.__name__
-            raise GRPCError(Status.INVALID_ARGUMENT, f"these bytes are no {name}") from None
-
-    def _check_frame(self, compressed: int, size: int) -> None:
-        if compressed:
-            raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not taken")
-        if size > self._bounds.message_bytes:
-            takes = f"a message of {size} bytes; at most {self._bounds.message_bytes} are taken"
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, takes)
-
-
-class _UnaryCall(_Call):
-    """One whose client owes exactly one message; grpclib's own services rely on it."""
-
-    async def recv_message(self) -> Any:
-        """Return the message. Raises GRPCError."""
-        message = await super().recv_message()
-        if message is None:
-            raise GRPCError(Status.INVALID_ARGUMENT, "the call ended before its message")
-        return message
-
-
-Serve = Callable[[_Call], Awaitable[None]]
+Serve = Callable[[Call], Awaitable[None]]
 
 
 def _handlers(
@@ -210,7 +142,7 @@ def _handlers(
 def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> Handler:
     """Return the handler with a deadline and a status for whatever may happen in it."""
 
-    kind = _Call if handler.cardinality.client_streaming else _UnaryCall
+    kind = Call if handler.cardinality.client_streaming else UnaryCall
 
     async def handle(stream: "Stream[Any, Any]") -> None:
         deadline = asyncio.timeout(admitted.get().timeout_s)
@@ -224,13 +156,13 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
     return handler._replace(func=handle)
 
 
-async def _unary_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> None:
+async def _unary_unary(method: Callable[..., Awaitable[Any]], call: Call) -> None:
     request = await call.recv_message()
-    response = await trio_asyncio.trio_as_aio(method)(request, admitted.get().caller)
+    response = await _cross(method, request, admitted.get().caller)
     await call.send_message(response)
 
 
-async def _stream_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> None:
+async def _stream_unary(method: Callable[..., Awaitable[Any]], call: Call) -> None:
     receive = trio_asyncio.aio_as_trio(call.recv_message)
 
     async def messages() -> AsyncGenerator[Any, None]:
@@ -241,10 +173,10 @@ async def _stream_unary(method: Callable[..., Awaitable[Any]], call: _Call) -> N
         async with aclosing(messages()) as requests:
             return await method(requests, admitted.get().caller)
 
-    await call.send_message(await trio_asyncio.trio_as_aio(run)())
+    await call.send_message(await _cross(run))
 
 
-async def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], call: _Call) -> None:
+async def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], call: Call) -> None:
     request = await call.recv_message()
     send = trio_asyncio.aio_as_trio(call.send_messages)
 
@@ -253,7 +185,7 @@ async def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], call: 
             async for response in responses:
                 await send(response if isinstance(response, list) else [response])
 
-    await trio_asyncio.trio_as_aio(run)()
+    await _cross(run)
 
 
 _CROSSINGS: dict[Cardinality, Callable[..., Awaitable[None]]] = {

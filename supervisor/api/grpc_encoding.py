@@ -5,7 +5,7 @@ once for each class; what our messages seldom have is left to the library (proto
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import betterproto2
@@ -16,6 +16,9 @@ VARINT, LENGTH = 0, 2
 
 _VARINTS = frozenset({"enum", "bool", "int32", "int64", "uint32", "uint64"})
 _SMALL = tuple(bytes([number]) for number in range(0x80))
+
+NUMBERS_KEPT = 4096
+"""Bytes of numbers, some 100 bytes each: sizes and limits that many messages have."""
 
 Write = Callable[[Any], bytes]
 """The value of a field -> the whole field."""
@@ -35,11 +38,12 @@ class Codec(ProtoCodec):
 
 def encode(message: betterproto2.Message) -> bytes:
     """Return the same as ``bytes(message)``."""
-    fields = []
-    for name, default, write in _plan(type(message)):
-        value = getattr(message, name)
-        if value is not None and value != default:
-            fields.append(write(value))
+    values = vars(message)
+    fields = [
+        write(value)
+        for name, default, write in _plan(type(message))
+        if (value := values[name]) is not None and value != default
+    ]
     fields.append(message._unknown_fields)
     return b"".join(fields)
 
@@ -109,6 +113,7 @@ def _key(number: int, wire_type: int) -> bytes:
     return _varint(number << 3 | wire_type)
 
 
+@lru_cache(NUMBERS_KEPT)
 def _varint(value: int) -> bytes:
     if 0 <= value < 0x80:
         return _SMALL[value]

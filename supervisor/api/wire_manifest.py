@@ -52,7 +52,7 @@ PROTOCOLS: dict[v1.ForwardProtocol, spec.ForwardProtocol] = {
 def to_manifest(message: v1.Manifest | None) -> spec.Manifest:
     """Return the manifest that a client sent. Raises CommandDenied with every fault in it."""
     faults: list[FieldViolation] = []
-    manifest = _manifest(message or v1.Manifest(), faults)
+    manifest = _manifest(_or_empty(v1.Manifest, message), faults)
     faults += rules.check(manifest)
     if message is None:
         faults = [FieldViolation("", "is missing")]
@@ -68,7 +68,7 @@ def _named(wrong: FieldViolation, manifest: spec.Manifest) -> str:
 
 
 def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manifest:
-    algorithm = message.algorithm or v1.Algorithm()
+    algorithm = _or_empty(v1.Algorithm, message.algorithm)
     return spec.Manifest(
         name=message.name,
         description=message.description,
@@ -84,10 +84,10 @@ def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manife
             spec.Dataset(each.name, each.sha256, each.provider, each.encryption, each.id)
             for each in message.datasets
         ),
-        vm=_shape(message.vm or v1.VmShape(), faults),
-        limits=_given(spec.Limits(), message.limits or v1.Limits()),
-        restart=_restart(message.restart or v1.RestartPolicy(), faults),
-        network=_network(message.network or v1.Network(), faults),
+        vm=_shape(_or_empty(v1.VmShape, message.vm), faults),
+        limits=_given(spec.Limits(), _or_empty(v1.Limits, message.limits)),
+        restart=_restart(_or_empty(v1.RestartPolicy, message.restart), faults),
+        network=_network(_or_empty(v1.Network, message.network), faults),
         confidential=to_confidential(message.confidential, faults),
         result_recipients=tuple(
             spec.Recipient(each.name, each.public_key) for each in message.result_recipients
@@ -95,6 +95,11 @@ def _manifest(message: v1.Manifest, faults: list[FieldViolation]) -> spec.Manife
         result_consumers=tuple(message.result_consumers),
         agent=to_agent(message.agent, faults),
     )
+
+
+def _or_empty(kind: type[T], message: T | None) -> T:
+    # Whether a message is true costs betterproto2 a comparison of all its fields.
+    return kind() if message is None else message
 
 
 def _network(message: v1.Network, faults: list[FieldViolation]) -> spec.Network:

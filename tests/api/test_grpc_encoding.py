@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.api.grpc_encoding import Codec, encode
+from supervisor.api.grpc_messages import decode
 
 UINT64, INT32, INT64 = 2**64 - 1, 2**31 - 1, 2**63 - 1
 TEXT = st.text(max_size=200)
@@ -53,6 +54,15 @@ def test_every_message_has_the_bytes_that_its_library_gives_it(
     message: betterproto2.Message,
 ) -> None:
     assert encode(message) == bytes(message)
+
+
+@settings(deadline=None)
+@given(MESSAGES)
+def test_bytes_that_are_a_message_are_decoded_as_its_library_does(
+    message: betterproto2.Message,
+) -> None:
+    kind, packed = type(message), bytes(message)
+    assert decode(kind, packed) == kind.FromString(packed)
 
 
 def test_a_field_of_a_newer_contract_is_passed_on() -> None:
