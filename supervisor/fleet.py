@@ -6,6 +6,7 @@ It opens no file, no socket and no clock: what touches the world is passed in as
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from functools import cached_property, partial
 from itertools import islice
 
 import msgspec
@@ -57,12 +58,19 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 class ReservingHost:
-    """The host of one VM, and before it what all VMs share."""
+    """The host of one VM, and before it what all VMs share.
 
-    def __init__(self, vm_id: str, reservations: Reservations, host: Host) -> None:
+    ``make`` is called once the VM needs its host: one that waits for its turn has none yet.
+    """
+
+    def __init__(self, vm_id: str, reservations: Reservations, make: Callable[[], Host]) -> None:
         self._vm_id = vm_id
         self._reservations = reservations
-        self._host = host
+        self._make = make
+
+    @cached_property
+    def _host(self) -> Host:
+        return self._make()
 
     async def perform(self, effect: Effect, report: Report) -> None:
         """Do ``effect``; see :class:`supervisor.actor.Host`."""
@@ -197,8 +205,7 @@ class Fleet:
         around = self._surroundings
 
         async def run_once() -> None:
-            found = self._recovery.guard(vm_id, around.host(vm_id))
-            host = ReservingHost(vm_id, self.reservations, found)
+            host = ReservingHost(vm_id, self.reservations, partial(self._found, vm_id))
             journal = LogJournal(self._log)
             await VmActor(ref, journal, host, around.clock_ms, around.core).run(cause)
 
@@ -207,6 +214,9 @@ class Fleet:
 
         await supervise(vm_id, run_once, reload, around.clock_ms, lambda: self._log.head)
         self.registry.forget(vm_id)
+
+    def _found(self, vm_id: str) -> Host:
+        return self._recovery.guard(vm_id, self._surroundings.host(vm_id))
 
     async def record(self, event: Event) -> Record:
         """Make an event of the host durable."""
