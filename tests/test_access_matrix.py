@@ -5,6 +5,7 @@ later is in the matrix, too. What each cell must be is in docs/security.md, for 
 """
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import msgspec
 import pytest
 import trio
 from chronovisor_api import v1
+from chronovisor_api.status_details import RetryInfo, detail
 from grpclib.client import Channel
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 
-from eventlog import open_log
+from eventlog import EventLog, open_log
+from supervisor.access.rates import Rates
 from supervisor.access.roles import PERMITTED, Action, Reach, Role
 from supervisor.access.tokens import Grant, Grants, digest
 from supervisor.api import asyncio_bridge, event_query
@@ -43,6 +46,7 @@ from tests.source_tree import ROOT
 
 PATIENCE = 120
 """Seconds after which a test hangs."""
+OWN_TOKEN = "the-token-of-the-daemon"
 TENANT, ELSEWHERE = "red", "blue"
 TOKENS = {role: f"the-token-of-the-{role.value}" for role in Role}
 GRANTS = Grants(
@@ -86,26 +90,36 @@ class Servers(msgspec.Struct, frozen=True):
         return httpx.AsyncClient(base_url=f"http://{self.http}", headers=headers, timeout=PATIENCE)
 
 
+async def serve(directory: Path, nursery: trio.Nursery, credentials: Credentials) -> Servers:
+    """Start every listener, over VMs of several principals and tenants."""
+    grpc, http, websocket = (bind_tcp(Address("127.0.0.1", 0)) for _ in range(3))
+    log = await nursery.start(opened, directory / "log")
+    supervisor, registry, readiness = MemorySupervisor(log, directory), Registry(), Readiness()
+    for vm_id, (caller, manifest) in VMS.items():
+        done = await supervisor.submit(manifest, key=vm_id, vm_id=vm_id, caller=caller)
+        registry.add(done.state)
+    consoles, door = Consoles(registry, directory / "vms", nursery), Door(credentials)
+    for start in (
+        partial(asyncio_bridge.serve_grpc, supervisor, unix=[], tcp=grpc, readiness=readiness),
+        partial(serve_http, supervisor, tcp=http, readiness=readiness, metrics=Metrics()),
+        partial(serve_websocket, log, consoles, tcp=websocket),
+    ):
+        await nursery.start(partial(start, door=door))
+    return Servers(supervisor, *map(address_of, (grpc, http, websocket)))
+
+
+async def opened(path: Path, *, task_status: trio.TaskStatus[EventLog]) -> None:
+    """Hold a log open; give up after a while."""
+    async with open_log(path) as log:
+        task_status.started(log)
+        with trio.fail_after(PATIENCE):
+            await trio.sleep_forever()
+
+
 @pytest.fixture
 async def servers(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Servers]:
-    door, any_port = Door(Credentials("the-token-of-the-daemon", lambda: GRANTS)), ("127.0.0.1", 0)
-    grpc, http, websocket = (bind_tcp(Address(*any_port)) for _ in range(3))
-    async with open_log(tmp_path / "log") as log:
-        supervisor = MemorySupervisor(log, tmp_path)
-        registry, readiness = Registry(), Readiness()
-        for vm_id, (caller, manifest) in VMS.items():
-            done = await supervisor.submit(manifest, key=vm_id, vm_id=vm_id, caller=caller)
-            registry.add(done.state)
-        consoles = Consoles(registry, tmp_path / "vms", nursery)
-        for serve in (
-            partial(asyncio_bridge.serve_grpc, supervisor, unix=[], tcp=grpc, readiness=readiness),
-            partial(serve_http, supervisor, tcp=http, readiness=readiness, metrics=Metrics()),
-            partial(serve_websocket, log, consoles, tcp=websocket),
-        ):
-            await nursery.start(partial(serve, door=door))
-        with trio.fail_after(PATIENCE):
-            yield Servers(supervisor, *map(address_of, (grpc, http, websocket)))
-        nursery.cancel_scope.cancel()
+    yield await serve(tmp_path, nursery, Credentials(OWN_TOKEN, lambda: GRANTS))
+    nursery.cancel_scope.cancel()
 
 
 def permitted(role: Role) -> frozenset[Action]:
@@ -308,6 +322,31 @@ async def test_a_key_of_another_principal_tells_nothing(servers: Servers) -> Non
         headers = {"Idempotency-Key": "neighbour", "Content-Type": "application/json"}
         taken = await client.post("/v1/computations", content=document, headers=headers)
     assert (taken.status_code, "vm_id" in taken.text) == (409, False)
+
+
+async def test_who_asks_too_often_is_told_when_to_ask_again(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    now_s = 1_700_000_000.0
+    credentials = Credentials(OWN_TOKEN, lambda: GRANTS, Rates(1), lambda: now_s)
+    servers = await serve(tmp_path, nursery, credentials)
+    async with servers.client(TOKENS[Role.VIEWER]) as client:
+        answers = [await client.get("/v1/vms") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[2].headers["Retry-After"] == "1"
+    assert await upgraded(servers, event_query.EVENTS_PATH, TOKENS[Role.VIEWER]) == 429
+
+    async def refused(channel: Channel) -> GRPCError:
+        with pytest.raises(GRPCError) as error:
+            await v1.SupervisorStub(channel).list_vms(_ALL)
+        return error.value
+
+    error = await ask(str(servers.grpc), TOKENS[Role.VIEWER], refused)
+    assert error.status is Status.RESOURCE_EXHAUSTED
+    assert detail(error, RetryInfo) == RetryInfo(timedelta(seconds=1))
+    async with servers.client(TOKENS[Role.OWNER]) as client:
+        assert (await client.get("/v1/vms")).status_code == 200
+    nursery.cancel_scope.cancel()
 
 
 def test_the_page_has_the_table() -> None:

@@ -23,7 +23,8 @@ class Rates:
             return
         most = self._per_second * BURST_S
         left, counted_s = self._buckets.pop((tenant, principal), (most, now_s))
-        left = min(left + (now_s - counted_s) * self._per_second, most)
+        passed_s = max(now_s - counted_s, 0)  # a clock may be set back
+        left = min(left + passed_s * self._per_second, most)
         self._buckets[tenant, principal] = (left - 1 if left >= 1 else left, now_s)
         if len(self._buckets) > PRINCIPALS:
             self._buckets.popitem(last=False)

@@ -92,12 +92,8 @@ class Credentials:
             found = self._by_token(headers.get("authorization", ""))
         else:
             found = self._by_certificate(certified)
-        self.count(found)
+        self._rates.count(found.tenant, found.principal, self._now_s())
         return found
-
-    def count(self, identity: Identity) -> None:
-        """Count a request. Raises CommandDenied where it is one too many."""
-        self._rates.count(identity.tenant, identity.principal, time.monotonic())
 
     def _by_token(self, authorization: str) -> Identity:
         given = _BEARER.fullmatch(authorization)

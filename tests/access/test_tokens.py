@@ -1,0 +1,135 @@
+"""Tokens and certificates -> who somebody is; the file that they are kept in."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.access.roles import Identity, Role
+from supervisor.access.token_file import (
+    FILE_BYTES,
+    GRANTS_MOST,
+    WatchedGrants,
+    changing,
+    read_grants,
+    write_grants,
+)
+from supervisor.access.tokens import NAME, Grant, Grants, by_certificate, by_token, digest
+from supervisor.api.auth import Credentials
+from supervisor.secret_file import SecretUnfit
+from supervisor.vm.commands import CommandDenied, DenyReason
+
+TOKEN = "a-token-that-nobody-guesses"
+NOW_MS = 1_700_000_000_000
+ALICE = Grant("alice", Role.OWNER, NOW_MS, "red", digest(TOKEN))
+BOB = Grant("Bob", Role.PARTY, NOW_MS, "red")
+
+
+def test_a_token_proves_who_its_holder_is() -> None:
+    assert by_token((BOB, ALICE), TOKEN, NOW_MS) == Identity("alice", "red", Role.OWNER)
+
+
+@pytest.mark.parametrize("other", [TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "", digest(TOKEN)])
+def test_another_token_proves_nothing(other: str) -> None:
+    assert by_token((BOB, ALICE), other, NOW_MS) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"revoked_ms": NOW_MS}, "was revoked"), ({"expires_ms": NOW_MS}, "has expired")],
+)
+def test_a_void_proof_is_told_so(change: dict[str, int], word: str) -> None:
+    alice, bob = (msgspec.structs.replace(grant, **change) for grant in (ALICE, BOB))
+    with pytest.raises(CommandDenied, match=word) as by_its_token:
+        by_token((alice,), TOKEN, NOW_MS)
+    with pytest.raises(CommandDenied, match=word) as by_its_certificate:
+        by_certificate((bob,), ("Bob",), NOW_MS)
+    for denied in (by_its_token, by_its_certificate):
+        assert denied.value.reason is DenyReason.UNAUTHENTICATED
+
+
+def test_a_certificate_is_no_proof_for_one_who_has_a_token() -> None:
+    assert by_certificate((ALICE, BOB), ("alice",), NOW_MS) is None
+    assert by_certificate((ALICE, BOB), ("else", "Bob"), NOW_MS) == BOB.identity
+
+
+def test_a_token_counts_more_than_a_certificate() -> None:
+    credentials = Credentials("own", lambda: Grants((ALICE, BOB)), now_s=lambda: NOW_MS / 1000)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    assert credentials.identify(headers, ("Bob",)).principal == "alice"
+    assert credentials.identify({}, ("Bob",)).principal == "Bob"
+    with pytest.raises(CommandDenied):
+        credentials.identify({"authorization": "Bearer wrong"}, ("Bob",))
+
+
+@given(st.text(max_size=130))
+def test_no_name_is_that_of_the_daemons_own_principals(name: str) -> None:
+    if NAME.fullmatch(name):
+        assert ":" not in name
+        assert name.isascii()
+
+
+def test_the_file_keeps_no_token_and_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    with changing(path):
+        write_grants(path, Grants((ALICE, BOB)))
+    assert read_grants(path) == Grants((ALICE, BOB))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert TOKEN not in path.read_text()
+    assert hashlib.sha256(TOKEN.encode()).hexdigest() in path.read_text()
+
+
+def others_may_read(path: Path) -> None:
+    path.chmod(0o640)
+
+
+def no_json(path: Path) -> None:
+    path.write_text("alice")
+
+
+def unknown_role(path: Path) -> None:
+    path.write_text('{"grants":[{"name":"a","role":"king","created_ms":0}]}')
+
+
+def too_long(path: Path) -> None:
+    path.write_text(" " * (FILE_BYTES + 1))
+
+
+def too_many(path: Path) -> None:
+    grants = [msgspec.structs.replace(BOB, name=f"b{n}") for n in range(GRANTS_MOST + 1)]
+    path.write_bytes(msgspec.json.encode(Grants(tuple(grants))))
+
+
+def a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "spoil", [others_may_read, no_json, unknown_role, too_long, too_many, a_directory]
+)
+def test_a_file_that_is_unfit_is_told_at_the_start_and_lets_nobody_in_later(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "tokens"
+    write_grants(path, Grants((ALICE,)))
+    watched = WatchedGrants(path)
+    assert watched.current() == Grants((ALICE,))
+    spoil(path)
+    with pytest.raises(SecretUnfit, match="tokens"):
+        read_grants(path)
+    assert watched.current() == Grants()
+
+
+def test_a_change_holds_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    watched = WatchedGrants(path)
+    assert watched.current() == Grants()
+    write_grants(path, Grants((ALICE,)))
+    assert watched.current() == Grants((ALICE,))
+    path.unlink()
+    assert watched.current() == Grants()
