@@ -13,8 +13,8 @@ from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.readiness import Readiness
 from supervisor.config import Address
 from supervisor.http_api.bounds import Bounds
+from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.server import serve_http
-from supervisor.telemetry.metrics import Metrics
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import BEARER, DOOR, TOKEN, Serve, Served, violations
 from tests.http_api.event_source import following
@@ -99,6 +99,19 @@ async def test_a_question_that_is_wrong_is_told_so(
     answer = await client.get(f"/v1/events{query}", headers=headers)
     assert answer.status_code == status
     assert field in violations(answer)
+
+
+async def test_a_client_that_vanishes_leaves_no_task_behind(
+    serve: Serve, supervisor: MemorySupervisor
+) -> None:
+    served = await serve(Bounds(heartbeat_s=3600, idle_s=3600))
+    await supervisor.say(3)
+    before = trio.lowlevel.current_statistics().tasks_living
+    for _ in range(20):
+        async with following(served) as events:
+            await events.event()
+    while trio.lowlevel.current_statistics().tasks_living > before:
+        await trio.testing.wait_all_tasks_blocked(0.001)
 
 
 async def test_silence_is_broken_by_comments(serve: Serve) -> None:
