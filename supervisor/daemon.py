@@ -120,7 +120,9 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
             await go_on_from(log, clock)
             notary = Notary(directory.log, load_signer(directory.log_key, log.log_id))
             checkpoints = Checkpoints(notary)
+            tracing = open_tracing(config.telemetry, log, node.node_id, metrics.lost_spans.inc)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(tracing.follow)
                 place = Place(
                     config, directory, node, clock, seams, confinement, metrics, manager, doors
                 )
@@ -133,6 +135,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
                 number = await anext(signals)
                 logger.info("%s: leaving", signal.Signals(number).name)
                 await daemon.leave()
+            await tracing.conclude()
             await snapshots.conclude()
             await checkpoints.conclude()
 
@@ -190,9 +193,6 @@ class Daemon:
         self._digests = DigestCache()
         self._readiness = Readiness()
         self._fleet = Fleet(log, snapshots.world, self._surroundings(), nursery)
-        lost = place.metrics.lost_spans.inc
-        self._tracing = open_tracing(place.config.telemetry, log, place.node.node_id, lost)
-        nursery.start_soon(self._tracing.follow)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -264,10 +264,13 @@ class Daemon:
         )
         doors = self._doors
         grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, door=doors.grpc)
-        await self._nursery.start(partial(grpc, readiness=self._readiness), service)
+        await self._nursery.start(
+            partial(grpc, readiness=self._readiness, metrics=self._metrics), service
+        )
         http = partial(serve_http, tcp=listeners.http, door=doors.http, metrics=self._metrics)
         await self._nursery.start(partial(http, readiness=self._readiness), service)
         websocket = partial(serve_websocket, tcp=listeners.websocket, door=doors.websocket)
+        websocket = partial(websocket, metrics=self._metrics)
         consoles = Consoles(registry, self._directory.vms, self._nursery)
         await self._nursery.start(websocket, self._log, consoles)
         return Ready(
@@ -292,5 +295,4 @@ class Daemon:
             await self._fleet.stop_vms()
         await self._fleet.leave()
         self._seams.conclude()
-        await self._tracing.conclude()
         self._nursery.cancel_scope.cancel()

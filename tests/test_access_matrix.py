@@ -101,10 +101,10 @@ async def serve(directory: Path, nursery: trio.Nursery, credentials: Credentials
     consoles, door = Consoles(registry, directory / "vms", nursery), Door(credentials)
     for start in (
         partial(asyncio_bridge.serve_grpc, supervisor, unix=[], tcp=grpc, readiness=readiness),
-        partial(serve_http, supervisor, tcp=http, readiness=readiness, metrics=Metrics()),
+        partial(serve_http, supervisor, tcp=http, readiness=readiness),
         partial(serve_websocket, log, consoles, tcp=websocket),
     ):
-        await nursery.start(partial(start, door=door))
+        await nursery.start(partial(start, door=door, metrics=Metrics()))
     return Servers(supervisor, *map(address_of, (grpc, http, websocket)))
 
 

@@ -33,11 +33,13 @@ from supervisor.api.grpc_call import BOUNDS as BOUNDS
 from supervisor.api.grpc_call import Call, UnaryCall
 from supervisor.api.grpc_call import CallBounds as CallBounds
 from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted, by_credentials, by_uid
+from supervisor.api.grpc_counting import counted
 from supervisor.api.grpc_services import offered
 from supervisor.api.grpc_status import grpc_error
 from supervisor.api.ports import Supervisor
 from supervisor.api.readiness import Readiness
 from supervisor.api.reflection import with_reflection
+from supervisor.telemetry.metrics import Metrics
 
 STOP_SECONDS = 5.0
 """What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
@@ -62,6 +64,7 @@ async def serve_grpc(
     tcp: socket.socket,
     door: auth.Door,
     readiness: Readiness,
+    metrics: Metrics,
     bounds: CallBounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -70,7 +73,7 @@ async def serve_grpc(
         # The loop's own handler would end the daemon for what one client did.
         loop.set_exception_handler(_log_loop_error)
         _do_all_that_is_due(loop)
-        handlers = _handlers(supervisor, readiness, bounds)
+        handlers = counted(_handlers(supervisor, readiness, bounds), metrics)
         start = trio_asyncio.aio_as_trio(_start)
         servers = [await start(handlers, listener, by_uid, bounds) for listener in unix]
         by_door = partial(by_credentials, door)

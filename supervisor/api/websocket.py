@@ -46,6 +46,7 @@ from supervisor.api.subscription import Item, Matching
 from supervisor.api.websocket_peer import BOUNDS as BOUNDS
 from supervisor.api.websocket_peer import Bounds as Bounds
 from supervisor.api.websocket_peer import Close, first, keep_alive, say_goodbye
+from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 INCOMING_BYTES = 4096
@@ -74,12 +75,13 @@ async def serve_websocket(
     *,
     tcp: socket.socket,
     door: auth.Door,
+    metrics: Metrics,
     bounds: Bounds = BOUNDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the log and the consoles on a TCP listener, which is ours to close, until cancelled."""
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(tcp))
-    server = WebSocketServer(log, consoles, door, bounds)
+    server = WebSocketServer(log, consoles, door, metrics, bounds)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(trio.serve_listeners, server.serve_connection, [listener]))
         task_status.started()
@@ -88,7 +90,16 @@ async def serve_websocket(
 class WebSocketServer:
     """One listener's clients."""
 
-    def __init__(self, log: Log, consoles: ConsoleSource, door: auth.Door, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        log: Log,
+        consoles: ConsoleSource,
+        door: auth.Door,
+        metrics: Metrics,
+        bounds: Bounds,
+    ) -> None:
+        self._subscribers = metrics.subscribers.labels("websocket")
+        self._refusals = metrics.refusals
         self._log = log
         self._consoles = consoles
         self._door = door
@@ -132,6 +143,7 @@ class WebSocketServer:
                 try:
                     converse = await self._admit(request, certified, held)
                 except CommandDenied as denied:
+                    self._refusals.labels(denied.reason.value).inc()
                     parameter = denied.violations[0].field if denied.violations else "path"
                     await _reject(request, http_status(denied.reason), parameter, denied.detail)
                     return
@@ -170,6 +182,7 @@ class WebSocketServer:
             caller, asked = permitted(identity, Action.WATCH_EVENTS), event_query.parse(target)
             sees = sight(caller, self._consoles.vm, asked.vm_id)
             matching = await subscription.begin(asked, self._log, sees)
+            held.enter_context(self._subscribers.track_inprogress())
             return partial(self._tell, matching)
         if path.startswith(console_websocket.CONSOLE_PATH):
             caller, wanted = (

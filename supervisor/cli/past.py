@@ -112,10 +112,13 @@ def why(access: Access, *, position: int, as_json: bool) -> None:
     told = _story(found)
     ordered = _story(found.order) if found.order else None
     if as_json:
-        print_json({"position": position, **told.facts, "order": ordered and ordered.facts})
+        facts = {"position": position, "trace_id": found.trace_id or None, **told.facts}
+        print_json({**facts, "order": ordered and ordered.facts})
         return
     lines = told.lines if ordered is None else (*told.lines, "as was ordered:", *ordered.lines)
     click.echo("\n".join(lines))
+    if found.trace_id:
+        click.echo(f"trace {found.trace_id}")
 
 
 def _story(found: "Chain") -> Story:

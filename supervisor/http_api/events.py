@@ -34,6 +34,7 @@ from supervisor.http_api.operation import (
     Span,
     caller_of,
 )
+from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.commands import DenyReason
 from supervisor.vm.events import Outcome
 
@@ -81,7 +82,8 @@ PARAMETERS = (
 class Events:
     """What clients follow."""
 
-    def __init__(self, supervisor: Supervisor, bounds: Bounds) -> None:
+    def __init__(self, supervisor: Supervisor, bounds: Bounds, metrics: Metrics) -> None:
+        self._subscribers = metrics.subscribers.labels("sse")
         self._supervisor = supervisor
         self._log = supervisor.log
         self._bounds = bounds
@@ -112,7 +114,7 @@ class Events:
 
     async def _events(self, matching: Matching) -> AsyncGenerator[bytes, None]:
         yield RETRY
-        with suppress(LogEnded):
+        with suppress(LogEnded), self._subscribers.track_inprogress():
             while True:
                 item: Item | None = None
                 with trio.move_on_after(self._bounds.heartbeat_s):

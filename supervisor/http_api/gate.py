@@ -83,6 +83,7 @@ class Gate:
             log_incident(error, doing)
             return
         response = problems.answer(error, doing)
+        self._metrics.refusals.labels(problems.reason_of(response)).inc()
         if not exchange.is_received:
             response.headers["Connection"] = "close"
         await response(scope, exchange.receive, exchange.send_and_linger(self._bounds.linger_s))

@@ -69,6 +69,11 @@ def answer(error: Exception, doing: str) -> Response:
             return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
 
 
+def reason_of(response: Response) -> str:
+    """Return the reason in an answer of ours."""
+    return msgspec.json.decode(response.body, type=Problem).reason
+
+
 def _of_starlette(error: HTTPException) -> Response:
     status = HTTPStatus(error.status_code)
     wrong = FieldViolation("path", "nothing is here; /openapi.json lists what there is")

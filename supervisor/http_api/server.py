@@ -62,7 +62,7 @@ def operations_of(
         Inputs(supervisor, bounds),
         Run(supervisor, bounds),
         Downloads(supervisor),
-        Events(supervisor, bounds),
+        Events(supervisor, bounds, metrics),
         Probes(readiness),
         Scrapes(metrics, supervisor),
     )

@@ -7,6 +7,8 @@ import msgspec
 
 from eventlog import PositionArchived, Record, read_log
 from supervisor.schema import TAGS
+from supervisor.telemetry.spans import BEGINNINGS
+from supervisor.telemetry.trace_context import trace_context
 from supervisor.vm import events as vm
 
 
@@ -25,12 +27,14 @@ class Chain(msgspec.Struct, frozen=True):
     """The events that led to the last one, the first cause first.
 
     ``whole`` is false where a cause is not in the log any more. ``order`` leads to the order that
-    the last event carries out, if it does: what QEMU then says has a cause of its own.
+    the last event carries out, if it does: what QEMU then says has a cause of its own. ``trace_id``
+    names the trace that the event is told of in, if it is of a VM.
     """
 
     links: tuple[Link, ...]
     whole: bool
     order: "Chain | None" = None
+    trace_id: str = ""
 
 
 ORDERS: dict[str, str] = {
@@ -65,7 +69,7 @@ def chain(log: Path, position: int) -> Chain:
         raise PositionArchived(position - 1, target.position)
     if target is None:
         raise NoSuchEvent(f"there is no event at position {position}")
-    known, order = _known(log, target)
+    known, order, trace_id = _known(log, target)
     found = [target]
     while (cause := known.get(found[0].causation_id)) is not None:
         if cause.position >= found[0].position:
@@ -76,21 +80,24 @@ def chain(log: Path, position: int) -> Chain:
     at = {record.position: record for record in known.values()}
     links = tuple(Link(event, _together(event, at)) for event in found)
     told = order is None or any(_has(link, order) for link in links)
-    return Chain(links, whole, None if told or order is None else chain(log, order))
+    return Chain(links, whole, None if told or order is None else chain(log, order), trace_id)
 
 
-def _known(log: Path, target: Record) -> tuple[dict[str, Record], int | None]:
-    """The events before the target that share its origin, by their ids, and its order's place."""
+def _known(log: Path, target: Record) -> tuple[dict[str, Record], int | None, str]:
+    """The events before the target that share its origin, its order's place, and its trace."""
     known: dict[str, Record] = {}
     order: int | None = None
+    trace_id = ""
     for record in read_log(log):
+        if record.stream == target.stream and record.type in BEGINNINGS:
+            trace_id = trace_context(record).trace_id
         if record.position >= target.position:
             break
         if target.correlation_id in (record.correlation_id, record.event_id):
             known.setdefault(record.event_id, record)
         if record.stream == target.stream and record.type == ORDERS.get(target.type):
             order = record.position
-    return known, order
+    return known, order, trace_id
 
 
 def _together(event: Record, at: Mapping[int, Record]) -> tuple[Record, ...]:

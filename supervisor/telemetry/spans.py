@@ -60,7 +60,7 @@ STEPS = (
     Step(LAUNCH, _INTENDED, _types(vm.LaunchEnded, vm.LaunchAbandoned), RUN),
     Step("spawn", _INTENDED, _SPAWNED, LAUNCH),
     Step("process", _SPAWNED, _EXITED, LAUNCH),
-    Step("greet", _SPAWNED, _types(vm.QmpReady), LAUNCH),
+    Step("greet", _SPAWNED, _types(vm.QmpReady, vm.Adopted), LAUNCH),
     Step("resume", _types(vm.QmpReady), _STARTED, LAUNCH),
     Step("boot", _STARTED, _types(vm.AgentReady, vm.GuestReady), LAUNCH),
     Step("compute", _types(vm.ComputationStarted), _types(vm.ComputationFinished), LAUNCH),

@@ -5,7 +5,10 @@ for it. One that is dead costs a line in the daemon's log now and then, and the 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
 from importlib.metadata import version
 
 import trio
@@ -29,6 +32,13 @@ CONCLUDE_S = 2.0
 """What the last spans get to be sent, before the daemon leaves without."""
 
 
+class Try(Enum):
+    """What came of sending some spans."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+
+
 class Untraced:
     """What is followed where nobody asked for traces: nothing."""
 
@@ -47,65 +57,66 @@ class Tracing:
         self._send = send
         self._lost = lost
         self._since = log.head
-        self._done = 0
-        self._went_on = trio.Event()
-        self._refused_at = -TELL_S
-        self._is_taken = True
+        self._lives = Lives()
+        self._folded = 0
+        self._unsent: list[Span] = []
+        self._last_try = Try.TAKEN
+        self._told_at = -math.inf
 
     async def follow(self) -> None:
         """Send spans until the log ends. A fault in here ends the traces, and nothing else."""
-        try:
-            await self._follow()
-        except LogEnded:
-            pass
-        except Exception:
-            logger.exception("no more traces are sent until the daemon is started again")
-        self._done = 2**63
-        self._went_on.set()
+        with _faults_told():
+            # From the beginning, so that a VM that runs on has its trace; what ended was sent then.
+            items = self._log.subscribe()
+            while True:
+                self._fold(await items.take())
+                while batch := self._unsent[:BATCH]:
+                    await self._send_again_and_again(batch)
+                    del self._unsent[:BATCH]
 
     async def conclude(self) -> None:
-        """Wait until what the log holds now was sent; not long, and not for a dead collector."""
-        head = self._log.head
-        with trio.move_on_after(CONCLUDE_S):
-            while self._done < head and self._is_taken:
-                await self._went_on.wait()
+        """Once nobody follows: send the last spans, if there was somebody to take them."""
+        if self._last_try is Try.REFUSED:
+            return
+        with trio.move_on_after(CONCLUDE_S), _faults_told():
+            self._fold([record async for record in self._log.read(self._folded)])
+            while (batch := self._unsent[:BATCH]) and await self._try(batch) is Try.TAKEN:
+                del self._unsent[:BATCH]
 
-    async def _follow(self) -> None:
-        # From the beginning, so that a VM that runs on has its trace; what ended then was sent.
-        lives = Lives()
-        items = self._log.subscribe()
-        while True:
-            records = [item for item in await items.take() if not isinstance(item, CaughtUp)]
-            spans = [span for record in records for span in lives.fold(record)]
-            await self._send_all([span for span in spans if span.ended.position > self._since])
-            self._go_on(records)
+    def _fold(self, items: Iterable[Record | CaughtUp]) -> None:
+        for item in items:
+            if not isinstance(item, CaughtUp):
+                ended = self._lives.fold(item)
+                self._unsent += (span for span in ended if item.position > self._since)
+                self._folded = item.position
 
-    def _go_on(self, records: Sequence[Record]) -> None:
-        if records:
-            self._done = records[-1].position
-            self._went_on.set()
-            self._went_on = trio.Event()
-
-    async def _send_all(self, spans: Sequence[Span]) -> None:
-        for first in range(0, len(spans), BATCH):
-            await self._send_batch(spans[first : first + BATCH])
-
-    async def _send_batch(self, batch: Sequence[Span]) -> None:
+    async def _send_again_and_again(self, batch: Sequence[Span]) -> None:
         for pause_s in (0.0, *PAUSES_S):
             await trio.sleep(pause_s)
-            sent = await trio.to_thread.run_sync(self._send, batch, abandon_on_cancel=True)
-            self._is_taken = sent
-            if sent:
+            if await self._try(batch) is Try.TAKEN:
                 return
             self._tell()
         self._lost(len(batch))
 
+    async def _try(self, batch: Sequence[Span]) -> Try:
+        is_taken = await trio.to_thread.run_sync(self._send, batch, abandon_on_cancel=True)
+        self._last_try = Try.TAKEN if is_taken else Try.REFUSED
+        return self._last_try
+
     def _tell(self) -> None:
-        self._went_on.set()
-        self._went_on = trio.Event()
-        if trio.current_time() - self._refused_at >= TELL_S:
-            self._refused_at = trio.current_time()
+        if trio.current_time() - self._told_at >= TELL_S:
+            self._told_at = trio.current_time()
             logger.warning("the collector of traces takes none; it is tried again")
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    try:
+        yield
+    except LogEnded:
+        pass
+    except Exception:
+        logger.exception("no more traces are sent until the daemon is started again")
 
 
 def open_tracing(

@@ -22,6 +22,7 @@ from supervisor.api.websocket import Bounds, serve_websocket
 from supervisor.config import Address
 from supervisor.consoles import Consoles
 from supervisor.registry import Registry
+from supervisor.telemetry.metrics import Metrics
 from tests.api.memory_supervisor import MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
@@ -102,7 +103,9 @@ async def start_grpc(
         with bind_tcp(ANY_PORT) as tcp, listening_unix(path) as unix:
             async with trio.open_nursery() as server:
                 call = partial(serve_grpc, unix=[unix], tcp=tcp, door=DOOR, bounds=bounds)
-                await server.start(partial(call, readiness=readiness), supervisor)
+                await server.start(
+                    partial(call, readiness=readiness, metrics=Metrics()), supervisor
+                )
                 task_status.started(address_of(tcp))
 
     return Served(path, await nursery.start(serve))
@@ -135,7 +138,9 @@ def _start_websocket(
 
     async def start(bounds: Bounds) -> Address:
         tcp = bind_tcp(ANY_PORT)
-        serve = partial(serve_websocket, supervisor.log, consoles, tcp=tcp, door=DOOR)
+        serve = partial(
+            serve_websocket, supervisor.log, consoles, metrics=Metrics(), tcp=tcp, door=DOOR
+        )
 
         async def until_leaving(*, task_status: trio.TaskStatus[None]) -> None:
             with leaving:

@@ -100,9 +100,10 @@ def test_why_tells_the_story_from_the_command_on(run: Run, log: Path) -> None:
     assert "submit, by uid:1000 of local" in told[0]
     words = ["submitted", "launch-intended", "qemu-spawned", "guest-started", "stop-ordered"]
     assert [word for line in told for word in words if f"  {word} " in line] == words
-    assert "      done: QEMU is told to quit" in told[-3]
-    assert told[-2].strip() == "seen: the process is gone"
+    assert "      done: QEMU is told to quit" in told[-4]
+    assert told[-3].strip() == "seen: the process is gone"
     story = answer(run, "log", "why", "7")
+    assert told[-1] == f"trace {story['trace_id']}"
     assert story["order"] is None
     assert (story["whole"], story["origin"]["principal"]) == (True, "uid:1000")
     assert [step["event"]["position"] for step in story["steps"]] == [2, 3, 4, 5, 6, 7]

@@ -54,6 +54,8 @@ async def test_vms_are_counted_by_phase_and_requests_by_what_they_asked(
     assert told["chronovisor_http_requests_total,none,404"] == 1
     assert told["chronovisor_http_request_seconds_count,submitComputation"] == 2
     assert told["chronovisor_log_head_position"] == 2
+    assert told["chronovisor_refusals_total,vm-unknown"] == 1
+    assert told["chronovisor_refusals_total,not-found"] == 1
     assert [name for name in told if name.startswith("chronovisor_build_info,")]
 
 

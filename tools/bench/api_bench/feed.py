@@ -18,6 +18,7 @@ from supervisor.api.auth import Credentials, Door
 from supervisor.api.websocket import BOUNDS, serve_websocket
 from supervisor.consoles import Consoles
 from supervisor.registry import Registry
+from supervisor.telemetry.metrics import Metrics
 
 CLIENTS = 2048
 BATCH = 32
@@ -50,6 +51,7 @@ async def main(directory: Path) -> None:
             consoles = Consoles(Registry(), directory, nursery)
             door = Door(Credentials(TOKEN))
             serve = partial(serve_websocket, log, consoles, tcp=tcp, door=door, bounds=bounds)
+            serve = partial(serve, metrics=Metrics())
             await nursery.start(serve)
             say(Serving(tcp.getsockname()[1]))
             hear = partial(trio.to_thread.run_sync, heard, Publications)
