@@ -8,6 +8,7 @@ import msgspec
 from supervisor.cannot_serve import CannotServe
 from supervisor.config import Config
 from supervisor.doctor.catalogue import look_at_catalogue
+from supervisor.doctor.certificate import look_at_certificate
 from supervisor.doctor.clock import look_at_clock
 from supervisor.doctor.disk import look_at_disk
 from supervisor.doctor.finding import Finding, fault, ok, warning
@@ -37,6 +38,7 @@ LOOKS: dict[str, Look] = {
     "log": look_at_log,
     "clock": look_at_clock,
     "catalogue": look_at_catalogue,
+    "TLS": look_at_certificate,
     "ports": look_at_ports,
 }
 """What is looked at, and who looks. A look that fails is a finding itself."""

@@ -14,6 +14,7 @@ import trio
 
 from eventlog import NewEvent, open_log
 from tests.cli.conftest import Run
+from tests.e2e.authority import DAY, Authority
 
 FREE = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 Json = dict[str, Any]
@@ -210,6 +211,26 @@ def test_a_qemu_that_is_absent_old_or_broken(
     finding = of(examined(code=1), "QEMU")[0]
     assert (finding["level"], why in finding["says"]) == (level, True)
     assert "apt-get install qemu-system-x86" in finding["fix"]
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "why"),
+    [(-0.5, "fault", "expired"), (3, "warning", "is valid until"), (90, "ok", "is valid until")],
+)
+def test_a_certificate_is_looked_at_as_clients_would(
+    examined: Examined, tmp_path: Path, days: float, level: str, why: str
+) -> None:
+    pair = Authority(tmp_path / "ca", "ours").issue("server", until=days * DAY)
+    (finding,) = of(examined(*pair.options, code=int(level == "fault")), "TLS")
+    assert (finding["level"], why in finding["says"]) == (level, True)
+
+
+def test_a_key_of_another_certificate_is_a_fault(examined: Examined, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca", "ours")
+    one, other = authority.issue("one"), authority.issue("other")
+    mixed = ("--tls-certificate", str(one.certificate), "--tls-key", str(other.key))
+    (finding,) = of(examined(*mixed, code=1), "TLS")
+    assert "is not the key of the certificate" in finding["says"]
 
 
 def test_a_setting_that_has_no_effect_is_warned_of(
