@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from logging import ERROR, INFO, LogRecord
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,9 @@ from chronovisor_fuzz.messages import Author, methods
 from chronovisor_fuzz.target import Found
 from chronovisor_fuzz.verdict import MEMORY_MOST, Leaks, Verdict, causes_in
 from chronovisor_fuzz.watch import Health
+
+from supervisor.cli.daemon_log import formatter
+from supervisor.config import LogFormat
 
 FUZZ = Path(__file__).parents[2] / "tools" / "fuzz"
 CLEAN = Verdict(
@@ -47,11 +51,28 @@ def test_nothing_of_this_passes(fault: dict[str, object]) -> None:
     assert not msgspec.structs.replace(CLEAN, **fault).passed
 
 
-def test_lines_that_tell_of_a_bug_are_found_among_others(tmp_path: Path) -> None:
-    log = tmp_path / "daemon.log"
-    bad = ["Traceback (most recent call last):", "x ERROR y incident 0a1b2c3d in GET /v1/vms"]
-    log.write_text("\n".join(["an INFO line", *bad, "incident-free"]))
-    assert causes_in(log) == bad
+def raised(error: Exception) -> Exception:
+    """Return the error with a traceback, as one that was caught has."""
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+@pytest.mark.parametrize("error", [ValueError("x"), ExceptionGroup("of a nursery", [OSError()])])
+def test_what_the_daemon_says_of_a_bug_is_found_among_other_lines(
+    tmp_path: Path, log_format: LogFormat, error: Exception
+) -> None:
+    log, told = tmp_path / "daemon.log", formatter(log_format).format
+    bug = (type(error), raised(error), error.__traceback__)
+    lines = [
+        told(LogRecord("a", INFO, "", 0, "a client left; incident-free", None, None)),
+        told(LogRecord("b", ERROR, "", 0, "a task ended", None, bug)),
+        told(LogRecord("c", ERROR, "", 0, "incident %s in %s", ("0a1b2c3d", "GET /"), None)),
+    ]
+    log.write_text("\n".join(lines))
+    assert len(causes_in(log)) == 2
 
 
 def test_an_answer_that_must_not_be_is_found() -> None:
