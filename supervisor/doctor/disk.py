@@ -4,7 +4,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from supervisor.config import Config
@@ -26,13 +26,13 @@ SLOW_MS = 50.0
 def look_at_disk(config: Config) -> Iterator[Finding]:
     """Yield how much room there is, and how fast a write is durable."""
     there = next(path for path in (config.state_dir, *config.state_dir.parents) if path.exists())
-    yield _room(there)
+    yield room_of(there, os.statvfs(there))
     if there == config.state_dir and os.access(there, os.W_OK):
-        yield _latency(there)
+        yield latency_of(tuple(_durable_writes_ms(there)))
 
 
-def _room(there: Path) -> Finding:
-    found = os.statvfs(there)
+def room_of(there: Path, found: os.statvfs_result) -> Finding:
+    """Return whether what is free is enough."""
     free = found.f_bavail * found.f_frsize
     says = f"{free / (1 << 30):.1f} GiB free at {there}"
     if free < FULL_BYTES:
@@ -44,9 +44,9 @@ def _room(there: Path) -> Finding:
     return ok(SUBJECT, says)
 
 
-def _latency(there: Path) -> Finding:
-    took_ms = sorted(_durable_writes_ms(there))
-    median, most = statistics.median(took_ms), took_ms[-1]
+def latency_of(took_ms: Sequence[float]) -> Finding:
+    """Return whether writes were durable soon enough."""
+    median, most = statistics.median(took_ms), max(took_ms)
     says = f"a write is durable after {median:.1f} ms, at most {most:.1f} ms"
     if median > SLOW_MS:
         return warning(SUBJECT, says, "put the state directory on a faster or less busy disk")

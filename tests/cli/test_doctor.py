@@ -13,6 +13,8 @@ import pytest
 import trio
 
 from eventlog import NewEvent, open_log
+from supervisor.doctor import Level
+from supervisor.doctor.disk import latency_of, room_of
 from tests.cli.conftest import Run
 from tests.e2e.authority import DAY, Authority
 
@@ -211,6 +213,27 @@ def test_a_qemu_that_is_absent_old_or_broken(
     finding = of(examined(code=1), "QEMU")[0]
     assert (finding["level"], why in finding["says"]) == (level, True)
     assert "apt-get install qemu-system-x86" in finding["fix"]
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "level"),
+    [
+        (32 << 20, 1 << 20, Level.FAULT),
+        (1 << 30, 1 << 20, Level.WARNING),
+        (1 << 40, 9, Level.WARNING),
+        (1 << 40, 1 << 20, Level.OK),
+    ],
+)
+def test_a_disk_that_is_nearly_full_is_told_of(free: int, files: int, level: Level) -> None:
+    blocks = free // 4096
+    found = os.statvfs_result((4096, 4096, 1 << 30, blocks, blocks, 1 << 24, files, files, 0, 255))
+    finding = room_of(Path("/s"), found)
+    assert (finding.level, bool(finding.fix)) == (level, level is not Level.OK)
+
+
+def test_a_slow_disk_is_told_of_and_one_slow_write_is_not() -> None:
+    assert latency_of([60.0] * 16).level is Level.WARNING
+    assert latency_of([*([2.0] * 15), 900.0]).level is Level.OK
 
 
 @pytest.mark.parametrize(
