@@ -11,8 +11,9 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from types import TracebackType
 from typing import BinaryIO
 
@@ -49,14 +50,16 @@ class ArtifactStore:
 
     def path(self, sha256: str) -> Path:
         """Return where the artifact lies. Raises UnknownArtifact."""
-        place = self._place(sha256)
-        if not place.is_file():
-            raise UnknownArtifact(sha256)
-        return place
+        self.size(sha256)
+        return self._place(sha256)
 
     def size(self, sha256: str) -> int:
         """Return the artifact's size in bytes. Raises UnknownArtifact."""
-        return self.path(sha256).stat().st_size
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = os.stat(self._place(sha256))
+            if S_ISREG(status.st_mode):
+                return status.st_size
+        raise UnknownArtifact(sha256)
 
     def open(self, sha256: str) -> BinaryIO:
         """Open the artifact for reading. Raises UnknownArtifact."""
@@ -82,7 +85,7 @@ class ArtifactStore:
     def _place(self, sha256: str) -> Path:
         if not SHA256.fullmatch(sha256):
             raise UnknownArtifact(sha256)
-        return self.directory / sha256[:2] / sha256[2:]
+        return self.directory.joinpath(sha256[:2], sha256[2:])
 
 
 class Upload:
