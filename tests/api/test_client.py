@@ -121,6 +121,8 @@ async def test_who_waits_for_what_is_over_has_it_at_once(
 
 async def test_who_waits_is_told_of_the_end(served: Served, supervisor: MemorySupervisor) -> None:
     await submitted(served, "a")
+    of_a_launch_before = supervisor.event("vm/a", "vm.stopped.v1", {})
+    await supervisor.log.append([of_a_launch_before])
     async with trio.open_nursery() as nursery:
         ended: list[v1.Vm] = []
 

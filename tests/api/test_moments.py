@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eventlog import LogOptions, NewEvent, Record, open_log
 from supervisor.api.cloudevents import rfc3339
 from supervisor.api.moments import SKEW_NS, nanoseconds, parse_moment, position_before
+from supervisor.api.subscription import Subscription, begin
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 SECOND = 1_000_000_000
@@ -127,12 +128,23 @@ async def test_a_moment_whose_events_may_be_archived_is_refused() -> None:
     assert no.value.reason is DenyReason.POSITION_ARCHIVED
 
 
+async def test_a_position_whose_events_were_archived_is_refused() -> None:
+    log = MemoryLog([10, 20], first=5)
+    for after in (4, 5):
+        assert (await begin(Subscription(after), log, lambda _: True)).after == after
+    with pytest.raises(CommandDenied, match="events before 5 were archived") as no:
+        await begin(Subscription(3), log, lambda _: True)
+    assert no.value.reason is DenyReason.POSITION_ARCHIVED
+
+
 async def test_a_moment_that_is_to_come_is_refused_unless_the_log_is_ahead_of_the_clock() -> None:
     far = nanoseconds(datetime.now(UTC)) + 10 * SKEW_NS
     with pytest.raises(CommandDenied) as denied:
         await position_before(MemoryLog([1]), far)
     assert denied.value.reason is DenyReason.POSITION_IN_FUTURE
     assert await position_before(MemoryLog([1, far]), far) == 1
+    ahead = nanoseconds(datetime.now(UTC)) + SKEW_NS // 2  # of a client whose clock is
+    assert await position_before(MemoryLog([1]), ahead) == 1
 
 
 async def test_a_real_log_is_searched_over_its_files(tmp_path: Path) -> None:
