@@ -26,6 +26,7 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.service import Health
 from grpclib.server import Stream
+from structlog.contextvars import bind_contextvars
 from trio_asyncio._handles import AsyncHandle
 
 from supervisor.api import auth
@@ -39,7 +40,9 @@ from supervisor.api.grpc_status import grpc_error
 from supervisor.api.ports import Supervisor
 from supervisor.api.readiness import Readiness
 from supervisor.api.reflection import with_reflection
+from supervisor.caller import Caller
 from supervisor.telemetry.metrics import Metrics
+from supervisor.telemetry.trace_context import trace_of_request
 
 STOP_SECONDS = 5.0
 """What calls get to unwind when the daemon leaves; durable appends take milliseconds."""
@@ -149,6 +152,7 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
 
     async def handle(stream: "Stream[Any, Any]") -> None:
         deadline = asyncio.timeout(admitted.get().timeout_s)
+        bind_contextvars(**_told_of(admitted.get().caller))  # for this call's task alone
         try:
             async with deadline:
                 await serve(kind(stream, handler.request_type, bounds))
@@ -157,6 +161,12 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
             raise grpc_error(passed if deadline.expired() else error, path) from None
 
     return handler._replace(func=handle)
+
+
+def _told_of(caller: Caller) -> dict[str, str]:
+    """Return what log lines of a call say of it."""
+    trace = trace_of_request(caller.traceparent, caller.command_id)
+    return {"principal": caller.principal, "trace_id": trace.trace_id}
 
 
 async def _unary_unary(method: Callable[..., Awaitable[Any]], call: Call) -> None:

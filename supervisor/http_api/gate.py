@@ -1,19 +1,23 @@
 """The way in to every request: who may, what is counted, and a problem for whatever goes wrong."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
+from typing import Any
 
 import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from supervisor.access.roles import Identity, Role
 from supervisor.access.tokens import TENANT
 from supervisor.api import auth
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.refusals import denied_for
+from supervisor.caller import Caller
 from supervisor.http_api import problems
 from supervisor.http_api.bounds import Bounds
 from supervisor.telemetry.metrics import Metrics
+from supervisor.telemetry.trace_context import trace_of_request
 from supervisor.vm.commands import DenyReason
 
 ANYBODY = Identity("anonymous", TENANT, Role.VIEWER)
@@ -82,11 +86,21 @@ class Gate:
         if exchange.status:  # too late to say so; the answer breaks off
             log_incident(error, doing)
             return
-        response = problems.answer(error, doing)
+        with bound_contextvars(**_told_of(scope["state"])):
+            response = problems.answer(error, doing)
         self._metrics.refusals.labels(problems.reason_of(response)).inc()
         if not exchange.is_received:
             response.headers["Connection"] = "close"
         await response(scope, exchange.receive, exchange.send_and_linger(self._bounds.linger_s))
+
+
+def _told_of(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return what log lines say of a request that came as far as to have a caller."""
+    caller = state.get("caller")
+    if not isinstance(caller, Caller):
+        return {}
+    trace = trace_of_request(caller.traceparent, caller.command_id)
+    return {"principal": caller.principal, "trace_id": trace.trace_id}
 
 
 def _only(error: Exception) -> Exception:

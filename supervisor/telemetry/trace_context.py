@@ -29,11 +29,16 @@ class TraceContext(msgspec.Struct, frozen=True):
 
 def trace_context(record: Record) -> TraceContext:
     """Return the trace of an event, and the span in it that the request came from."""
-    given = _TRACEPARENT.fullmatch(record.traceparent)
+    return trace_of_request(record.traceparent, record.correlation_id)
+
+
+def trace_of_request(traceparent: str, correlation_id: str) -> TraceContext:
+    """Return the same of a request, whose id its events have as their correlation id."""
+    given = _TRACEPARENT.fullmatch(traceparent)
     if given is not None:
         is_sampled = bool(int(given["flags"], 16) & SAMPLED)
         return TraceContext(given["trace"], given["parent"], is_sampled)
-    return TraceContext(_as_trace_id(record.correlation_id))
+    return TraceContext(_as_trace_id(correlation_id))
 
 
 def _as_trace_id(correlation_id: str) -> str:

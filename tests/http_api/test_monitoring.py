@@ -1,9 +1,12 @@
 """Health, metrics, and the document that describes the API."""
 
+import logging
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.contextvars import get_contextvars
 
 from eventlog.storage import DiskStorage
 from supervisor.schema import TAGS
@@ -107,3 +110,23 @@ def references(node: object) -> list[str]:
         return []
     own = [node["$ref"]] if "$ref" in node else []
     return own + [found for each in node.values() for found in references(each)]
+
+
+async def test_a_log_line_of_a_request_says_whose_and_which_trace_it_is(
+    client: httpx.AsyncClient, supervisor: MemorySupervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor.failure = ValueError("a bug")
+    seen: list[dict[str, object]] = []
+
+    def see(_record: logging.LogRecord) -> bool:
+        seen.append(get_contextvars())
+        return True
+
+    caplog.handler.addFilter(see)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    client.headers["traceparent"] = f"00-{trace}-00f067aa0ba902b7-01"
+    try:
+        assert (await submit(client)).status_code == 500
+    finally:
+        caplog.handler.removeFilter(see)
+    assert {"principal": "token:default", "trace_id": trace} in seen
