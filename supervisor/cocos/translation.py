@@ -11,6 +11,8 @@ from supervisor.cocos.durations import GO_DURATION_TAKES, parse_go_duration
 from supervisor.cocos.file_names import file_names
 from supervisor.cocos.parties import pair, pairing_violations
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.field_rules import check_count
+from supervisor.vm.input_rules import DATASETS
 from supervisor.vm.ranges import range_of
 from supervisor.vm.rules import (
     LABELS,
@@ -79,6 +81,9 @@ def _structure(computation: Computation) -> Iterator[FieldViolation]:
             "algorithms", algorithms, "algorithm_providers", beside, computation.owner
         )
     datasets, beside = computation.datasets or (), computation.dataset_providers or ()
+    if too_many := tuple(check_count("datasets", len(datasets), 0, DATASETS)):
+        yield from too_many  # none of them is looked at
+        return
     yield from pairing_violations(
         "datasets", datasets, "dataset_providers", beside, computation.owner
     )

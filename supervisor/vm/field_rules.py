@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from supervisor.vm.commands import FieldViolation
 
 NAME_CHARACTERS = 128
+VIOLATIONS = 100
+"""Of one request, found and told: more than anybody mends at a time, and little to write down."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -29,6 +29,7 @@ the whole                         48 KiB                      it is an event, an
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -37,6 +38,7 @@ from supervisor.vm.commands import FieldViolation
 from supervisor.vm.confidential_rules import confidential_violations
 from supervisor.vm.field_rules import (
     NAME_CHARACTERS,
+    VIOLATIONS,
     check_count,
     check_digest,
     check_label,
@@ -74,8 +76,8 @@ _PRINTABLE_ASCII = re.compile(r"[ -~]*")
 
 
 def check(manifest: Manifest) -> tuple[FieldViolation, ...]:
-    """Return everything that is wrong with the values of ``manifest``; empty if nothing is."""
-    violations = tuple(_violations(manifest))
+    """Return what is wrong with the values of ``manifest``, up to a bound; empty if nothing is."""
+    violations = tuple(islice(_violations(manifest), VIOLATIONS))
     if violations:
         return violations
     size = len(msgspec.msgpack.encode(manifest))

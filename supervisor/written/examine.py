@@ -8,12 +8,14 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.field_rules import VIOLATIONS
 from supervisor.written.quantities import (
     Duration,
     Inexact,
@@ -31,8 +33,8 @@ T = TypeVar("T")
 
 
 def examine(value: object, schema: type) -> tuple[FieldViolation, ...]:
-    """Return one violation for each wrong field of ``value``."""
-    return tuple(_examine(value, inspect.type_info(schema), ""))
+    """Return one violation for each wrong field of ``value``, up to a bound."""
+    return tuple(islice(_examine(value, inspect.type_info(schema), ""), VIOLATIONS))
 
 
 def build(value: object, schema: type[T]) -> T:

@@ -15,6 +15,7 @@ from supervisor.cocos.file_names import file_names
 from supervisor.cocos.translation import SHAPE, Submission, translate
 from supervisor.vm import rules
 from supervisor.vm.commands import FieldViolation
+from supervisor.vm.field_rules import VIOLATIONS
 from supervisor.vm.inputs import InputName, awaited_inputs
 from supervisor.vm.spec import Algorithm, Dataset, Limits, Manifest
 from tests.cocos.documents import EARLIER, LATER, as_byte_values
@@ -206,6 +207,17 @@ def test_dataset_files_are_named_after_their_ids_and_each_once() -> None:
 )
 def test_what_is_wrong_is_told_by_its_name(document: bytes | Json, field: str, says: str) -> None:
     assert says in wrong(document)[field]
+
+
+def test_of_more_datasets_than_there_may_be_none_is_looked_at() -> None:
+    # To find each a name of its own takes the longer the more there are.
+    told = "got 65 entries; it takes 0 to 64"
+    assert wrong(SMALL | {"datasets": [""] * 65}) == {"datasets": told}
+
+
+def test_no_more_faults_are_told_than_anybody_mends() -> None:
+    document = json.dumps(SMALL | {"datasets": [0] * 1000}).encode()
+    assert len(refusal_of(document)) == VIOLATIONS
 
 
 def test_every_wrong_field_is_told_at_once() -> None:

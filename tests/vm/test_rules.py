@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.vm import qemu_argv, rules
+from supervisor.vm.field_rules import VIOLATIONS
 from supervisor.vm.guest_agent import ConsoleReady, OwnAgent
 from supervisor.vm.ranges import DAY_MS
 from supervisor.vm.spec import (
@@ -212,6 +213,11 @@ def test_every_fault_is_reported_at_once() -> None:
         "limits.ttl_ms",
         "limits.launch_deadline_ms",
     ]
+
+
+def test_no_more_faults_are_reported_than_anybody_mends() -> None:
+    labels = {f"-{number}": "" for number in range(1000)}
+    assert len(fields(labels=labels)) == VIOLATIONS
 
 
 def test_a_manifest_that_is_too_long_as_a_whole_is_refused() -> None:
