@@ -73,6 +73,7 @@ def intended(port: int) -> LaunchIntended:
 async def when_submitted(supervisor: MemorySupervisor, event: Event) -> None:
     await eventually(lambda: bool(supervisor.vms))
     (vm_id,) = supervisor.vms
+    await say(supervisor, "another", intended(20_999))
     await say(supervisor, vm_id, event)
 
 
