@@ -12,7 +12,7 @@ import msgspec
 from chronovisor_api import v1
 
 from supervisor.cli.connection import Daemon
-from supervisor.cli.exits import Unreachable
+from supervisor.cli.exits import ExitCode, Failure, Unreachable
 from supervisor.cli.messages import Json, event_json
 from supervisor.host.proc import Used, used
 
@@ -69,7 +69,7 @@ class Observer:
         self._phases = phases
         self._meter = Meter()
         self._events: deque[Json] = deque(maxlen=EVENTS_KEPT)
-        self._seen = 0
+        self._seen: int | None = None
 
     def look(self) -> Picture:
         """Return what is now. Raises Failure where the daemon does not answer, or refuses."""
@@ -88,13 +88,22 @@ class Observer:
             return msgspec.structs.replace(last, at=_now(), away=why.message)
 
     def _read_on(self) -> None:
-        """Read the events since the last look, or the last of them where they are many."""
+        """Read the events since the last look; at first, some that were there before."""
         client = self._daemon.client
-        head = self._daemon.call(client.log()).head
-        after = max(self._seen, head - EVENTS_KEPT)
-        for event in self._daemon.stream(client.history(after=after)):
+        if self._seen is None:
+            self._seen = max(0, self._head() - EVENTS_KEPT)
+        for event in self._daemon.stream(client.history(after=self._seen)):
             self._events.append(event_json(event))
             self._seen = event.position
+
+    def _head(self) -> int:
+        """Return where the log ends; 0 for those who may not know, and see little of it anyway."""
+        try:
+            return self._daemon.call(self._daemon.client.log()).head
+        except Failure as refused:
+            if refused.exit_code != ExitCode.DENIED:
+                raise
+            return 0
 
 
 def _now() -> datetime.datetime:

@@ -157,6 +157,7 @@ class MemorySupervisor(v1.SupervisorBase):
         return vm
 
     async def get_log(self, message: v1.GetLogRequest) -> v1.Log:
+        self._refuse()
         return v1.Log(
             head=len(self.log), verifier_key=self.verifier_key, checkpoint=self.checkpoint
         )

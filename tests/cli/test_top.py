@@ -14,6 +14,7 @@ from subprocess import Popen
 
 import pytest
 from chronovisor_api import v1
+from grpclib.const import Status
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -107,6 +108,14 @@ def test_a_script_gets_one_picture(peer: Peer, run: Run) -> None:
     (ours,) = told["vms"]
     assert (ours["vm_id"], ours["phase"]) == ("ours", "running")
     assert ours["usage"]["memory_bytes"] > 1 << 20
+
+
+def test_who_may_not_know_how_long_the_log_is_sees_his_own(peer: Peer, run: Run) -> None:
+    peer.supervisor.add(v1.Manifest(name="completed"))
+    peer.supervisor.refusal = (Status.PERMISSION_DENIED, "this is not for parties")
+    told = json.loads(run("top", "--all", "--json").stdout)
+    assert [vm["vm_id"] for vm in told["vms"]] == ["vm-1"]
+    assert {event["stream"] for event in told["events"]} == {"vm/vm-1"}
 
 
 def test_without_a_daemon_it_says_so_and_ends(run: Run) -> None:
