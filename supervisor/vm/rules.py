@@ -69,7 +69,7 @@ MANIFEST_BYTES = 48 * KIB
 IDEMPOTENCY_KEY_BYTES = 128
 
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_LABEL_PREFIX = re.compile(r"(?=.{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/")
+_LABEL_PREFIX = re.compile(r"\A(?=.{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _VM_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")

@@ -108,6 +108,7 @@ def test_what_lies_within_the_limits_is_allowed(changes: dict[str, object]) -> N
         ({"labels": {"a" * 64: "v"}}, "labels"),
         ({"labels": {"/a": "v"}}, "labels"),
         ({"labels": {"a/b/c": "v"}}, "labels"),
+        ({"labels": {"A_b/c": "v"}}, "labels"),
         ({"labels": {"a": "b c"}}, "labels.a"),
         ({"labels": {"a": "x" * 64}}, "labels.a"),
         ({"labels": {"a": "v\n"}}, "labels.a"),
