@@ -53,7 +53,8 @@ def show(*, loaded: Loaded, as_json: bool) -> None:
 
 @config.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def check(*, file: Path) -> None:
+@json_option
+def check(*, file: Path, as_json: bool) -> None:
     """Find everything that `serve --config FILE` would refuse; nothing is started.
 
     \b
@@ -63,8 +64,13 @@ def check(*, file: Path) -> None:
     try:
         load_file(file, os.environ, os.geteuid())
     except ConfigInvalid as invalid:
+        if as_json:
+            print_json({"right": False, "wrong": invalid.wrongs})
         raise Failure(ExitCode.USAGE, str(invalid)) from None
-    note(f"{file}: right")
+    if as_json:
+        print_json({"right": True, "wrong": []})
+    else:
+        note(f"{file}: right")
 
 
 def _shown(loaded: Loaded) -> Iterator[Shown]:

@@ -142,9 +142,10 @@ def list_tokens(access: Access, *, file: Path | None, as_json: bool) -> None:
 @token.command()
 @click.argument("name")
 @_file_option
+@json_option
 @state_dir_option
 @pass_access
-def revoke(access: Access, *, name: str, file: Path | None) -> None:
+def revoke(access: Access, *, name: str, file: Path | None, as_json: bool) -> None:
     """Take a token or a role by certificate back, at once.
 
     \b
@@ -159,7 +160,10 @@ def revoke(access: Access, *, name: str, file: Path | None) -> None:
         if grant.revoked_ms is None:
             revoked = msgspec.structs.replace(grant, revoked_ms=_now_ms())
             write_grants(path, grants.with_grant(revoked))
-    note(f"{name} has no role any more")
+    if as_json:
+        print_json({"name": name, "state": "revoked"})
+    else:
+        note(f"{name} has no role any more")
 
 
 def _check(name: str, tenant: str) -> None:

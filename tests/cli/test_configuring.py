@@ -113,6 +113,21 @@ def test_every_command_tells_every_fault_of_a_file(
     assert not state.exists()
 
 
+def test_a_script_is_told_what_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "chronovisor.toml"
+    file.write_text(FILE)
+    result = invoke(tmp_path, "config", "check", str(file), "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["right"]) == (2, False)
+    assert [(wrong["key"], wrong["source"]["line"]) for wrong in told["wrong"]] == [
+        ("lisen", 1),
+        ("capacity.max_running", 4),
+    ]
+    file.write_text("")
+    result = invoke(tmp_path, "config", "check", str(file), "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"right": True, "wrong": []})
+
+
 def test_what_the_page_shows_is_what_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,13 +158,6 @@ def test_the_manager_s_variables_are_taken_when_asked_for(tmp_path: Path) -> Non
     assert result.stderr == (
         "warning: MANAGER_QEMU_SMP_COUNT has no effect: a manifest says vm.cpus\n"
     )
-
-
-def test_what_is_not_served_yet_is_refused_and_not_left_out(tmp_path: Path) -> None:
-    (tmp_path / "tokens").touch(0o600)
-    result = invoke(tmp_path, "serve", "--tokens", str(tmp_path / "tokens"))
-    assert result.exit_code == 2
-    assert "this version cannot serve tls or tokens" in result.stderr
 
 
 def test_the_state_directory_of_another_version_is_refused_with_the_one_that_is_known(

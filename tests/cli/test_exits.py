@@ -76,8 +76,9 @@ def test_a_daemon_that_hangs_up_is_told(run: Run, state_dir: Path) -> None:
     assert "broke off" in result.stderr
 
 
-def test_a_malformed_address_exits_2(run: Run) -> None:
-    result = run("list", "--connect", "nonsense", "--token-file", "/dev/null")
+def test_a_malformed_address_exits_2(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token")
+    result = run("list", "--connect", "nonsense", "--token-file", str(tmp_path / "token"))
 
     assert result.exit_code == 2
     assert "neither unix:PATH nor HOST:PORT" in result.stderr

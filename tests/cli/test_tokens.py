@@ -26,7 +26,8 @@ def test_a_name_has_one_token_at_a_time(run: Run) -> None:
     again = run(*CREATE)
     assert (again.exit_code, "`chronovisor token revoke alice` first" in again.stderr) == (4, True)
     assert run("token", "revoke", "alice").exit_code == 0
-    assert run("token", "revoke", "alice").exit_code == 0
+    repeated = run("token", "revoke", "alice", "--json")
+    assert json.loads(repeated.stdout) == {"name": "alice", "state": "revoked"}
     assert run(*CREATE).stdout != first
 
 
