@@ -22,7 +22,7 @@ from tests.api.memory_supervisor import DIGEST, MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-PATIENCE = 20
+PATIENCE = 60
 """Seconds after which a test hangs; everything here takes milliseconds."""
 
 MANIFEST = Manifest("a computation", Algorithm(DIGEST))
