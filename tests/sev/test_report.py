@@ -339,6 +339,18 @@ def test_a_damaged_name_is_refused(amd: Amd, chip: SnpChip) -> None:
         verify_endorsement(leaf, [amd.ask, amd.ark], NOW)
 
 
+def test_a_name_that_a_library_warns_of_is_refused_without_a_word(amd: Amd, chip: SnpChip) -> None:
+    der, name, country = (
+        chip.certificate.public_bytes(Encoding.DER),
+        b"\x55\x04\x03",
+        b"\x55\x04\x06",
+    )
+    at = der.rindex(name)  # the subject's; a country has two letters, and this one has eight
+    changed = x509.load_der_x509_certificate(der[:at] + country + der[at + len(name) :])
+    with pytest.raises(Untrusted, match="is not signed by its issuer's key"):
+        endorsed(amd, replace(chip, certificate=changed))
+
+
 def test_a_tcb_has_eight_bytes_and_parts_of_one() -> None:
     assert read_tcb("snp=255") == Tcb(snp=255)
     with pytest.raises(Malformed, match="a TCB version has 7 bytes, and must have 8"):
