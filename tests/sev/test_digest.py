@@ -172,6 +172,16 @@ def test_a_snp_guest_is_measured_with_its_kernel(tmp_path: Path) -> None:
     }
     assert {len(each) for each in digests} == {48}
     assert len(digests) == 5
+    no_command_line = SnpImages(firmware, kernel, command_line="")
+    assert snp_digest(no_command_line, MILAN, 1) == snp_digest(
+        SnpImages(firmware, kernel), MILAN, 1
+    )
+
+
+def test_snp_needs_firmware_that_says_where_cpus_start(tmp_path: Path) -> None:
+    files = on_disk(tmp_path, firmware=bytes(4096))
+    with pytest.raises(Unfit, match="this firmware does not say where CPUs start"):
+        snp_digest(SnpImages(Path(files["firmware"])), MILAN, 1)
 
 
 def test_a_snp_kernel_needs_firmware_with_a_page_for_hashes(tmp_path: Path) -> None:

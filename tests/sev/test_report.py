@@ -247,6 +247,11 @@ def test_a_key_must_say_what_it_stands_for(
         verify_endorsement(leaf(amd, chip.key.public_key(), said), [amd.ask, amd.ark], NOW)
 
 
+def test_a_key_says_which_tcb_it_stands_for(amd: Amd) -> None:
+    chip = new_snp_chip(amd, extensions={"3.9": integer(7)})
+    assert endorsed(amd, chip).tcb == Tcb(bootloader=3, tee=0, snp=8, microcode=115, fmc=7)
+
+
 def test_a_key_of_another_curve_is_refused(amd: Amd) -> None:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(Malformed, match=r"has no key of P-384"):
