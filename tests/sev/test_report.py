@@ -60,6 +60,7 @@ def test_a_report_of_the_expected_guest_is_accepted(amd: Amd, chip: SnpChip) -> 
 def test_a_providers_key_may_sign_for_any_chip(amd: Amd) -> None:
     provider = new_snp_chip(amd, VLEK)
     verify(amd, provider, Report(bytes(64), signing_key=VLEK).signed_by(provider.key))
+    assert endorsed(amd, provider).chip_id == b""
 
 
 @given(data=st.data())
