@@ -134,6 +134,13 @@ def test_a_damaged_table_of_a_firmware_is_refused() -> None:
         parse_firmware(images.firmware({images.SECRET: bytes(9)}))
 
 
+@pytest.mark.parametrize("size", [17, 19])
+def test_a_firmware_that_is_all_table_is_read_to_its_end(size: int) -> None:
+    image = size.to_bytes(2, "little") + images.FOOTER.bytes_le + bytes(32)
+    with pytest.raises(Malformed, match="the firmware's table is longer than the firmware"):
+        parse_firmware(image)
+
+
 def test_a_table_of_endless_entries_is_refused() -> None:
     guids = [UUID(int=number) for number in range(65)]
     with pytest.raises(Malformed, match="an entry of a wrong length"):
