@@ -134,6 +134,24 @@ def test_a_damaged_table_of_a_firmware_is_refused() -> None:
         parse_firmware(images.firmware({images.SECRET: bytes(9)}))
 
 
+def test_a_firmware_may_be_nothing_but_its_table() -> None:
+    image = images.firmware(filling=b"\0").lstrip(b"\0")
+    assert parse_firmware(image) == parse_firmware(images.firmware())
+
+
+def test_entries_of_other_makers_may_be_empty_or_long() -> None:
+    other = {UUID(int=1): b"", UUID(int=2): bytes(300)}
+    assert parse_firmware(images.firmware({**images.AMD_SEV, **other})) == parse_firmware(
+        images.firmware({**other, **images.AMD_SEV})
+    )
+    assert parse_firmware(images.firmware({})) == parse_firmware(b"")
+
+
+def test_what_follows_a_reset_address_is_not_part_of_it() -> None:
+    later = {images.RESET: images.AMD_SEV[images.RESET] + b"\xff" * 4}
+    assert parse_firmware(images.firmware(later)).demand_reset_address() == 0x80B004
+
+
 @pytest.mark.parametrize("size", [17, 19])
 def test_a_firmware_that_is_all_table_is_read_to_its_end(size: int) -> None:
     image = size.to_bytes(2, "little") + images.FOOTER.bytes_le + bytes(32)
