@@ -135,7 +135,7 @@ def test_a_damaged_table_of_a_firmware_is_refused() -> None:
 
 
 def test_a_firmware_may_be_nothing_but_its_table() -> None:
-    image = images.firmware(filling=b"\0").lstrip(b"\0")
+    image = images.firmware(filling=b"\xff").lstrip(b"\xff")
     assert parse_firmware(image) == parse_firmware(images.firmware())
 
 
