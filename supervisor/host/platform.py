@@ -34,7 +34,8 @@ ARGUMENTS = (
 )
 CAPABILITIES = "query-sev-capabilities"
 
-Base64 = Annotated[str, msgspec.Meta(max_length=CERTIFICATES_CHARACTERS)]
+QUARTETS = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+Base64 = Annotated[str, msgspec.Meta(max_length=CERTIFICATES_CHARACTERS, pattern=QUARTETS)]
 
 
 class Platform(msgspec.Struct, frozen=True, rename="kebab"):

@@ -62,13 +62,14 @@ def spawn(
     *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
 ) -> "subprocess.Popen[str]":
     """Start the program as a process of its own."""
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     paths = [str(REPOSITORY), str(REPOSITORY / "protos"), str(REPOSITORY / "tools" / "guest")]
     return subprocess.Popen(
         [sys.executable, "-m", "supervisor", *arguments],
         stdout=stdout,
         stderr=stderr,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm"},
+        env={**inherited, "PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm"},
     )
 
 

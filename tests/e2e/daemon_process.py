@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-START_S = 30
+START_S = 90
 COMMAND_S = 120
 """Software emulation on a busy machine boots in seconds; these only end what hangs."""
 

@@ -104,7 +104,7 @@ def test_a_python_script_without_the_layer_says_what_is_missing(
 def test_the_time_to_live_ends_a_computation_and_keeps_what_it_wrote(
     daemon: Daemon, manifests: Manifests
 ) -> None:
-    limits = '[limits]\nttl = "6s"\nstop_grace = "5s"\n'
+    limits = '[limits]\nttl = "12s"\nstop_grace = "60s"\n'
     script = 'echo early >"$CHRONOVISOR_RESULTS/early"; exec sleep 1000'
     vm = daemon.submit(manifests.shell(script, limits), "--wait", codes=(1,))
     assert (vm["phase"], vm["outcome"]) == ("stopped", "ttl-expired")

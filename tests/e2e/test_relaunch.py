@@ -84,7 +84,7 @@ def test_a_wait_for_the_next_launch_outlives_the_daemon(
 ) -> None:
     daemon = stopped_daemon
     with running(daemon):
-        vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "5s")))["vm_id"]
+        vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "15s")))["vm_id"]
         due_ms = daemon.wait_for(vm_id, "vm.launch-ended.v1")["data"]["deadline_ms"]
         daemon.end(signal.SIGKILL)
         daemon.start()

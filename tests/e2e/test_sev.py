@@ -1,9 +1,11 @@
 """A confidential launch with everybody in it: owner, daemon, and a SIMULATED secure processor."""
 
+from pathlib import Path
+
 import pytest
 from chronovisor_sev.tampering import Tamper
 
-from tests.e2e.sev_owner import TRUST, Owner
+from tests.e2e.sev_owner import SERVE, TRUST, Owner
 
 pytestmark = pytest.mark.guest
 
@@ -48,9 +50,7 @@ def test_a_chain_that_amd_does_not_vouch_for_gets_no_session(owner: Owner) -> No
     assert "not signed by this" in why
 
 
-@pytest.mark.parametrize(
-    "tamper", [Tamper.WRONG_MEASUREMENT, Tamper.REPLAYED_NONCE, Tamper.OTHER_COMMAND_LINE]
-)
+@pytest.mark.parametrize("tamper", [Tamper.WRONG_MEASUREMENT, Tamper.OTHER_COMMAND_LINE])
 def test_a_launch_that_is_another_gets_no_secret(tamper: Tamper, owner: Owner) -> None:
     owner.tamper(tamper)
     owner.session()
@@ -84,7 +84,11 @@ def test_the_daemon_ends_a_launch_that_goes_its_own_way(
 
 @pytest.mark.parametrize(
     ("tamper", "outcome"),
-    [(Tamper.REFUSED_SECRET, "attestation-failed"), (Tamper.CRASH_AFTER_SECRET, "qemu-crashed")],
+    [
+        (Tamper.REPLAYED_NONCE, "attestation-failed"),
+        (Tamper.REFUSED_SECRET, "attestation-failed"),
+        (Tamper.CRASH_AFTER_SECRET, "qemu-crashed"),
+    ],
 )
 def test_a_secret_that_does_not_go_in_ends_the_launch(
     tamper: Tamper, outcome: str, owner: Owner
@@ -98,3 +102,20 @@ def test_a_secret_that_does_not_go_in_ends_the_launch(
     assert why
     assert owner.daemon.wait_for("one", ENDED)["data"]["outcome"] == outcome
     assert "vm.launch-approved.v1" not in owner.types("one")
+
+
+@pytest.mark.skipif(Path("/dev/sev").exists(), reason="this host has SEV")
+def test_a_real_qemu_without_sev_says_so_and_so_does_a_launch(owner: Owner) -> None:
+    owner.session()
+    owner.daemon.end()
+    del owner.daemon.more_environment["PATH"]  # from now on the real QEMU
+    owner.daemon.start(*SERVE)
+
+    why = owner.run("sev", "platform", codes=tuple(range(1, 30)))
+    owner.submit("one")
+
+    failed = owner.daemon.wait_for("one", ENDED)["data"]
+    assert "KVM" in why
+    assert failed["outcome"] == "qemu-failed-to-start"
+    assert "KVM" in failed["detail"]
+    assert "vm.qemu-spawned.v1" not in owner.types("one")

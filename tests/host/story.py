@@ -10,7 +10,7 @@ from supervisor.actor import Host
 from supervisor.vm.effects import Effect
 from supervisor.vm.observations import Observation
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """Far more than a loaded machine needs for any step of a test."""
 
 Seen = TypeVar("Seen")

@@ -67,7 +67,10 @@ async def test_a_qemu_that_never_answers_is_ended_at_the_deadline(tmp_path: Path
         os.kill(int((tmp_path / "pid").read_text()), 0)  # not even a zombie
 
 
-@pytest.mark.parametrize("answer", ["[]", '{"pdh":1}', '{"pdh":"","cbitpos":1}'])
+NO_BASE64 = '{"pdh":"AAA","cert-chain":"AAAA","cpu0-id":"AAAA","cbitpos":1,"reduced-phys-bits":1}'
+
+
+@pytest.mark.parametrize("answer", ["[]", '{"pdh":1}', '{"pdh":"","cbitpos":1}', NO_BASE64])
 async def test_an_answer_that_is_none_is_no_platform(tmp_path: Path, answer: str) -> None:
     lines = (GREETING, {"return": {}, "id": 1}, {"return": json.loads(answer), "id": 2})
     say = [f"echo {shlex.quote(json.dumps(line))}" for line in lines]

@@ -122,20 +122,29 @@ async def test_silence_is_broken_by_comments(serve: Serve) -> None:
             comments += await events.line() == ":"
 
 
+async def connected_with_little_room(address: Address) -> trio.SocketStream:
+    """Connect with a small receive buffer: the system's own may hold all that a test can say."""
+    socket = trio.socket.socket()
+    socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 1 << 16)
+    await socket.connect((address.host, address.port))
+    return trio.SocketStream(socket)
+
+
 async def test_a_client_that_takes_nothing_is_hung_up_on_and_delays_nobody(
     serve: Serve, supervisor: MemorySupervisor
 ) -> None:
-    served = await serve(Bounds(send_s=0.2))
-    stalled = await trio.open_tcp_stream(served.address.host, served.address.port)
-    async with stalled:
+    served = await serve(Bounds(send_s=0.2, heartbeat_s=0.5))
+    async with await connected_with_little_room(served.address) as stalled:
         request = f"GET /v1/events HTTP/1.1\r\nHost: {served.address}\r\n"
         token = BEARER["Authorization"]
         await stalled.send_all(f"{request}Authorization: {token}\r\n\r\n".encode())
-        await supervisor.say(400, size=60_000)  # more than the sockets' buffers hold
+        await supervisor.say(400, size=60_000)  # more than what the server's socket holds
         async with following(served, f"?after={supervisor.log.head}") as events:
             await events.event()
             await supervisor.say(1)
             await events.event()
+            while await events.line() != ":":
+                pass  # by then the patience with the other has run out
         received = b""
         try:
             while piece := await stalled.receive_some():
@@ -151,8 +160,10 @@ async def test_a_client_that_takes_nothing_does_not_keep_the_daemon_from_leaving
     tcp = bind_tcp(Address("127.0.0.1", 0))
     address = address_of(tcp)
     serve = partial(serve_http, supervisor, tcp=tcp, door=DOOR, readiness=Readiness())
-    stalled = await trio.open_tcp_stream(address.host, address.port)
-    async with stalled, trio.open_nursery() as server:
+    async with (
+        await connected_with_little_room(address) as stalled,
+        trio.open_nursery() as server,
+    ):
         await server.start(partial(serve, metrics=Metrics()))
         request = f"GET /v1/events HTTP/1.1\r\nHost: {address}\r\n"
         await stalled.send_all(f"{request}Authorization: Bearer {TOKEN}\r\n\r\n".encode())

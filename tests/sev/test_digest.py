@@ -134,6 +134,31 @@ def test_a_damaged_table_of_a_firmware_is_refused() -> None:
         parse_firmware(images.firmware({images.SECRET: bytes(9)}))
 
 
+def test_a_firmware_may_be_nothing_but_its_table() -> None:
+    image = images.firmware(filling=b"\xff").lstrip(b"\xff")
+    assert parse_firmware(image) == parse_firmware(images.firmware())
+
+
+def test_entries_of_other_makers_may_be_empty_or_long() -> None:
+    other = {UUID(int=1): b"", UUID(int=2): bytes(300)}
+    assert parse_firmware(images.firmware({**images.AMD_SEV, **other})) == parse_firmware(
+        images.firmware({**other, **images.AMD_SEV})
+    )
+    assert parse_firmware(images.firmware({})) == parse_firmware(b"")
+
+
+def test_what_follows_a_reset_address_is_not_part_of_it() -> None:
+    later = {images.RESET: images.AMD_SEV[images.RESET] + b"\xff" * 4}
+    assert parse_firmware(images.firmware(later)).demand_reset_address() == 0x80B004
+
+
+@pytest.mark.parametrize("size", [17, 19])
+def test_a_firmware_that_is_all_table_is_read_to_its_end(size: int) -> None:
+    image = size.to_bytes(2, "little") + images.FOOTER.bytes_le + bytes(32)
+    with pytest.raises(Malformed, match="the firmware's table is longer than the firmware"):
+        parse_firmware(image)
+
+
 def test_a_table_of_endless_entries_is_refused() -> None:
     guids = [UUID(int=number) for number in range(65)]
     with pytest.raises(Malformed, match="an entry of a wrong length"):
@@ -172,6 +197,16 @@ def test_a_snp_guest_is_measured_with_its_kernel(tmp_path: Path) -> None:
     }
     assert {len(each) for each in digests} == {48}
     assert len(digests) == 5
+    no_command_line = SnpImages(firmware, kernel, command_line="")
+    assert snp_digest(no_command_line, MILAN, 1) == snp_digest(
+        SnpImages(firmware, kernel), MILAN, 1
+    )
+
+
+def test_snp_needs_firmware_that_says_where_cpus_start(tmp_path: Path) -> None:
+    files = on_disk(tmp_path, firmware=bytes(4096))
+    with pytest.raises(Unfit, match="this firmware does not say where CPUs start"):
+        snp_digest(SnpImages(Path(files["firmware"])), MILAN, 1)
 
 
 def test_a_snp_kernel_needs_firmware_with_a_page_for_hashes(tmp_path: Path) -> None:

@@ -110,6 +110,18 @@ def test_a_certificate_is_written_as_it_was_read(part: str, chip: Chip) -> None:
     assert parse_certificate(data, Usage[part.upper()]).encode() == data
 
 
+def test_a_certificate_may_be_of_any_version_of_the_api(chip: Chip) -> None:
+    later = chip.pdh[:4] + b"\1\x37" + chip.pdh[6:]
+    assert parse_certificate(later, Usage.PDH).encode() == later
+
+
+def test_real_processors_leave_something_behind_a_key(chip: Chip) -> None:
+    coordinates_end = 16 + 4 + 2 * 72
+    later = chip.pdh[:coordinates_end] + b"\xff" * (1044 - coordinates_end) + chip.pdh[1044:]
+    keys = [parse_certificate(each, Usage.PDH).public_key() for each in (chip.pdh, later)]
+    assert keys[0] == keys[1]
+
+
 def test_amds_certificates_are_written_as_they_were_read(generation: Generation) -> None:
     data = generation.ask + generation.ark
     assert b"".join(each.encode() for each in parse_amd_certificates(data)) == data

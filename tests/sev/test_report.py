@@ -60,6 +60,7 @@ def test_a_report_of_the_expected_guest_is_accepted(amd: Amd, chip: SnpChip) -> 
 def test_a_providers_key_may_sign_for_any_chip(amd: Amd) -> None:
     provider = new_snp_chip(amd, VLEK)
     verify(amd, provider, Report(bytes(64), signing_key=VLEK).signed_by(provider.key))
+    assert endorsed(amd, provider).chip_id == b""
 
 
 @given(data=st.data())
@@ -247,6 +248,11 @@ def test_a_key_must_say_what_it_stands_for(
         verify_endorsement(leaf(amd, chip.key.public_key(), said), [amd.ask, amd.ark], NOW)
 
 
+def test_a_key_says_which_tcb_it_stands_for(amd: Amd) -> None:
+    chip = new_snp_chip(amd, extensions={"3.9": integer(7)})
+    assert endorsed(amd, chip).tcb == Tcb(bootloader=3, tee=0, snp=8, microcode=115, fmc=7)
+
+
 def test_a_key_of_another_curve_is_refused(amd: Amd) -> None:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(Malformed, match=r"has no key of P-384"):
@@ -337,6 +343,18 @@ def test_a_damaged_name_is_refused(amd: Amd, chip: SnpChip) -> None:
     [leaf] = parse_x509(der, "the key's certificate")
     with pytest.raises(Malformed, match="the certificate of the report's key, or one of AMD's, is"):
         verify_endorsement(leaf, [amd.ask, amd.ark], NOW)
+
+
+def test_a_name_that_a_library_warns_of_is_refused_without_a_word(amd: Amd, chip: SnpChip) -> None:
+    der, name, country = (
+        chip.certificate.public_bytes(Encoding.DER),
+        b"\x55\x04\x03",
+        b"\x55\x04\x06",
+    )
+    at = der.rindex(name)  # the subject's; a country has two letters, and this one has eight
+    changed = x509.load_der_x509_certificate(der[:at] + country + der[at + len(name) :])
+    with pytest.raises(Untrusted, match="is not signed by its issuer's key"):
+        endorsed(amd, replace(chip, certificate=changed))
 
 
 def test_a_tcb_has_eight_bytes_and_parts_of_one() -> None:

@@ -25,7 +25,7 @@ from tests.host.worlds import OLD_BZIMAGE
 from tests.vm.states import IMAGES, MANIFEST
 
 QEMU = shutil.which("qemu-system-x86_64") or ""
-PATIENCE_S = 30
+PATIENCE_S = 120
 """A QEMU starts in a blink; a loaded machine may take its time."""
 
 pytestmark = pytest.mark.qemu

@@ -106,10 +106,6 @@ class Launch:
         self.state = GuestState.SECRET
         return self.mac + self._nonce
 
-    def measure_under(self, tik: bytes, nonce: bytes) -> bytes:
-        """Return what this launch would have measured in another session, of this key."""
-        return self._measure(tik, nonce) + nonce
-
     def take(self, header: bytes, ciphertext: bytes) -> bytes:
         """Return the secret in plain text. Raises FirmwareError."""
         self._demand(GuestState.SECRET)

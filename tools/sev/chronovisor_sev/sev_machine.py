@@ -35,6 +35,10 @@ class Refused(Exception):
     """QEMU answers a command with an error of the class GenericError."""
 
 
+OTHER_GUESTS = (Tamper.OTHER_COMMAND_LINE, Tamper.REPLAYED_NONCE)
+"""Where what is launched is not what the owner knows."""
+
+
 class SevMachine(Machine):
     """A guest that was launched and waits for its owner; ``secret`` is what it was given."""
 
@@ -43,6 +47,7 @@ class SevMachine(Machine):
         self.secret = b""
         self._options = options
         self._tamper = tamper
+        self._chip = chip
         self._launch = Launch(chip)
         self._measurement = b""
         self._sev_commands: dict[str, Callable[[dict[str, Any]], Message]] = {
@@ -82,41 +87,42 @@ class SevMachine(Machine):
         return [with_id({"return": value}, request)]
 
     def _begin(self) -> None:
-        guest, start = self._options.guest, self._launch.start
+        guest = self._options.guest
         if int(guest.get("cbitpos", 0)) != CBITPOS:
             asked = guest.get("cbitpos", 0)
             raise CannotStart(
                 f"sev_kvm_init: cbitpos check failed, host '{CBITPOS}' requested '{asked}'"
             )
+        shown = self._options.command_line
+        other = f"{shown} {OTHER_COMMAND_LINE}" if self._tamper in OTHER_GUESTS else shown
+        self._fill(self._launch, other)
+        self._measurement = self._measured(shown)
+
+    def _fill(self, launch: Launch, command_line: str) -> None:
+        guest = self._options.guest
         blob, certificate = (_file(guest, name) for name in ("session-file", "dh-cert-file"))
         try:
-            start(blob, certificate, int(guest.get("policy", 1)))
+            launch.start(blob, certificate, int(guest.get("policy", 1)))
         except FirmwareError as error:
             raise CannotStart(f"sev_launch_start: LAUNCH_START ret=1 fw_error={error}") from None
-        self._fill()
-        self._measurement = self._measured()
-
-    def _fill(self) -> None:
-        shown = self._options.command_line
-        tampered = self._tamper is Tamper.OTHER_COMMAND_LINE
         try:
-            pieces = measured_pieces(
-                self._options, f"{shown} {OTHER_COMMAND_LINE}" if tampered else shown
-            )
+            pieces = measured_pieces(self._options, command_line)
         except NoHashes:
             raise CannotStart(
                 "SEV: guest firmware hashes table area is invalid (base=0x0 size=0x0)"
             ) from None
         for piece in pieces:
-            self._launch.update(piece)
+            launch.update(piece)
 
-    def _measured(self) -> bytes:
+    def _measured(self, honest_command_line: str) -> bytes:
         true = self._launch.measure()
         match self._tamper:
             case Tamper.WRONG_MEASUREMENT:
                 return bytes([true[0] ^ 1]) + true[1:]
             case Tamper.REPLAYED_NONCE:
-                return self._launch.measure_under(os.urandom(16), os.urandom(16))
+                honest = Launch(self._chip)
+                self._fill(honest, honest_command_line)
+                return honest.measure()
         return true
 
     def _query(self, arguments: dict[str, Any]) -> Message:

@@ -12,8 +12,8 @@ class Tamper(Enum):
     NONE = "none"
     WRONG_MEASUREMENT = "wrong-measurement"
     REPLAYED_NONCE = "replayed-nonce"
-    """The measurement and nonce that this very guest would have had under an earlier session, made
-    here with keys and a nonce of chance: no answer of an earlier launch is kept to be replayed."""
+    """The owner's session launches the right guest first, unseen; its measurement and nonce are
+    told of another guest. The owner cannot know, and the secret opens in the first launch only."""
     BAD_CHAIN = "bad-chain"
     REFUSED_SECRET = "refused-secret"
     CRASH_BEFORE_MEASURE = "crash-before-measure"
