@@ -121,9 +121,9 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def leaving() -> trio.CancelScope:
+def leaving() -> trio.Event:
     """The end of every WebSocket listener; the test's own nursery would take the test along."""
-    return trio.CancelScope()
+    return trio.Event()
 
 
 @pytest.fixture(name="start_websocket")
@@ -131,7 +131,7 @@ def _start_websocket(
     supervisor: MemorySupervisor,
     registry: Registry,
     nursery: trio.Nursery,
-    leaving: trio.CancelScope,
+    leaving: trio.Event,
     tmp_path: Path,
 ) -> StartWebsocket:
     consoles = Consoles(registry, tmp_path / "vms", nursery)
@@ -143,8 +143,11 @@ def _start_websocket(
         )
 
         async def until_leaving(*, task_status: trio.TaskStatus[None]) -> None:
-            with leaving:
-                await serve(bounds=bounds, task_status=task_status)
+            async with trio.open_nursery() as daemon:
+                await daemon.start(partial(serve, bounds=bounds))
+                task_status.started()
+                await leaving.wait()
+                daemon.cancel_scope.cancel()
 
         await nursery.start(until_leaving)
         return address_of(tcp)

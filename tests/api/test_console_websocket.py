@@ -193,10 +193,10 @@ async def test_so_many_look_at_once_and_no_more(
 
 
 async def test_when_the_daemon_leaves_its_viewers_are_told(
-    serial: Serial, start_websocket: StartWebsocket, leaving: trio.CancelScope
+    serial: Serial, start_websocket: StartWebsocket, leaving: trio.Event
 ) -> None:
     async with viewer(await start_websocket(BOUNDS)) as connection:
-        leaving.cancel()
+        leaving.set()
         assert await closed(connection) == (1001, "the daemon is leaving")
 
 

@@ -380,13 +380,13 @@ async def test_clients_that_vanish_leave_no_task_behind(
 
 
 async def test_when_the_daemon_leaves_its_clients_are_told(
-    supervisor: MemorySupervisor, start_websocket: StartWebsocket, leaving: trio.CancelScope
+    supervisor: MemorySupervisor, start_websocket: StartWebsocket, leaving: trio.Event
 ) -> None:
     address = await start_websocket(BOUNDS)
     await supervisor.say(2)
     async with subscriber(address) as connection:
         await events(connection, 3)
-        leaving.cancel()
+        leaving.set()
         assert await closed(connection) == (1001, "the daemon is leaving; resume after 2")
 
 
