@@ -13,8 +13,8 @@ from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.readiness import Readiness
 from supervisor.config import Address
 from supervisor.http_api.bounds import Bounds
-from supervisor.http_api.metrics import Metrics
 from supervisor.http_api.server import serve_http
+from supervisor.telemetry.metrics import Metrics
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import BEARER, DOOR, TOKEN, Serve, Served, violations
 from tests.http_api.event_source import following

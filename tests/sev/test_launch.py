@@ -208,6 +208,7 @@ def test_every_packet_has_an_iv_of_its_own() -> None:
     _, evidence = launched()
     one, other = (seal(bytes(16), KEYS, evidence.measurement) for _ in range(2))
     assert one.header[4:20] != other.header[4:20]
+    assert one.header[:4] == other.header[:4] == bytes(4)  # not compressed
 
 
 @pytest.mark.parametrize(("room", "limit"), [(0xC00, 0xC00), (1 << 20, 16 << 10)])
