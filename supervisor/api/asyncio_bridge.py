@@ -159,9 +159,18 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
                 await serve(kind(stream, handler.request_type, bounds))
         except Exception as error:
             passed = GRPCError(Status.DEADLINE_EXCEEDED, "the client's deadline passed")
-            raise grpc_error(passed if deadline.expired() else error, path) from None
+            told = grpc_error(passed if deadline.expired() else error, path)
+            _leave_if_cancelled()
+            raise told from None
 
     return handler._replace(func=handle)
+
+
+def _leave_if_cancelled() -> None:
+    # Who would be told has left, and grpclib logs what else a cancelled call comes to as a fault.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from None
 
 
 def _told_of(caller: Caller) -> dict[str, str]:

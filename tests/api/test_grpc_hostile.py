@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import socket
+import struct
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -252,6 +254,20 @@ async def test_clients_that_vanish_leave_no_task_behind(
     await eventually(lambda: tasks() <= before)
     await supervisor.say(1)
     await lives(served)
+
+
+async def test_who_vanishes_behind_a_bad_message_is_no_fault_of_ours(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The refusal of the message and the end of its connection meet at every turn between the two.
+    for _ in range(60):
+        async with raw_client(served.tcp) as client:
+            bearer = ("authorization", f"Bearer {TOKEN}")
+            await client.call(headers("UploadArtifact", bearer), frame(b"\xff" * 20), end=False)
+            client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await lives(served)
+    assert "Traceback" not in caplog.text
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 async def test_a_stalled_watcher_slows_nobody(served: Served, supervisor: MemorySupervisor) -> None:
