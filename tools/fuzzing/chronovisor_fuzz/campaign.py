@@ -182,6 +182,6 @@ async def _target(daemon: DaemonUnderTest, state_dir: Path) -> Target:
         log_id=told["log_id"],
         token=(state_dir / "token").read_text().strip(),
         sha256="",
-        vm_ids=VM_IDS,
+        vm_ids=list(VM_IDS),
     )
     return msgspec.structs.replace(target, sha256=await orders.store_script(target))

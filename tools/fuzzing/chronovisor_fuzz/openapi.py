@@ -84,6 +84,8 @@ async def _run(target: Target, configuration: Path, report: Path, seed: int, exa
         str(examples),
         "--checks",
         "all",
+        "--exclude-checks",
+        EXCLUDED,
         "--no-color",
     )
     reports = ("--report", "json", "--report-json-path", str(report))

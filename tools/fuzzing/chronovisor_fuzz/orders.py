@@ -24,8 +24,7 @@ async def an_order(target: Target, chance: random.Random) -> str:
     if chance.random() < 0.3:
         return await submit(target, chance)
     if chance.random() < 0.3:
-        status, _ = await ask(target, "DELETE", f"/v1/vms/{vm_id}")
-        return f"delete {status}"
+        return await _delete(target, vm_id, chance)
     order = chance.choice(ORDERS)
     status, _ = await ask(target, "POST", f"/v1/vms/{vm_id}/{order}")
     return f"{order} {status}"
@@ -36,6 +35,13 @@ async def submit(target: Target, chance: random.Random) -> str:
     path = f"/v1/computations?vm_id={chance.choice(target.vm_ids)}"
     status, _ = await ask(target, "POST", path, _manifest(target))
     return f"submit {status}"
+
+
+async def _delete(target: Target, vm_id: str, chance: random.Random) -> str:
+    status, _ = await ask(target, "DELETE", f"/v1/vms/{vm_id}")
+    if status in {200, 404} and vm_id in target.vm_ids:  # an attack may have deleted it before us
+        target.vm_ids[target.vm_ids.index(vm_id)] = f"fuzz-{chance.getrandbits(32)}"
+    return f"delete {status}"
 
 
 async def store_script(target: Target) -> str:

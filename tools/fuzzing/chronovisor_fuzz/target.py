@@ -20,7 +20,10 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One daemon; ``vm_ids`` may exist at any moment, ``sha256`` is an artifact that does."""
+    """One daemon; ``vm_ids`` may exist at any moment, ``sha256`` is an artifact that does.
+
+    The IDs change as VMs are deleted, since a daemon takes none twice.
+    """
 
     state_dir: Path
     unix: Path
@@ -30,7 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     log_id: str
     token: str
     sha256: str
-    vm_ids: tuple[str, ...]
+    vm_ids: list[str]
 
 
 Attack = Callable[[Target, random.Random], Awaitable[str]]
