@@ -20,7 +20,6 @@ from supervisor.sev.octets import exactly, le32
 KEY_BYTES = 16
 NONCE_BYTES = 16
 MAC_BYTES = 32
-BLOB_BYTES = 128
 LABEL_MASTER = "sev-master-secret"
 LABEL_KEK = "sev-kek"
 LABEL_KIK = "sev-kik"

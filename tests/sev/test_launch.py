@@ -176,6 +176,7 @@ def test_every_flag_can_be_demanded(flag: PolicyFlag) -> None:
 def test_a_guest_reads_the_table_that_its_owner_wrote(secrets: list[Secret]) -> None:
     table = secret_table(secrets)
     assert len(table) % 16 == 0
+    assert table[:16] == UUID("1e74f542-71dd-4d66-963e-ef4287ff173b").bytes_le
     assert parse_secret_table(table) == secrets
 
 
