@@ -83,19 +83,17 @@ async def serve_grpc(
         by_door = partial(by_credentials, door)
         servers.append(await start(handlers, tcp, by_door, bounds, door.tls))
         task_status.started()
-        await _until_cancelled(servers, (*unix, tcp), readiness)
+        await _until_cancelled(servers, readiness)
 
 
-async def _until_cancelled(
-    servers: Sequence[GrpcServer], listeners: Sequence[socket.socket], readiness: Readiness
-) -> None:
+async def _until_cancelled(servers: Sequence[GrpcServer], readiness: Readiness) -> None:
     try:
         await trio.sleep_forever()
     finally:
         readiness.leave()
         with trio.move_on_after(STOP_SECONDS, shield=True):
-            for server, listener in zip(servers, listeners, strict=True):
-                await trio_asyncio.aio_as_trio(_stop)(server, listener)
+            for server in servers:
+                await trio_asyncio.aio_as_trio(_stop)(server)
 
 
 def _do_all_that_is_due(loop: Any) -> None:
@@ -226,13 +224,13 @@ async def _start(
     tls: ssl.SSLContext | None = None,
 ) -> GrpcServer:
     server = GrpcServer(handlers, entrance, bounds.first_request_s, bounds.keepalive_s)
-    await server.start(sock=listener, ssl=tls)
+    await server.listen(listener, tls)
     return server
 
 
-async def _stop(server: GrpcServer, listener: socket.socket) -> None:
+async def _stop(server: GrpcServer) -> None:
     # asyncio leaks a connection that was accepted, but not yet made, when its server is closed.
-    asyncio.get_running_loop().remove_reader(listener)
+    asyncio.get_running_loop().remove_reader(server.listener)
     await _turns()  # so that who watches our health is told before the line goes dead
     server.hang_up()
     await _turns()

@@ -6,6 +6,8 @@ hostile clients.
 """
 
 import logging
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -24,6 +26,7 @@ from grpclib.protocol import H2Protocol, Stream
 
 from supervisor.access.tls import certified_names
 from supervisor.api import auth
+from supervisor.api.counted_listener import CountedListener
 from supervisor.api.grpc_encoding import Codec
 from supervisor.api.grpc_headers import (
     TIMEOUT_HEADER,
@@ -38,6 +41,8 @@ from supervisor.api.grpc_transport import RESET_FRAMES, BoundedTransport, IdleFr
 
 CONNECTIONS = 256
 """Per listener. A client needs one; what lies beyond is a leak or a flood."""
+HANDSHAKES = 64
+"""Beyond those: connections on which TLS is still to be agreed on, or that are being refused."""
 STREAM_WINDOW_BYTES = 1024 * 1024
 """What a client may send ahead of a call that does not read: one chunk of an upload."""
 CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
@@ -132,6 +137,7 @@ class _Connection(H2Protocol):
         loop = self._requests.loop
         transport = BoundedTransport(transport, loop.call_soon, loop.call_later)
         super().connection_made(transport)
+        self._server_side._handlers.add(self._requests)
         transport.flush()  # so that also who is hung up on at once hears whom it talks to
         self._idle_frames = IdleFrames()
         self._process, self.processor.process = self.processor.process, self._unless_idle  # type: ignore[method-assign]
@@ -222,12 +228,25 @@ class GrpcServer(grpclib.server.Server):
         self.room = CONNECTIONS
         self.transports: set[Any] = set()
 
+    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Serve who comes to a listener, whose owner closes it."""
+        self.listener = CountedListener(listener, CONNECTIONS + HANDSHAKES)
+        handshake_s = None if tls is None else self.first_request_s
+        # As in start(), which has no word for how long a handshake may take.
+        self._server = await self._loop.create_server(
+            self._protocol_factory,
+            sock=self.listener,
+            ssl=tls,
+            ssl_handshake_timeout=handshake_s,
+        )
+        self._server_closed_fut = self._loop.create_future()
+
     def _protocol_factory(self) -> H2Protocol:
+        # grpclib would remember who comes, and forget only who got as far as to have a connection.
         self.__gc_step__()
         requests = _Requests(
             self._mapping, self._codec, self._status_details_codec, self.__dispatch__
         )
-        self._handlers.add(requests)
         return _Connection(self, requests)
 
     def hang_up(self) -> None:
@@ -235,3 +254,4 @@ class GrpcServer(grpclib.server.Server):
         self.room = 0
         for transport in list(self.transports):
             transport.abort()
+        self.listener.hang_up()
