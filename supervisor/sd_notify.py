@@ -24,6 +24,8 @@ STATUS_EVERY_S = 1.0
 """A person who looks at `systemctl status` sees it move; the manager is not flooded."""
 MORE_TIME = "EXTEND_TIMEOUT_USEC=30000000"
 """With each status of a recovery: it takes as long as it takes, but each VM is seconds at most."""
+BEAT_S_MIN = 0.1
+"""However little the manager asks for: more often would leave the event loop to nothing else."""
 WATCHDOG_DIGITS_MAX = 18
 """Some 30 000 years in microseconds."""
 
@@ -37,17 +39,25 @@ class Notifier:
     def __init__(self, address: str = "", watchdog_s: float = 0) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog_s = watchdog_s
+        self._last_failure = ""
 
     def tell(self, *assignments: str) -> None:
-        """Send assignments such as ``READY=1`` together; waits for :data:`PATIENCE_S` at most."""
+        """Send assignments such as ``READY=1`` together; waits for :data:`PATIENCE_S` at most.
+
+        A manager that is not reached for the same reason as before is warned of once.
+        """
         if not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.settimeout(PATIENCE_S)
                 sender.sendto("\n".join(assignments).encode(), self._address)
+            self._last_failure = ""
         except OSError as error:
-            logger.warning("the service manager was not told %s: %s", assignments[0], error)
+            why = error.strerror or str(error)
+            if why != self._last_failure:
+                logger.warning("the service manager was not told %s: %s", assignments[0], why)
+            self._last_failure = why
 
     def status(self, text: str, *more: str) -> None:
         """Say in words how the daemon is."""
@@ -57,7 +67,7 @@ class Notifier:
         """Say that this event loop turns, twice in each time that the watchdog waits."""
         while self.watchdog_s:
             self.tell(ALIVE)
-            await trio.sleep(self.watchdog_s / 2)
+            await trio.sleep(max(self.watchdog_s / 2, BEAT_S_MIN))
 
     async def recovering(self, recovered: trio.Event, missing: Callable[[], int]) -> None:
         """Tell how many VMs were found again, and in the end that the daemon is ready."""

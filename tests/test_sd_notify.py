@@ -81,6 +81,21 @@ def test_a_manager_that_is_gone_is_told_in_vain(
     assert "was not told READY=1" in caplog.text
 
 
+def test_a_manager_that_stays_away_is_warned_of_once_and_again_after_it_was_back(
+    manager: socket.socket, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "notify"
+    notifier = Notifier(str(place))
+    notifier.tell(ALIVE)
+    notifier.tell(ALIVE)
+    assert len(caplog.records) == 1
+    manager.bind(str(place))
+    notifier.tell(ALIVE)
+    place.unlink()
+    notifier.tell(ALIVE)
+    assert len(caplog.records) == 2
+
+
 def test_a_manager_that_takes_nothing_is_given_up_on(
     manager: socket.socket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,6 +115,15 @@ async def test_the_sign_of_life_is_given_twice_in_each_time_that_the_watchdog_wa
     with trio.move_on_after(9):
         await Notifier(str(tmp_path / "notify"), watchdog_s=4).keep_alive()
     assert heard(manager) == [ALIVE] * 5
+
+
+async def test_no_watchdog_is_so_impatient_that_its_signs_of_life_are_all_that_is_done(
+    manager: socket.socket, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    manager.bind(str(tmp_path / "notify"))
+    with trio.move_on_after(0.95):
+        await Notifier(str(tmp_path / "notify"), watchdog_s=1e-6).keep_alive()
+    assert heard(manager) == [ALIVE] * 10
 
 
 async def test_ready_is_told_when_every_vm_was_found_and_not_before(
