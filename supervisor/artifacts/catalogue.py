@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from eventlog.regular_file import open_regular
 from supervisor.artifacts.digest_cache import Version, is_settled, version_of
 from supervisor.artifacts.errors import DamagedCatalogue, UnknownImage
 
@@ -84,7 +85,8 @@ class Catalogue:
             raise DamagedCatalogue(f"{self._file} cannot be read: {error}") from error
 
     def _read_anew(self) -> dict[str, Entry]:
-        with self._file.open("rb") as file:
+        # A link is fine here: those who may write it may as well write the file.
+        with os.fdopen(open_regular(Path(os.path.realpath(self._file))), "rb") as file:
             status = os.fstat(file.fileno())
             entries = msgspec.json.decode(file.read(MAX_BYTES), type=CatalogueFile).entries
         settled = is_settled(status, self._now_ns())

@@ -1,6 +1,7 @@
 """The operator's catalogue: names to files, with errors that say what to do."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -73,3 +74,16 @@ def test_an_unknown_name_says_what_makes_the_reference_ones(
 def test_a_damaged_catalogue_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(DamagedCatalogue, match=r"catalogue\.json"):
         write(tmp_path, content).look_up("mine")
+
+
+def test_a_fifo_in_the_place_of_a_catalogue_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "catalogue.json")
+    with pytest.raises(DamagedCatalogue, match="it is not a regular file"):
+        Catalogue(tmp_path).names()
+
+
+def test_a_link_to_a_catalogue_is_followed(tmp_path: Path) -> None:
+    write(tmp_path, {"format": 1, "entries": {"mine": ENTRY}})
+    (tmp_path / "catalogue.json").rename(tmp_path / "real.json")
+    (tmp_path / "catalogue.json").symlink_to("real.json")
+    assert Catalogue(tmp_path).names() == ("mine",)
