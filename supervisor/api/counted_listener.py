@@ -12,11 +12,12 @@ from weakref import WeakSet
 
 
 class CountedListener(socket.socket):
-    """Listens where ``listener`` does, which stays its owner's; takes ``most`` at a time."""
+    """Listens where ``listener`` does, and is closed with it; takes ``most`` at a time."""
 
     def __init__(self, listener: socket.socket, most: int) -> None:
         super().__init__(fileno=os.dup(listener.fileno()))
         self.setblocking(False)
+        self._listener = listener
         self._most = most
         self._open: WeakSet[_Counted] = WeakSet()
 
@@ -27,6 +28,11 @@ class CountedListener(socket.socket):
             accepted.close()
             raise ConnectionAbortedError("there is no room for another connection")
         return _Counted(accepted, self._open), address
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+        super().close()
 
     def hang_up(self) -> None:
         """End the connections there are; who reads or writes on them finds them at their end."""

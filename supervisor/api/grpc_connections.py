@@ -229,7 +229,7 @@ class GrpcServer(grpclib.server.Server):
         self.transports: set[Any] = set()
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Serve who comes to a listener, whose owner closes it."""
+        """Serve who comes to a listener."""
         self.listener = CountedListener(listener, CONNECTIONS + HANDSHAKES)
         handshake_s = None if tls is None else self.first_request_s
         # As in start(), which has no word for how long a handshake may take.
