@@ -35,6 +35,7 @@ from supervisor.api.websocket import serve_websocket
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.digest_cache import DigestCache
 from supervisor.artifacts.store import ArtifactStore
+from supervisor.caller import Caller
 from supervisor.checkpoints import Checkpoints
 from supervisor.clock import Clock
 from supervisor.config import Address, Config
@@ -199,9 +200,9 @@ class Daemon:
             self._host, self._check, self._load, self._clock.ms, capacity=self._config.capacity
         )
 
-    def _check(self, manifest: Manifest, tenant: str) -> None:
+    def _check(self, manifest: Manifest, caller: Caller) -> None:
         check_network(manifest, self._config.capacity)
-        check_inputs(manifest, tenant, Uploads(self._store, self._log), self._catalogue)
+        check_inputs(manifest, caller, Uploads(self._store, self._log), self._catalogue)
         check_firmware(manifest, self._store, self._catalogue)
 
     def _host(self, vm_id: str) -> Host:

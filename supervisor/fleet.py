@@ -48,7 +48,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     """What touches the world: the host of each VM, its inputs, its state in the log, the clock."""
 
     host: Callable[[str], Host]
-    check_inputs: Callable[[Manifest, str], None]
+    check_inputs: Callable[[Manifest, Caller], None]
     load: Callable[[str], Awaitable[VmState]]
     clock_ms: Callable[[], int]
     core: Core = CORE

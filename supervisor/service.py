@@ -184,7 +184,7 @@ class Service:
     ) -> VmState:
         """Bring an input that a VM awaits, and that is stored, from its provider."""
         check_named(self._registry.get(vm_id), name)
-        size = self._uploads.size("sha256", sha256, caller.tenant)
+        size = self._uploads.size("sha256", sha256, caller)
         command = ProvideInput(name.provider, name.id, sha256, size)
         return await self._registry.ask(vm_id, command, caller)
 

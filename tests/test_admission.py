@@ -339,7 +339,7 @@ async def check(tmp_path: Path) -> AsyncIterator[Check]:
         uploads = Uploads(store, log)
         await uploads.record(stored, CALLER)
         catalogue = Catalogue(tmp_path / "catalogue")
-        yield partial(check_inputs, tenant=CALLER.tenant, uploads=uploads, catalogue=catalogue)
+        yield partial(check_inputs, caller=CALLER, uploads=uploads, catalogue=catalogue)
 
 
 PRESENT = hashlib.sha256(b"#!/bin/sh\n").hexdigest()
@@ -408,7 +408,7 @@ async def test_a_request_whose_inputs_came_later_is_taken_with_the_same_key(
 ) -> None:
     denial: list[CommandDenied] = [CommandDenied(DenyReason.ARTIFACT_UNKNOWN, "not yet")]
 
-    def check_inputs_once(manifest: Manifest, tenant: str) -> None:
+    def check_inputs_once(manifest: Manifest, caller: Caller) -> None:
         if denial:
             raise denial.pop()
 

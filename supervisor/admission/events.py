@@ -91,10 +91,10 @@ class FaultPlanLoaded(msgspec.Struct, frozen=True):
 
 
 class ArtifactStored(msgspec.Struct, frozen=True):
-    """A tenant's first upload of these bytes; ``size`` in bytes.
+    """A principal's first upload of these bytes, admins taken as one; ``size`` in bytes.
 
-    It stands in the stream ``artifact/<sha256>``, for other tenants than the default one with
-    ``/<tenant>`` after it.
+    It stands in the stream ``artifact/<sha256>/<tenant>/<hash of the principal>``; for admins in
+    ``artifact/<sha256>``, in other tenants than the default one with ``/<tenant>`` after it.
     """
 
     sha256: str

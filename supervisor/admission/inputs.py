@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from supervisor.admission.uploads import Uploads
 from supervisor.artifacts.catalogue import Catalogue
 from supervisor.artifacts.errors import ArtifactError
+from supervisor.caller import Caller
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.spec import ByDigest, ByName, ImageRef, Manifest
 
 
-def check_inputs(manifest: Manifest, tenant: str, uploads: Uploads, catalogue: Catalogue) -> None:
-    """Raise CommandDenied, naming the field, for an artifact or image that a tenant has not."""
+def check_inputs(
+    manifest: Manifest, caller: Caller, uploads: Uploads, catalogue: Catalogue
+) -> None:
+    """Raise CommandDenied, naming the field, for an artifact or image that the caller has not."""
     for field, sha256 in _artifacts(manifest):
-        uploads.size(field, sha256, tenant)
+        uploads.size(field, sha256, caller)
     for field, image in _images(manifest):
         match image:
             case ByDigest(sha256):
-                uploads.size(field, sha256, tenant)
+                uploads.size(field, sha256, caller)
             case ByName(name):
                 _check_image(catalogue, field, name)
 

@@ -58,7 +58,7 @@ class Admission:
         self,
         state: AdmissionState,
         log: EventLog,
-        check_inputs: Callable[[Manifest, str], None],
+        check_inputs: Callable[[Manifest, Caller], None],
         start: Callable[[Sequence[Record]], None],
         quotas: Quotas,
         clock_ms: Callable[[], int],
@@ -88,7 +88,7 @@ class Admission:
             return _repeated(earlier, digest, key)
         self._check_room(vm_id)
         self._quotas.check(caller)
-        self._check_inputs(manifest, caller.tenant)
+        self._check_inputs(manifest, caller)
         chosen = vm_id or _random_id()
         session = self.sessions.claimed(session_of(manifest), "confidential.session")
         with session, self._reserved(caller.tenant, key, chosen), self._quotas.counting(caller):

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from eventlog import EventLog, LogOptions, open_log
+from supervisor.access.roles import Reach
 from supervisor.admission.uploads import Uploads
 from supervisor.artifacts.store import ArtifactStore, Stored
 from supervisor.caller import Caller
@@ -31,9 +32,9 @@ class Desk:
             copy.write(CONTENT)
             self.stored: Stored = copy.commit()
 
-    def refusal(self, sha256: str) -> CommandDenied:
+    def refusal(self, sha256: str, caller: Caller = CALLER) -> CommandDenied:
         with pytest.raises(CommandDenied) as denied:
-            self.uploads.size("sha256", sha256, CALLER.tenant)
+            self.uploads.size("sha256", sha256, caller)
         return denied.value
 
 
@@ -55,7 +56,7 @@ async def test_what_was_uploaded_may_be_named_and_is_one_event(tmp_path: Path) -
     async with desk(tmp_path) as here:
         await here.uploads.record(here.stored, CALLER)
         await here.uploads.record(here.stored, CALLER)
-        assert here.uploads.size("sha256", DIGEST, CALLER.tenant) == len(CONTENT)
+        assert here.uploads.size("sha256", DIGEST, CALLER) == len(CONTENT)
         assert here.log.head == 1
 
 
@@ -70,5 +71,28 @@ async def test_what_one_tenant_uploaded_is_not_there_for_another(tmp_path: Path)
         await here.uploads.record(here.stored, msgspec.structs.replace(CALLER, tenant="blue"))
         assert here.refusal(DIGEST).reason is DenyReason.ARTIFACT_UNKNOWN
         await here.uploads.record(here.stored, CALLER)
-        assert here.uploads.size("sha256", DIGEST, CALLER.tenant) == len(CONTENT)
+        assert here.uploads.size("sha256", DIGEST, CALLER) == len(CONTENT)
         assert here.log.head == 2
+
+
+async def test_what_one_principal_uploaded_is_not_there_for_another_of_its_tenant(
+    tmp_path: Path,
+) -> None:
+    other = msgspec.structs.replace(CALLER, principal="uid:1001")
+    admin = msgspec.structs.replace(CALLER, principal="uid:0", reach=Reach.EVERYTHING)
+    async with desk(tmp_path) as here:
+        await here.uploads.record(here.stored, CALLER)
+        assert here.refusal(DIGEST, other).reason is DenyReason.ARTIFACT_UNKNOWN
+        assert here.refusal(DIGEST, admin).reason is DenyReason.ARTIFACT_UNKNOWN
+        await here.uploads.record(here.stored, other)
+        assert here.uploads.size("sha256", DIGEST, other) == len(CONTENT)
+
+
+async def test_admins_of_a_tenant_share_what_they_uploaded(tmp_path: Path) -> None:
+    one = msgspec.structs.replace(CALLER, principal="uid:0", reach=Reach.EVERYTHING)
+    other = msgspec.structs.replace(one, principal="token:default")
+    async with desk(tmp_path) as here:
+        await here.uploads.record(here.stored, one)
+        assert here.uploads.size("sha256", DIGEST, other) == len(CONTENT)
+        stranger = msgspec.structs.replace(other, tenant="blue")
+        assert here.refusal(DIGEST, stranger).reason is DenyReason.ARTIFACT_UNKNOWN

@@ -9,6 +9,7 @@ import trio
 from chronovisor_crash.simulated_disk import SimulatedDisk
 
 from eventlog import Bookmark
+from supervisor.caller import Caller
 from supervisor.fleet import Fleet
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.effects import Effect
@@ -131,7 +132,7 @@ class Universe:
             for machine in self.machines.values()
         )
 
-    def check_inputs(self, manifest: Manifest, _tenant: str) -> None:
+    def check_inputs(self, manifest: Manifest, _caller: Caller) -> None:
         """Refuse a computation whose algorithm was never uploaded."""
         if manifest.algorithm.sha256 not in self.artifacts:
             raise CommandDenied(DenyReason.ARTIFACT_UNKNOWN, "algorithm.sha256: unknown")
