@@ -157,5 +157,6 @@ def _full_disk_named() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"the artifact store cannot grow: {error.strerror}") from error
+            why = f"the artifact store cannot grow: {error.strerror}"
+            raise StoreFull(f"{why}; make room on the daemon's disk, and try again") from error
         raise

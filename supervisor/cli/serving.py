@@ -1,8 +1,10 @@
 """`serve`: run the daemon in this process."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -16,6 +18,8 @@ from supervisor.config import Config
 from supervisor.config.loading import Loaded
 
 logger = logging.getLogger(__name__)
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @click.command()
@@ -58,12 +62,12 @@ def _run(config: Config, *, as_json: bool) -> None:
             click.echo(f"serving on {where}{faults}")
 
     collect_for_long()
-    with _explained(CannotServe, EventLogError, OSError):
+    with _explained(config.state_dir, CannotServe, EventLogError, OSError):
         daemon.main(config, announce)
 
 
 @contextmanager
-def _explained(*expected: type[Exception]) -> Iterator[None]:
+def _explained(state_dir: Path, *expected: type[Exception]) -> Iterator[None]:
     """Turn what keeps a daemon from running into a sentence, also out of nurseries in nurseries."""
     try:
         yield
@@ -72,9 +76,17 @@ def _explained(*expected: type[Exception]) -> Iterator[None]:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         if isinstance(first, expected):
-            raise Failure(ExitCode.HOST_TROUBLE, str(first)) from None
+            raise Failure(ExitCode.HOST_TROUBLE, last_word(first, state_dir)) from None
         raise
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+
+
+def last_word(error: Exception, state_dir: Path) -> str:
+    """Return what a daemon says that ends; a full disk is named, which the system does not do."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        why = (error.strerror or "it is full").lower()
+        return f"{error.filename or state_dir}: {why}; make room on that disk, and start again"
+    return str(error)

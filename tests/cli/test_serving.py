@@ -1,6 +1,8 @@
 """`serve`: what is refused before, and at, the start of a daemon; and the daemon itself."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from supervisor.cli.serving import last_word
 from tests.cli.conftest import Run, spawn
 
 
@@ -44,6 +47,14 @@ def test_a_state_directory_whose_path_is_too_long_for_sockets_is_told(
 
     assert result.exit_code == 7
     assert "choose a shorter --state-dir" in result.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_with_what_to_do(number: int) -> None:
+    full = OSError(number, os.strerror(number))
+    why = os.strerror(number).lower()
+    assert last_word(full, Path("/s")) == f"/s: {why}; make room on that disk, and start again"
+    assert last_word(OSError(number, "full", "/t/node_id"), Path("/s")).startswith("/t/node_id: ")
 
 
 PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
