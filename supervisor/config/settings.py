@@ -1,5 +1,6 @@
 """Every setting of the schema with its key, its variable and its flag; and how a value is read."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ VARIABLES = "CHRONOVISOR_"
 SECRET_MARK = "-----BEGIN"
 """What every secret in PEM begins with."""
 PUT_INTO_A_FILE = "put it into a file of its own, chmod 600, and give the path"
+
+_PRIVATE = (re.compile(r"(?<=://).*(?=@)", re.DOTALL), re.compile(r"(?<=[?#]).+", re.DOTALL))
+"""The parts of an URL where a password or a key may stand."""
 
 DIGITS_MOST = 18
 """No limit of a host needs more; what has more is text, and so refused."""
@@ -63,7 +67,7 @@ class Setting(Struct, frozen=True):
                     return self.about.parse(raw)
             except (ValueError, RuntimeError):  # the latter: a home directory that is not known
                 pass
-            raise ValueError(f"got {shown(raw)}; it takes {self.takes}")
+            raise ValueError(f"got {shown(_public(raw))}; it takes {self.takes}")
         for violation in examine(raw, self.annotation):
             raise ValueError(violation.description)
         return build(raw, self.annotation)
@@ -71,6 +75,14 @@ class Setting(Struct, frozen=True):
     def read_text(self, text: str) -> object:
         """The same of what a variable or a flag says: text, whatever the setting takes."""
         return self.read(_from_text(text, _kind(self.annotation)))
+
+
+def _public(raw: object) -> object:
+    """Return what was said, less the secrets of an URL."""
+    if isinstance(raw, str) and "://" in raw:
+        for private in _PRIVATE:
+            raw = private.sub("[redacted]", raw)
+    return raw
 
 
 def spelled(value: object) -> str:

@@ -131,3 +131,17 @@ def test_what_is_no_file_is_told(start: Start, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert start.refused(file=tmp_path / "pipe") == ["pipe: not a regular file"]
     assert start.refused(file=tmp_path) == [f"{tmp_path}: not a regular file"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://u:s3cret@h:4318", "http://[redacted]@h:4318"),
+        ("http://h:4318/v1?key=s3cret", "http://h:4318/v1?[redacted]"),
+        ("http://u:s3c@ret@h/?a=s3cret#s3cret", "http://[redacted]@h/?[redacted]"),
+    ],
+)
+def test_the_secret_of_an_url_is_not_repeated(start: Start, url: str, told: str) -> None:
+    start.write(f'telemetry.traces = "{url}"')
+    (complaint,) = start.refused()
+    assert f'got "{told}"; it takes an URL' in complaint
