@@ -40,7 +40,9 @@ def read_grants(path: Path) -> Grants:
     try:
         grants = msgspec.json.decode(content, type=Grants)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SecretUnfit(f"{path} is no file of tokens: {error}") from None
+        why = f"{path} is no file of tokens: {error}"
+        fix = "restore it, or remove it and make tokens anew with chronovisor token create"
+        raise SecretUnfit(f"{why}; {fix}") from None
     if len(grants.grants) > GRANTS_MOST:
         raise SecretUnfit(f"{path} has more than {GRANTS_MOST} principals: remove some")
     return grants

@@ -1,5 +1,6 @@
 """The whole examination, in the order in which a person would mend what it finds."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
@@ -17,6 +18,7 @@ from supervisor.doctor.ports import look_at_ports
 from supervisor.doctor.qemu import look_at_qemu
 from supervisor.doctor.sev import look_at_sev
 from supervisor.doctor.state import look_at_state
+from supervisor.doctor.tokens import look_at_tokens
 from supervisor.doctor.user import look_at_user
 
 
@@ -39,6 +41,7 @@ LOOKS: dict[str, Look] = {
     "clock": look_at_clock,
     "catalogue": look_at_catalogue,
     "TLS": look_at_certificate,
+    "tokens": look_at_tokens,
     "ports": look_at_ports,
 }
 """What is looked at, and who looks. A look that fails is a finding itself."""
@@ -62,5 +65,8 @@ def _configuration(warnings: Sequence[str]) -> Iterator[Finding]:
 def _findings(subject: str, look: Look, config: Config) -> Iterator[Finding]:
     try:
         yield from look(config)
+    except PermissionError as error:
+        says = f"{error.filename} may not be looked at by uid {os.geteuid()}"
+        yield fault(subject, says, "run this as the user that the daemon runs as")
     except (OSError, CannotServe) as error:
         yield fault(subject, f"cannot be looked at: {error}", "mend this, and look again")

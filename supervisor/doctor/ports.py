@@ -1,5 +1,7 @@
 """Where clients would come to: whether each address is free, or a daemon of ours has it."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +22,22 @@ def look_at_ports(config: Config) -> Iterator[Finding]:
         "listen.http": config.listen.http,
         "listen.websocket": config.listen.websocket,
     }
-    if is_listened_on(StateDirectory(config.state_dir).grpc_socket):
+    if _is_served(StateDirectory(config.state_dir).grpc_socket):
         yield ok(SUBJECT, f"a daemon serves {config.state_dir} now, and has its own")
     else:
         yield from _addresses(listen)
     yield from _forwards(config.capacity.forward_ports)
+
+
+def _is_served(unix: Path) -> bool:
+    """Return whether a daemon is there. Raises PermissionError where it may not be asked."""
+    try:
+        unix.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not os.access(unix, os.W_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(unix))
+    return is_listened_on(unix)
 
 
 def _addresses(listen: dict[str, Address]) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from eventlog import NewEvent, open_log
-from supervisor.doctor import Level
+from supervisor.config import Config
+from supervisor.doctor import Level, Patient, examine
 from supervisor.doctor.disk import latency_of, room_of
 from tests.cli.conftest import Run
 from tests.e2e.authority import DAY, Authority
@@ -100,6 +101,52 @@ def test_the_ports_of_a_daemon_that_serves_here_are_its_own(
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         (finding,) = of(examined("--http", address), "ports")
     assert "a daemon serves" in finding["says"]
+
+
+def test_a_state_directory_that_is_a_file_is_served_by_nobody(
+    examined: Examined, state_dir: Path
+) -> None:
+    (state_dir / "file").write_text("")
+    findings = examined("--state-dir", str(state_dir / "file"), code=1)
+    assert "are free" in of(findings, "ports")[0]["says"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_who_may_not_look_is_told_to_be_the_daemons_user(tmp_path: Path, state_dir: Path) -> None:
+    state_dir.chmod(0o700)
+    os.seteuid(12345)
+    try:
+        patient = Patient(Config(state_dir=state_dir, catalogue=tmp_path))
+        findings = [each for each in examine(patient) if each.level is Level.FAULT]
+    finally:
+        os.seteuid(0)
+    assert {"log", "ports"} <= {each.subject for each in findings}
+    told = {each.fix for each in findings if each.subject in ("log", "ports")}
+    assert told == {"run this as the user that the daemon runs as"}
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "why", "fix"),
+    [
+        (b"{", 0o600, "is no file of tokens", "chronovisor token create"),
+        (b"{}", 0o644, "others may use", "chmod 600"),
+    ],
+)
+def test_tokens_that_the_daemon_would_refuse_are_a_fault(
+    examined: Examined, state_dir: Path, content: bytes, mode: int, why: str, fix: str
+) -> None:
+    (state_dir / "tokens").write_bytes(content)
+    (state_dir / "tokens").chmod(mode)
+    (finding,) = of(examined(code=1), "tokens")
+    assert (finding["level"], why in finding["says"]) == ("fault", True)
+    assert fix in finding["fix"]
+
+
+def test_those_who_have_tokens_are_counted(run: Run, examined: Examined) -> None:
+    assert of(examined(), "tokens") == []
+    assert run("token", "create", "anna", "--role", "viewer").exit_code == 0
+    (finding,) = of(examined(), "tokens")
+    assert "lets 1 principal in" in finding["says"]
 
 
 def test_ports_of_guests_that_the_system_hands_out_are_warned_of(examined: Examined) -> None:
