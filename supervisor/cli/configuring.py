@@ -55,7 +55,9 @@ def show(*, loaded: Loaded, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check(*, file: Path, as_json: bool) -> None:
-    """Find everything that `serve --config FILE` would refuse; nothing is started.
+    """Find everything that is wrong with the settings of FILE; nothing is started.
+
+    What stands in the files that it names, `doctor --config FILE` looks at.
 
     \b
     Example:
