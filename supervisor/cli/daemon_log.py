@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from textwrap import indent
 from typing import Any
 
 import msgspec
@@ -30,6 +31,8 @@ from supervisor.cli.output import neutralised
 from supervisor.config import Log, LogFormat
 
 REDACTED = "[redacted]"
+INSET = "  "
+"""Before each line of a traceback, for people: what an error quotes may have several lines."""
 SECRET_NAME = re.compile(r"secret|password|token|authorization|private_key", re.IGNORECASE)
 SECRET_TEXT = re.compile(
     r"(?<=bearer )\s*\S+|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*-----|\Z)",
@@ -82,7 +85,8 @@ def readable(_logger: object, _method: str, fields: Fields) -> Fields:
     for name, value in fields.items():
         if isinstance(value, str):
             text = neutralised(value)
-            fields[name] = text if name == "exception" else text.replace("\n", "\\n")
+            inset = indent(text, INSET, lambda _line: True)
+            fields[name] = inset if name == "exception" else text.replace("\n", "\\n")
     return fields
 
 

@@ -14,11 +14,13 @@ PEOPLE, PROGRAMS = formatter(LogFormat.CONSOLE), formatter(LogFormat.JSON)
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHc\n-----END EC PRIVATE KEY-----"
 
 
-def record(message: str, said: str = "a\nb", *, failed: bool = False) -> logging.LogRecord:
+def record(
+    message: str, said: str = "a\nb", *, failed: bool = False, why: str = "why"
+) -> logging.LogRecord:
     trouble = None
     if failed:
         try:
-            raise ValueError("why")
+            raise ValueError(why)
         except ValueError:
             trouble = sys.exc_info()
     told = logging.LogRecord("supervisor.x", logging.WARNING, "", 0, message, (said,), trouble)
@@ -51,7 +53,15 @@ def test_a_traceback_is_a_text_of_the_object() -> None:
 def test_a_person_gets_a_traceback_below_the_line() -> None:
     first, *rest = PEOPLE.format(record("%s", failed=True)).splitlines()
     assert first.endswith("supervisor.x a\\nb")
-    assert (rest[0], rest[-1]) == ("Traceback (most recent call last):", "ValueError: why")
+    assert (rest[0], rest[-1]) == ("  Traceback (most recent call last):", "  ValueError: why")
+
+
+def test_what_an_error_quotes_looks_like_no_line_of_ours() -> None:
+    forged = PEOPLE.format(record("%s", "all is well"))
+    for quoted in (f"why\n{forged}", f"why\n\n{forged}", f"why\r\n{forged}"):
+        _first, *rest = PEOPLE.format(record("%s", failed=True, why=quoted)).split("\n")
+        assert rest
+        assert all(line.startswith("  ") for line in rest)
 
 
 def test_what_a_task_is_about_is_in_its_lines() -> None:
