@@ -15,6 +15,7 @@ from chronovisor_api.status_details import (
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.metadata import encode_grpc_message
+from h2.exceptions import ProtocolError
 
 from eventlog import LogEnded, PositionArchived, PositionInFuture
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
@@ -96,6 +97,8 @@ def grpc_error(error: Exception, method: str) -> GRPCError:
             return grpc_error(CommandDenied(DenyReason.POSITION_IN_FUTURE, str(error)), method)
         case PositionArchived():
             return grpc_error(CommandDenied(DenyReason.POSITION_ARCHIVED, str(error)), method)
+        case ProtocolError():
+            return grpc_error(GRPCError(Status.ABORTED, "the client has left"), method)
         case LogEnded():
             _logger.error("%s failed: %s", method, error)
             ended = "the event log takes no more; see the daemon's log"

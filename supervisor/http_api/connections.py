@@ -66,7 +66,11 @@ class BoundedStream:
         """Send ``data``. Raises BrokenResourceError if the client does not take it in time."""
         async with self._turn:
             with trio.move_on_after(self._send_s) as patience:
-                await self._stream.send_all(data)
+                try:
+                    await self._stream.send_all(data)
+                except trio.BrokenResourceError:
+                    self.hang_up()  # Hypercorn would wait on for who sent two requests and left
+                    raise
         if patience.cancelled_caught:
             self.hang_up()
             raise trio.BrokenResourceError("the client takes nothing")

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import h2.events
+import h2.exceptions
 import pytest
 import trio
 from chronovisor_api import v1
@@ -17,6 +18,7 @@ from grpclib.exceptions import GRPCError
 from eventlog import LogPoisoned
 from supervisor.api.asyncio_bridge import CallBounds
 from supervisor.api.grpc_connections import CONNECTIONS
+from supervisor.api.grpc_status import grpc_error
 from supervisor.vm.commands import CommandDenied, DenyReason
 from tests.api.conftest import TOKEN, Served, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
@@ -268,6 +270,14 @@ async def test_who_vanishes_behind_a_bad_message_is_no_fault_of_ours(
     await lives(served)
     assert "Traceback" not in caplog.text
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+def test_an_answer_that_nobody_is_there_to_take_is_no_incident(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = h2.exceptions.StreamClosedError(1)
+    assert grpc_error(left, "GetLog").status is Status.ABORTED
+    assert not caplog.records
 
 
 async def test_a_stalled_watcher_slows_nobody(served: Served, supervisor: MemorySupervisor) -> None:

@@ -1,5 +1,7 @@
 """What strangers, slips and broken clients send: each gets its answer, and the server lives."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import trio.testing
 from eventlog import open_log
 from supervisor.http_api.bounds import Bounds
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.http_api.conftest import BEARER, MANIFEST, Serve, Served, submit, violations
+from tests.http_api.conftest import BEARER, MANIFEST, TOKEN, Serve, Served, submit, violations
 
 SHA256 = MANIFEST.algorithm.sha256
 ALGORITHM = {"sha256": SHA256}
@@ -222,6 +224,22 @@ async def test_a_connection_that_says_nothing_is_hung_up_on(serve: Serve) -> Non
     served = await serve(Bounds(idle_s=0.05))
     assert await raw(served, b"") == b""
     assert await raw(served, b"GET / HTTP/1.1\r\nHost: local") == b""
+
+
+async def test_who_asks_twice_and_vanishes_leaves_no_task_behind(serve: Serve) -> None:
+    served = await serve(Bounds(heartbeat_s=0.05))
+
+    def tasks() -> int:
+        return trio.lowlevel.current_statistics().tasks_living
+
+    before = tasks()
+    request = f"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    async with await trio.open_tcp_stream(served.address.host, served.address.port) as stream:
+        await stream.send_all(request.encode() * 2)
+        assert await stream.receive_some()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    while tasks() > before:
+        await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def test_more_clients_than_are_served_are_told_so_or_hung_up_on(serve: Serve) -> None:
