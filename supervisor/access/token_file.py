@@ -45,6 +45,10 @@ def read_grants(path: Path) -> Grants:
         raise SecretUnfit(f"{why}; {fix}") from None
     if len(grants.grants) > GRANTS_MOST:
         raise SecretUnfit(f"{path} has more than {GRANTS_MOST} principals: remove some")
+    for grant in grants.grants:
+        if not grant.is_well_named:
+            named = f"{grant.name!r:.160} of tenant {grant.tenant!r:.80}"
+            raise SecretUnfit(f"{path} names {named}, which is nobody's name: remove it")
     return grants
 
 
@@ -54,7 +58,10 @@ def _read(path: Path) -> bytes:
     except NotRegular:
         raise SecretUnfit(f"{path} is not a regular file: put the file itself there") from None
     with os.fdopen(descriptor, "rb") as file:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+        found = os.fstat(descriptor)
+        if found.st_uid not in {0, os.geteuid()}:
+            raise SecretUnfit(f"{path} belongs to user {found.st_uid}: do this as that user")
+        if stat.S_IMODE(found.st_mode) & 0o077:
             raise SecretUnfit(f"others may use {path}: run chmod 600 {path}")
         content = file.read(FILE_BYTES + 1)
     if len(content) > FILE_BYTES:

@@ -26,7 +26,7 @@ RESERVED_TENANTS = frozenset({"host"})
 """What the daemon itself writes into the log belongs to it."""
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A principal and its role. Times are in milliseconds since 1970.
 
     ``sha256`` is that of its token, in hex; empty for one that shows a certificate of that name.
@@ -45,8 +45,15 @@ class Grant(msgspec.Struct, frozen=True):
         """Who this is."""
         return Identity(self.name, self.tenant, self.role)
 
+    @property
+    def is_well_named(self) -> bool:
+        """Whether nobody else has these names: no other principal, and not the daemon itself."""
+        tenant_is_free = self.tenant not in RESERVED_TENANTS
+        fit = NAME.fullmatch(self.name) and TENANT_NAME.fullmatch(self.tenant)
+        return fit is not None and tenant_is_free
 
-class Grants(msgspec.Struct, frozen=True):
+
+class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that were ever given, by name."""
 
     grants: tuple[Grant, ...] = ()

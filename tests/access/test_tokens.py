@@ -1,6 +1,7 @@
 """Tokens and certificates -> who somebody is; the file that they are kept in."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,18 @@ def unknown_role(path: Path) -> None:
     path.write_text('{"grants":[{"name":"a","role":"king","created_ms":0}]}')
 
 
+def misspelt(path: Path) -> None:
+    path.write_text('{"grants":[{"name":"a","role":"owner","created_ms":0,"expires":1}]}')
+
+
+def a_name_of_the_daemons_own(path: Path) -> None:
+    path.write_bytes(msgspec.json.encode(Grants((msgspec.structs.replace(BOB, name="uid:0"),))))
+
+
+def the_tenant_of_the_daemon_itself(path: Path) -> None:
+    path.write_bytes(msgspec.json.encode(Grants((msgspec.structs.replace(BOB, tenant="host"),))))
+
+
 def too_long(path: Path) -> None:
     path.write_text(" " * (FILE_BYTES + 1))
 
@@ -104,13 +117,29 @@ def too_many(path: Path) -> None:
     path.write_bytes(msgspec.json.encode(Grants(tuple(grants))))
 
 
+def a_link(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name("elsewhere")))
+
+
 def a_directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
 @pytest.mark.parametrize(
-    "spoil", [others_may_read, no_json, unknown_role, too_long, too_many, a_directory]
+    "spoil",
+    [
+        others_may_read,
+        no_json,
+        unknown_role,
+        misspelt,
+        a_name_of_the_daemons_own,
+        the_tenant_of_the_daemon_itself,
+        too_long,
+        too_many,
+        a_directory,
+        a_link,
+    ],
 )
 def test_a_file_that_is_unfit_is_told_at_the_start_and_lets_nobody_in_later(
     tmp_path: Path, spoil: Callable[[Path], None]
@@ -121,6 +150,17 @@ def test_a_file_that_is_unfit_is_told_at_the_start_and_lets_nobody_in_later(
     assert watched.current() == Grants((ALICE,))
     spoil(path)
     with pytest.raises(SecretUnfit, match="tokens"):
+        read_grants(path)
+    assert watched.current() == Grants()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's file")
+def test_a_file_of_another_user_lets_nobody_in(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    write_grants(path, Grants((ALICE,)))
+    watched = WatchedGrants(path)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(SecretUnfit, match="belongs to user 65534"):
         read_grants(path)
     assert watched.current() == Grants()
 
