@@ -1,5 +1,6 @@
 """`top`: the VMs and what happens to them, drawn again and again until q is typed."""
 
+import errno
 import os
 import select
 import sys
@@ -87,13 +88,25 @@ def _print(picture: Picture, target: str, console: Console) -> None:
 
 def _watch(observer: Observer, picture: Picture, target: str, every_s: float) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
-    with _keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
+    screen = Live(console=console, screen=True, auto_refresh=False)
+    with _hangups_told(), _keys() as keys, screen as live:
         while True:
             now = drawn(picture, f"{target}  (q quits)", console.width, console.height)
             live.update(now, refresh=True)
             if _is_quit(keys, every_s):
                 return
             picture = observer.look_again(picture)
+
+
+@contextmanager
+def _hangups_told() -> Iterator[None]:
+    """Let a terminal that hung up be what a pipe is that nobody reads. Raises BrokenPipeError."""
+    try:
+        yield
+    except (OSError, termios.error) as error:
+        if error.args[0] != errno.EIO:
+            raise
+        raise BrokenPipeError from None
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from supervisor.cli.exits import ExitCode
 from supervisor.cli.observing import Meter, Picture, Usage
 from supervisor.cli.picturing import drawn
 from tests.cli.conftest import REPOSITORY, Run
@@ -167,6 +168,16 @@ def test_q_quits_and_the_terminal_is_as_it_was(peer: Peer, state_dir: Path) -> N
         until(terminal, LEFT)
         assert process.wait(HANG_S) == 0
         assert termios.tcgetattr(terminal) == before
+
+
+@pytest.mark.timeout(HANG_S * 2)
+def test_a_terminal_that_hung_up_ends_it_in_good_order(peer: Peer, state_dir: Path) -> None:
+    with shown(state_dir) as (process, terminal):
+        until(terminal, b"no VM")
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, terminal)
+        os.close(nowhere)
+        assert process.wait(HANG_S) == ExitCode.CLOSED_PIPE
 
 
 @pytest.mark.timeout(HANG_S * 3)
