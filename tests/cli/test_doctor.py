@@ -278,6 +278,11 @@ def test_a_disk_that_is_nearly_full_is_told_of(free: int, files: int, level: Lev
     assert (finding.level, bool(finding.fix)) == (level, level is not Level.OK)
 
 
+def test_a_file_system_that_counts_no_files_is_not_out_of_them() -> None:
+    found = os.statvfs_result((4096, 4096, 1 << 30, 1 << 28, 1 << 28, 0, 0, 0, 0, 255))
+    assert room_of(Path("/s"), found).level is Level.OK
+
+
 def test_a_slow_disk_is_told_of_and_one_slow_write_is_not() -> None:
     assert latency_of([60.0] * 16).level is Level.WARNING
     assert latency_of([*([2.0] * 15), 900.0]).level is Level.OK

@@ -1,6 +1,7 @@
 """Health, metrics, and the document that describes the API."""
 
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -8,12 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.contextvars import get_contextvars
 
+from eventlog import CaughtUp, Record
 from eventlog.storage import DiskStorage
 from supervisor.schema import TAGS
 from supervisor.telemetry import metrics
 from supervisor.telemetry.metrics import INTENDED, STARTED, Metrics
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import Json, Served, submit
+from tests.telemetry.lives import event
 
 
 async def scraped(client: httpx.AsyncClient) -> dict[str, float]:
@@ -70,6 +73,41 @@ async def test_launches_are_timed_by_the_log(
     while (await scraped(client))["chronovisor_launch_seconds_count"] < 1:
         pass
     assert (await scraped(client))["chronovisor_launch_seconds_count"] == 1
+
+
+class Past:
+    """A log that ends; each event was recorded a second after the one before."""
+
+    head = 0
+
+    def __init__(self, *tags: str) -> None:
+        self._tags = tags
+
+    async def subscribe(self, after: int = 0) -> AsyncIterator[Record | CaughtUp]:
+        """Yield its events."""
+        for position, tag in enumerate(self._tags, start=after + 1):
+            yield event(position, tag)
+
+
+@pytest.mark.parametrize(
+    ("tags", "count", "seconds"),
+    [
+        ([INTENDED, STARTED], 1, 1),
+        ([INTENDED, "vm.qemu-spawned.v1", STARTED, INTENDED, STARTED], 2, 3),
+        ([INTENDED, "vm.launch-ended.v1", INTENDED, STARTED], 1, 1),
+        ([INTENDED, INTENDED, STARTED], 1, 1),
+        ([INTENDED, "vm.failed.v1", STARTED], 0, 0),
+        ([STARTED], 0, 0),
+    ],
+)
+async def test_a_launch_is_timed_from_its_own_beginning(
+    tags: list[str], count: int, seconds: int
+) -> None:
+    taken = Metrics()
+    await taken.follow(Past(*tags))
+    value = taken.registry.get_sample_value
+    assert value("chronovisor_launch_seconds_count") == count
+    assert value("chronovisor_launch_seconds_sum") == seconds
 
 
 def test_what_launches_are_timed_by_are_events_of_the_log() -> None:

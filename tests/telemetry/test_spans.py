@@ -126,6 +126,8 @@ def test_steps_are_made_of_events_of_the_log() -> None:
         ("", TraceContext(REQUEST)),
         (SAMPLED, TraceContext(TRACE, CALLER)),
         (f"00-{TRACE}-{CALLER}-00", TraceContext(TRACE, CALLER, is_sampled=False)),
+        (f"00-{TRACE}-{CALLER}-03", TraceContext(TRACE, CALLER)),
+        (f"00-{TRACE}-{CALLER}-02", TraceContext(TRACE, CALLER, is_sampled=False)),
         (f"00-{'0' * 32}-{CALLER}-01", TraceContext(REQUEST)),
         (f"00-{TRACE}-{'0' * 16}-01", TraceContext(REQUEST)),
         ("garbage", TraceContext(REQUEST)),
