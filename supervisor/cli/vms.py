@@ -61,8 +61,10 @@ class Wanted(msgspec.Struct, frozen=True):
     "--phase",
     "phases",
     type=click.Choice([str(name) for name in PHASES]),
+    metavar="PHASE",
     multiple=True,
-    help="Only VMs in this phase; repeat for several.  [default: all]",
+    help=f"Only VMs in this phase: {', '.join(map(str, PHASES))}; repeat for several.  "
+    "[default: all]",
 )
 @as_of_option
 @json_option
