@@ -108,7 +108,7 @@ def _addresses(given: Mapping[str, str]) -> dict[str, Given]:
             usual = BY_KEY[key].initial
             assert isinstance(usual, Address)
             text = f"{given.get(host, usual.host)}:{given.get(port, usual.port)}"
-            layer[key] = _given(host if host in given else port, text)
+            layer[key] = _given(", ".join(name for name in (host, port) if name in given), text)
     return layer
 
 

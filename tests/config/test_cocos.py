@@ -88,3 +88,9 @@ def test_no_variable_of_the_manager_is_passed_over(environment: dict[str, str]) 
     assert told | obeyed >= {
         name for name, text in environment.items() if name.startswith(cocos.PREFIXES) and text
     } - {"MANAGER_GRPC_HOST", "MANAGER_HTTP_HOST", "MANAGER_GRPC_PORT", "MANAGER_HTTP_PORT"}
+
+
+def test_an_address_that_is_wrong_names_both_variables_that_it_is_made_of(start: Start) -> None:
+    given = {"MANAGER_GRPC_HOST": "localhost", "MANAGER_GRPC_PORT": "x"}
+    (told,) = start.refused(given, compat=Compat.COCOS)
+    assert told.startswith('MANAGER_GRPC_HOST, MANAGER_GRPC_PORT: got "localhost:x"; it takes')
