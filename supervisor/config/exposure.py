@@ -32,6 +32,18 @@ def check_exposure(config: Config) -> Violations:
             )
 
 
+def check_addresses(config: Config) -> Violations:
+    """Yield each address that another listener has already; port 0 is a free one each time."""
+    taken: dict[Address, str] = {}
+    for name, address in msgspec.structs.asdict(config.listen).items():
+        if not isinstance(address, Address) or address.port == 0:
+            continue
+        first = taken.setdefault(address, name)
+        if first != name:
+            says = f"{address} is listen.{first}, too; give each a port of its own"
+            yield FieldViolation(f"listen.{name}", says)
+
+
 def check_tls(tls: Tls) -> Violations:
     """Yield what is missing of TLS."""
     if tls.key is not None and tls.certificate is None:
@@ -55,6 +67,7 @@ def check_files(config: Config) -> Violations:
 def check(config: Config) -> Violations:
     """Yield everything that is wrong with settings that are right one by one."""
     yield from check_exposure(config)
+    yield from check_addresses(config)
     yield from check_tls(config.tls)
     yield from check_files(config)
 

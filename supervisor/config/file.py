@@ -15,13 +15,14 @@ from eventlog.regular_file import NotRegular, read_regular
 from supervisor.config.resolving import ConfigInvalid, Given, Layer, Origin, Source, Wrong
 from supervisor.config.settings import BY_KEY, PUT_INTO_A_FILE, Setting
 from supervisor.config.values import placed
-from supervisor.written.examine import advice
+from supervisor.written.examine import advice, shown
 
 FILE_BYTES_MAX = 1 << 18
 """Some twenty settings; a larger file is something else."""
 
 SECRET_NAMES = re.compile(r"token|secret|password|passphrase|private_key", re.IGNORECASE)
 _HEADER = re.compile(r"\s*\[\s*([\w.\- ]+?)\s*\]\s*(?:#.*)?")
+_NAME = re.compile(r"[\w\-]+")
 _KEY = re.compile(r"\s*([\w.\-]+)\s*=")
 
 
@@ -82,7 +83,8 @@ def _wrong_values(layer: Layer) -> Iterator[Wrong]:
 def _leaves(tree: Mapping[str, object], at: str = "") -> Iterator[tuple[str, object]]:
     """Yield each value under its dotted key; a table that is no section is a value, too."""
     for name, value in tree.items():
-        key = at + name
+        # A quoted name may hold anything; a dot in it leads into no section.
+        key = at + (name if _NAME.fullmatch(name) else shown(name))
         if isinstance(value, dict) and any(known.startswith(f"{key}.") for known in BY_KEY):
             yield from _leaves(value, f"{key}.")
         else:

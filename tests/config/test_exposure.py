@@ -66,3 +66,14 @@ def test_a_file_that_is_not_there_or_is_none_is_told(start: Start, tmp_path: Pat
     assert start.refused(given) == ["CHRONOVISOR_FAULT_PLAN: plan: no such file or directory"]
     (tmp_path / "plan").mkdir()
     assert start.refused(given) == ["CHRONOVISOR_FAULT_PLAN: plan is not a file"]
+
+
+def test_two_listeners_want_two_addresses(start: Start) -> None:
+    start.write('listen = {grpc = "127.0.0.1:9", http = "127.0.0.1:9", websocket = "[::1]:9"}')
+    (told,) = start.refused()
+    assert "listen.http: 127.0.0.1:9 is listen.grpc, too; give each a port of its own" in told
+
+
+def test_any_number_of_listeners_may_take_a_free_port(start: Start) -> None:
+    start.write('listen = {grpc = "127.0.0.1:0", http = "127.0.0.1:0"}')
+    assert start().resolved.config.listen.http.port == 0

@@ -145,3 +145,10 @@ def test_the_secret_of_an_url_is_not_repeated(start: Start, url: str, told: str)
     start.write(f'telemetry.traces = "{url}"')
     (complaint,) = start.refused()
     assert f'got "{told}"; it takes an URL' in complaint
+
+
+def test_a_quoted_name_is_one_name_and_is_told_on_one_line(start: Start) -> None:
+    start.write('"capacity.max_vms" = 3\n[capacity]\n"max\\nvms" = 3\n')
+    first, second = start.refused()
+    assert '"capacity.max_vms": unknown field' in first
+    assert 'capacity."max\\nvms": unknown field' in second
