@@ -17,6 +17,8 @@ FILE_VARIABLE = "CHRONOVISOR_CONFIG"
 """Names the configuration file."""
 OF_CLIENTS = ("CHRONOVISOR_CONNECT",)
 """Variables of the other commands, which `serve` does not look at."""
+OF_TOOLS = ("CHRONOVISOR_GUEST_DIR", "CHRONOVISOR_SEV_VECTORS")
+"""Those of the repository's own tools and tests."""
 
 NEAR = 0.8
 """How alike two names are that differ by a slip; those of others are alike by chance."""
@@ -38,7 +40,7 @@ def read_environment(environment: Mapping[str, str]) -> Layer:
 
 def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each variable that looks like ours and is none."""
-    names = (*BY_VARIABLE, FILE_VARIABLE, *OF_CLIENTS)
+    names = (*BY_VARIABLE, FILE_VARIABLE, *OF_CLIENTS, *OF_TOOLS)
     known = {name.removeprefix(VARIABLES): name for name in names}
     for name in sorted(environment):
         if name.startswith(VARIABLES) and name not in names:

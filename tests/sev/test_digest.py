@@ -16,7 +16,7 @@ from supervisor.sev.digest import SnpImages, sev_digest, sev_es_digest, snp_dige
 from supervisor.sev.errors import Malformed, SevRefused, Unfit
 from supervisor.sev.firmware import Area, parse_firmware
 from supervisor.sev.hash_table import direct_boot
-from supervisor.sev.vmsa import VCPUS_MAX, Cpus, VmsaVariant
+from supervisor.sev.vmsa import VCPUS_MAX, Cpus, VmsaVariant, vmsa_pages
 from tests.sev import images
 from tests.sev.flips import flipped
 
@@ -229,3 +229,11 @@ def test_an_area_of_no_size_or_no_place_is_none(area: bytes) -> None:
 
 def test_a_guest_may_have_as_many_cpus_as_a_platform() -> None:
     assert Cpus(VCPUS_MAX, "EPYC").count == VCPUS_MAX
+
+
+def test_the_older_kernels_leave_the_floating_point_unit_at_zero() -> None:
+    legacy, later = (vmsa_pages(MILAN, 0x80B004, variant)[0] for variant in VmsaVariant)
+    pairs = enumerate(zip(legacy, later, strict=True))
+    differences = {at: pair for at, pair in pairs if pair[0] != pair[1]}
+    mxcsr, control_word = {0x408: (0, 0x80), 0x409: (0, 0x1F)}, {0x410: (0, 0x7F), 0x411: (0, 3)}
+    assert differences == mxcsr | control_word

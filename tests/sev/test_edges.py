@@ -14,6 +14,7 @@ from supervisor.sev.errors import Malformed
 from supervisor.sev.octets import from_hex
 from supervisor.sev.policy import parse_policy
 from supervisor.sev.report import parse_report
+from supervisor.sev.vmsa import VmsaVariant
 from tests.sev.snp_chip import Report, new_amd, new_snp_chip
 
 
@@ -90,3 +91,7 @@ def test_the_guests_own_version_is_not_read_as_the_reports() -> None:
     chip = new_snp_chip(new_amd())
     numbered = Report(chip.chip_id, others={4: b"\xff" * 4}).signed_by(chip.key)
     assert parse_report(numbered).version == 2
+
+
+def test_variants_of_registers_have_the_names_that_owners_type() -> None:
+    assert {each.value for each in VmsaVariant} == {"legacy", "init2"}

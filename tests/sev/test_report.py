@@ -358,6 +358,8 @@ def test_a_name_that_a_library_warns_of_is_refused_without_a_word(amd: Amd, chip
 
 
 def test_a_tcb_has_eight_bytes_and_parts_of_one() -> None:
-    assert read_tcb("snp=255") == Tcb(snp=255)
+    assert read_tcb("snp=255") == Tcb(snp=255) == Tcb(0, 0, 255, 0, 0)
+    assert Tcb(bootloader=1, tee=2, snp=3, microcode=4, fmc=5) != Tcb()
+    assert set(msgspec.structs.astuple(Tcb())) == {0}
     with pytest.raises(Malformed, match="a TCB version has 7 bytes, and must have 8"):
         parse_tcb(bytes(7), None)
