@@ -158,6 +158,6 @@ def test_a_variable_that_nobody_reads_is_warned_of_with_the_nearest_name(start: 
     names = {"CHRONOVISOR_LISTEN_GRPCC": "x", "CHRONOVISOR_PORT_80_TCP": "y"}
     warnings = start({**names, "CHRONOVISOR_CONNECT": "z", "CHRONOVISOR_LOG_LEVEL": ""}).warnings
     assert warnings == (
-        "CHRONOVISOR_PORT_80_TCP has no effect",
         "CHRONOVISOR_LISTEN_GRPCC has no effect; did you mean CHRONOVISOR_LISTEN_GRPC?",
+        "CHRONOVISOR_PORT_80_TCP has no effect",
     )
