@@ -16,6 +16,7 @@ from eventlog import NewEvent, open_log
 from supervisor.config import Config
 from supervisor.doctor import Level, Patient, examine
 from supervisor.doctor.disk import latency_of, room_of
+from supervisor.doctor.ports import look_at_ports
 from tests.cli.conftest import Run
 from tests.e2e.authority import DAY, Authority
 
@@ -123,6 +124,22 @@ def test_who_may_not_look_is_told_to_be_the_daemons_user(tmp_path: Path, state_d
     assert {"log", "ports"} <= {each.subject for each in findings}
     told = {each.fix for each in findings if each.subject in ("log", "ports")}
     assert told == {"run this as the user that the daemon runs as"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_socket_of_somebody_else_is_not_taken_for_a_daemon(
+    tmp_path: Path, state_dir: Path
+) -> None:
+    state_dir.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(state_dir / "grpc.sock"))
+        (state_dir / "grpc.sock").chmod(0o600)
+        os.seteuid(12345)
+        try:
+            with pytest.raises(PermissionError, match=r"grpc\.sock"):
+                list(look_at_ports(Config(state_dir=state_dir, catalogue=tmp_path)))
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize(
