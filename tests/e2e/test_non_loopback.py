@@ -105,7 +105,7 @@ def refusals(exposed: Exposed, token: str | None) -> set[Status]:
 
     async def answer(channel: Channel, path: str) -> None:
         async with channel.request(path, Cardinality.UNARY_STREAM, Nothing, Nothing) as stream:
-            await stream.send_message(Nothing(), end=True)
+            await stream.send_request()  # who is refused is so before there is a message
             await stream.recv_initial_metadata()
 
     async def all_of_them() -> set[Status]:
