@@ -1,12 +1,13 @@
 """Effects on the files of a VM happen one after another, in the order in which they were given.
 
-What holds an effect up is a FIFO in the place of a file that it reads: until the test has written
-to it, the thread that reads is where it was.
+What holds an effect up is the clock of the catalogue that it reads: it tells no time before the
+test has written to a FIFO, and until then the thread that reads is where it was.
 """
 
 import errno
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ class Held:
     def __init__(self, writer: int) -> None:
         self._writer = writer
 
-    async def goes_on(self, content: bytes) -> None:
+    async def goes_on(self) -> None:
         """Let it read, but not before everybody who does not wait for it has done his work."""
         threads = trio.to_thread.current_default_thread_limiter()
         await trio.testing.wait_all_tasks_blocked()
@@ -45,7 +46,7 @@ class Held:
             while threads.borrowed_tokens > 1:
                 await trio.testing.wait_all_tasks_blocked(0.001)
         await trio.testing.wait_all_tasks_blocked()
-        os.write(self._writer, content)
+        os.write(self._writer, b"go on")
 
 
 @asynccontextmanager
@@ -70,13 +71,15 @@ async def writer_of(fifo: Path) -> int:
 
 
 class Place:
-    """A VM whose host reads its catalogue from a FIFO."""
+    """A VM whose host reads a catalogue of nothing, as slowly as a test likes."""
 
     def __init__(self, root: Path) -> None:
         self.world = RealWorld(root)
         self.launch = self.world.directory / "launch-1"
-        self.catalogue = root / "catalogue" / FILE
-        self.catalogue.parent.mkdir()
+        self.directory = root / "catalogue"
+        self.directory.mkdir()
+        (self.directory / FILE).write_bytes(NOTHING)
+        self.catalogue = root / "catalogue.fifo"
         os.mkfifo(self.catalogue)
 
     async def manifest(self) -> Manifest:
@@ -90,12 +93,16 @@ class Place:
             VM_ID,
             self.world.directory,
             artifacts=self.world.artifacts,
-            catalogue=Catalogue(self.catalogue.parent),
+            catalogue=Catalogue(self.directory, now_ns=self._now_ns),
             digests=DigestCache(),
             machine=MACHINE,
         )
         async with life_of(host) as story:
             yield story
+
+    def _now_ns(self) -> int:
+        self.catalogue.read_bytes()
+        return time.time_ns()
 
 
 @pytest.fixture
@@ -108,7 +115,7 @@ async def test_a_removal_waits_for_the_preparation_that_it_follows(place: Place)
         story.do(fx.PrepareLaunch(1, await place.manifest()))
         async with held_at(place.catalogue) as preparation:
             story.do(fx.RemoveFiles(1))
-            await preparation.goes_on(NOTHING)
+            await preparation.goes_on()
         await story.until(ob.FilesRemoved)
         assert story.kinds() == ["LaunchImpossible", "FilesRemoved"]
         assert not place.world.directory.exists()
@@ -120,7 +127,7 @@ async def test_a_release_waits_for_the_preparation_that_it_follows(place: Place)
         story.do(fx.PrepareLaunch(1, await place.manifest()))
         async with held_at(place.catalogue) as preparation:
             story.do(fx.ReleaseLaunch(1, str(place.launch)))
-            await preparation.goes_on(b"")
+            await preparation.goes_on()
             assert inputs.exists()
         story.do(fx.RemoveFiles(1))
         await story.until(ob.FilesRemoved)
@@ -133,7 +140,7 @@ async def test_a_collection_takes_its_turn_and_a_removal_waits_for_it(place: Pla
             story.do(fx.CollectResult(1, str(place.launch), 1024))
             await trio.testing.wait_all_tasks_blocked()
             story.do(fx.RemoveFiles(1))
-            await preparation.goes_on(NOTHING)
+            await preparation.goes_on()
         await story.until(ob.FilesRemoved)
         assert story.kinds() == ["LaunchImpossible", "ResultRefused", "FilesRemoved"]
         assert not place.world.directory.exists()
