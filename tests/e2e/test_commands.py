@@ -10,7 +10,8 @@ pytestmark = pytest.mark.guest
 
 @pytest.fixture
 def vm_id(daemon: Daemon, manifests: Manifests) -> str:
-    vm_id: str = daemon.submit(manifests.shell("exec sleep 1000"))["vm_id"]
+    patient = '[limits]\nstop_grace = "60s"\n'  # a guest on a busy machine obeys late
+    vm_id: str = daemon.submit(manifests.shell("exec sleep 1000", patient))["vm_id"]
     daemon.wait_for(vm_id, "vm.computation-started.v1")
     return vm_id
 

@@ -113,7 +113,8 @@ def refusals(exposed: Exposed, token: str | None) -> set[Status]:
         async with asyncio.timeout(PATIENCE), connect(target, token, tls=tls) as channel:
             return {await refusal(channel, path) for path in ACTIONS}
 
-    return asyncio.run(all_of_them())
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # not trio-asyncio's
+        return runner.run(all_of_them())
 
 
 def test_a_network_takes_tls_and_tokens(stopped_daemon: Daemon, authority: Authority) -> None:
