@@ -21,7 +21,7 @@ FOLDERS = ("docs", "eventlog", "examples", "protos", "supervisor", "tests", "too
 PLACES = re.compile(r"(?<![\w/.])/(?:root|home|work)/")
 """Paths of somebody's machine."""
 
-SLEEPS = {"time.sleep", "trio.sleep"}
+SLEEPS = {"asyncio.sleep", "time.sleep", "trio.sleep"}
 
 SOURCES = modules(*PACKAGES)
 TESTS = modules("tests")

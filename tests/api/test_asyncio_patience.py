@@ -13,7 +13,9 @@ async def answer(came: "asyncio.Future[str]") -> str:
     try:
         return await came + await came
     except asyncio.CancelledError:
-        await asyncio.sleep(0)  # it may still clean up
+        tidied = asyncio.Event()
+        asyncio.get_running_loop().call_soon(tidied.set)
+        await tidied.wait()  # it may still clean up
         raise
 
 
@@ -46,8 +48,14 @@ def test_an_error_and_a_cancellation_are_passed_on() -> None:
         loop.call_soon(broken.set_exception, OSError("broken"))
         with pytest.raises(OSError, match="broken"):
             await at_most(GUARD_S, answer(broken))
-        waiting = asyncio.ensure_future(at_most(GUARD_S, answer(never)))
-        await asyncio.sleep(0)
+        begun = asyncio.Event()
+
+        async def begin() -> str:
+            begun.set()
+            return await answer(never)
+
+        waiting = asyncio.ensure_future(at_most(GUARD_S, begin()))
+        await begun.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

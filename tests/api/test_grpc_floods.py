@@ -124,19 +124,28 @@ async def test_fields_of_another_type_get_a_status_that_blames_the_client(
     assert status not in {Status.UNKNOWN, Status.INTERNAL}
 
 
+class Ended(asyncio.Protocol):
+    """Tells when its connection is over."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+
+
 def test_a_client_that_takes_nothing_is_hung_up_on_beyond_a_bound() -> None:
     async def write() -> bool:
         ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
         with theirs:
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                asyncio.Protocol, sock=ours
-            )
-            loop = asyncio.get_running_loop()
+            transport, protocol = await loop.create_connection(Ended, sock=ours)
             bounded = BoundedTransport(transport, loop.call_soon, loop.call_later)
             bounded.write(bytes(OUTGOING_BYTES // 2))
             assert not bounded.is_closing()
             bounded.write(bytes(OUTGOING_BYTES))
-            await asyncio.sleep(0)
+            async with asyncio.timeout(GUARD_S):
+                await protocol.lost.wait()
             return bool(bounded.is_closing())
 
     assert asyncio.run(write())
@@ -151,8 +160,8 @@ def test_what_is_written_in_one_turn_is_sent_together() -> None:
             bounded = BoundedTransport(transport, loop.call_soon, loop.call_later)
             bounded.write(b"headers")
             bounded.write(b"trailers")
-            await asyncio.sleep(0)
-            together = theirs.recv(100)
+            theirs.setblocking(False)
+            together = await loop.sock_recv(theirs, 100)
             bounded.write(b"goodbye")
             bounded.close()
             return together, theirs.recv(100)
@@ -161,18 +170,11 @@ def test_what_is_written_in_one_turn_is_sent_together() -> None:
 
 
 def test_a_client_that_takes_nothing_does_not_keep_a_connection_that_is_closed() -> None:
-    class Waiting(asyncio.Protocol):
-        def __init__(self) -> None:
-            self.lost = asyncio.Event()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.lost.set()
-
     async def close() -> None:
         ours, theirs = socket.socketpair()
         loop = asyncio.get_running_loop()
         with theirs:
-            transport, protocol = await loop.create_connection(Waiting, sock=ours)
+            transport, protocol = await loop.create_connection(Ended, sock=ours)
             bounded = BoundedTransport(transport, loop.call_soon, loop.call_later, close_s=0.01)
             bounded.write(bytes(OUTGOING_BYTES // 2))
             bounded.close()

@@ -27,7 +27,7 @@ from tests.e2e.daemon_process import Daemon, Json, running
 from tests.test_replay import lives
 from tests.vm.states import PROCESS
 
-SLEEPS = "import sys, time; print('ready', file=sys.stderr, flush=True); time.sleep(600)"
+SLEEPS = "import signal, sys; print('ready', file=sys.stderr, flush=True); signal.pause()"
 STRANGERS_UUID = "11111111-2222-5333-8444-555555555555"
 DAY_S = 86_400
 NEVER_MS = 4_000_000_000_000

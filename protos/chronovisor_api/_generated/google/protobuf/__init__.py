@@ -138,7 +138,6 @@ class Any(betterproto2.Message):
         return message_type.parse(self.value)
 
     def to_dict(self, **kwargs) -> dict[str, typing.Any]:
-        # TODO allow passing a message pool to `to_dict`
         output: dict[str, typing.Any] = {"@type": self.type_url}
 
         value = self.unpack()
