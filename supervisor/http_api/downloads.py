@@ -36,11 +36,12 @@ LAUNCH = Parameter(
     "Which launch; else the current one.",
     {"type": "integer", "minimum": 1, "maximum": LAUNCHES},
 )
+SERIAL, GUEST = "serial", "guest"
 LOG = Parameter(
     "log",
     Place.QUERY,
     "`serial`: the console; `guest`: what the algorithm printed.",
-    {"type": "string", "enum": ["serial", "guest"], "default": "serial"},
+    {"type": "string", "enum": [SERIAL, GUEST], "default": SERIAL},
 )
 FOLLOW = Parameter(
     "follow",
@@ -152,7 +153,7 @@ class Downloads:
         vm_id: str = request.path_params["vm_id"]
         launch, follow = _launch(asked), asked.flag(FOLLOW.name)
         seen = seen_by(self._supervisor, caller_of(request))
-        find = _finder(seen, asked.text(LOG.name))
+        find = _finder(seen, asked.text(LOG.name, SERIAL))
         find(vm_id, launch)  # what is wrong with the question is told before the answer begins
 
         def is_final() -> bool:
@@ -182,13 +183,9 @@ class Downloads:
 
 
 def _finder(seen: SeenBy, log: str) -> Callable[[str, int | None], Path]:
-    finders = {
-        "": seen.console,
-        "serial": seen.console,
-        "guest": seen.guest_log,
-    }
+    finders = {SERIAL: seen.console, GUEST: seen.guest_log}
     if log not in finders:
-        takes = f"got {log[:40]!r}; it takes serial, guest"
+        takes = f"got {log[:40]!r}; it takes {SERIAL}, {GUEST}"
         raise denied_for(DenyReason.INVALID_ARGUMENT, LOG.name, takes)
     return finders[log]
 

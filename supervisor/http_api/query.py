@@ -22,9 +22,9 @@ class Query(msgspec.Struct, frozen=True):
     once: dict[str, str]
     often: dict[str, tuple[str, ...]]
 
-    def text(self, name: str) -> str:
-        """Return a parameter; empty if it was not given."""
-        return self.once.get(name, "")
+    def text(self, name: str, otherwise: str = "") -> str:
+        """Return a parameter, or the other text if it was not given."""
+        return self.once.get(name, otherwise)
 
     def number(self, name: str, most: int) -> int | None:
         """Return a whole number. Raises CommandDenied."""

@@ -108,6 +108,7 @@ async def test_a_submission_with_wrong_headers_is_refused(
         ("POST", "/v1/vms/a/kill?force=1", 400, "force"),
         ("GET", "/v1/vms/a/console?log=x", 400, "log"),
         ("GET", "/v1/vms/a/console?launch=0", 400, "launch"),
+        ("GET", "/v1/vms/a/console?log=", 400, "log"),
         ("GET", "/v1/vms/a/console?follow=yes", 400, "follow"),
         ("GET", "/v1/vms/a/transcript?launch=x", 400, "launch"),
         ("POST", "/v1/computations?vm_id=..", 400, "vm_id"),

@@ -7,6 +7,7 @@ say, and a page token is one that was given. And events never end, which it woul
 
 import os
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -73,6 +74,7 @@ async def one_round(
     ledger.came_of(NAME, "requests", int(told["test_cases"]["generated"]))
     for what in _failures(told):
         ledger.found(NAME, str(seed), what)
+        shutil.copy(report, directory / f"report-{seed}.json")  # which requests they were
 
 
 async def _run(target: Target, configuration: Path, report: Path, seed: int, examples: int) -> str:
