@@ -7,6 +7,7 @@ party brings its own, the guest runs, and its result is fetched.
 import asyncio
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -98,6 +99,46 @@ def test_a_computation_of_two_parties_runs_by_the_commands_of_the_guide(
     url = f"http://{address['host']}:{address['port']}"
     said = shell(EXAMPLES[0], tmp_path, CHRONOVISOR_HTTP=url, **daemon.environment)
     assert said == '{"id":"rain-1"}3\n'
+
+
+JOIN = b"#!/bin/sh\ncat datasets/* >results/joined\n"
+LATER_PARTIES = {
+    ("AlgorithmProvider1", "Algorithm1"): JOIN,
+    ("Provider1", "Dataset1"): b"first\n",
+    ("Provider2", "Dataset2"): b"second\n",
+}
+EARLIER_PARTIES = {
+    ("AlgoAI Research Labs", "Support Vector Machines"): JOIN,
+    ("Machinery Data Systems", "Machine Health Records"): b"first\n",
+    ("SensorTech Solutions", "Sensor Data Logs"): b"second\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "parties"),
+    [
+        (LATER, LATER_PARTIES),
+        (EARLIER, EARLIER_PARTIES),
+        (as_byte_values(LATER), LATER_PARTIES),
+    ],
+    ids=["later shape", "earlier shape", "array of byte values"],
+)
+def test_each_form_runs_when_each_party_has_brought_its_own_and_has_a_result(
+    daemon: Daemon, curl: Curl, document: bytes, parties: dict[tuple[str, str], bytes]
+) -> None:
+    status, answer = curl.run(document)
+    assert status == 200
+    vm_id = answer["id"]
+    for (provider, name), content in parties.items():
+        assert daemon.json("show", vm_id)["phase"] == "awaiting-inputs"
+        assert curl.provide(vm_id, provider, name, content) == 200
+    daemon.wait_for(vm_id, "vm.stopped.v1")
+    status, archived = curl.ask(f"/v1/vms/{vm_id}/result")
+    assert status == 200
+    with tarfile.open(fileobj=io.BytesIO(archived)) as result:
+        joined = result.extractfile("results/joined")
+        assert joined is not None
+        assert joined.read() == b"first\nsecond\n"
 
 
 def test_the_later_shape_waits_for_each_of_its_parties(daemon: Daemon, curl: Curl) -> None:
