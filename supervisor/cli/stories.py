@@ -118,7 +118,7 @@ COMMANDS = {
     TAGS[vm.StartOrdered]: "start",
     TAGS[vm.InputProvided]: "provide",
     TAGS[vm.SessionProvided]: "sev provide-session",
-    TAGS[vm.SecretAccepted]: "sev inject",
+    TAGS[vm.SecretAccepted]: "sev release",
     TAGS[vm.LaunchApproved]: "sev approve",
     TAGS[vm.LaunchRejected]: "sev reject",
     TAGS[vm.ReportRequested]: "sev report",

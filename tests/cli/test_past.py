@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 import trio
 
 from eventlog import open_log, read_log
 from supervisor.cause import Cause
+from supervisor.cli.program import cli
 from supervisor.cli.stories import COMMANDS, HOW
 from supervisor.journal import encode
 from supervisor.schema import TAGS
@@ -185,3 +187,13 @@ def test_why_says_when_a_cause_is_gone(run: Run, state_dir: Path, log: Path) -> 
 def test_every_event_has_its_way_of_coming_about() -> None:
     assert set(HOW) == set(TAGS)
     assert set(COMMANDS) <= set(TAGS.values())
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS.values()) - {"upload"}))
+def test_what_a_client_asked_for_is_a_command(name: str) -> None:
+    """An upload is part of a submission."""
+    found: click.Command | None = cli
+    for word in name.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)
+    assert found is not None
