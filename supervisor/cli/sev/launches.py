@@ -73,8 +73,9 @@ def demand_options(command: F) -> F:
 
 def evidence_options(command: F) -> F:
     """Let a command be told of a session, what a host reports of its launch, and the demands."""
+    command = demand_options(command)
     for each in reversed((session_option, *REPORTED)):
-        command = each(demand_options(command) if each is REPORTED[-1] else command)
+        command = each(command)
     return command
 
 
