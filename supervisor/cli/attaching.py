@@ -32,7 +32,6 @@ CONNECT_S = 15.0
 ENDED = 1000
 LEAVING = 1001
 REASON_CHARACTERS = 400
-OF_STATUS = {HTTPStatus.NOT_FOUND: ExitCode.NOT_FOUND, HTTPStatus.BAD_REQUEST: ExitCode.DENIED}
 
 
 def attach(daemon: Address, access: Access, vm_id: str, launch: int | None) -> None:
@@ -40,10 +39,8 @@ def attach(daemon: Address, access: Access, vm_id: str, launch: int | None) -> N
     resource = f"/v1/console/{vm_id}" + (f"?launch={launch}" if launch else "")
     try:
         trio.run(_attach, daemon, _authorization(access), access.tls(), resource)
-    except BaseExceptionGroup as group:
-        raise _told(_first(group), daemon) from None
-    except Exception as error:
-        raise _told(error, daemon) from None
+    except (BaseExceptionGroup, Exception) as error:
+        raise _told(_first(error), daemon) from None
 
 
 def _first(error: BaseException) -> BaseException:
@@ -56,7 +53,8 @@ def _told(error: BaseException, daemon: Address) -> BaseException:
     match error:
         case ConnectionRejected():
             why = (error.body or b"").decode(errors="replace")[:REASON_CHARACTERS]
-            code = OF_STATUS.get(HTTPStatus(error.status_code), ExitCode.DENIED)
+            is_unknown = error.status_code == HTTPStatus.NOT_FOUND
+            code = ExitCode.NOT_FOUND if is_unknown else ExitCode.DENIED
             return Failure(code, f"the daemon refused with HTTP status {error.status_code}: {why}")
         case HandshakeError() | trio.TooSlowError():
             advice = "name its address with --websocket"
