@@ -18,10 +18,10 @@ from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.options import Access, address, connection_options, json_option, pass_access
 from supervisor.cli.output import human_size, neutralised, note, print_json, writes_to_terminal
+from supervisor.config.schema import LOOPBACK, WEBSOCKET_PORT
 from supervisor.config.values import Address
 
 STDOUT = Path("-")
-WEBSOCKET = "127.0.0.1:9022"
 FILE_MODE = 0o666
 
 
@@ -131,7 +131,7 @@ def _umask() -> int:
 @click.option(
     "--websocket",
     type=address,
-    default=WEBSOCKET,
+    default=f"{LOOPBACK}:{WEBSOCKET_PORT}",
     metavar="HOST:PORT",
     help="Where the daemon shows consoles, for --attach.",
     show_default=True,
