@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 from chronovisor_api import v1
+from chronovisor_api.client import OVER
 
 from supervisor.cli.connection import Daemon
 from supervisor.cli.exits import ExitCode, Failure, Unreachable
@@ -18,8 +19,7 @@ from supervisor.host.proc import Used, used
 
 EVENTS_KEPT = 50
 """More than a tall terminal shows. What happened before is for `events`."""
-OVER = (v1.Phase.STOPPED, v1.Phase.FAILED, v1.Phase.DELETED)
-UNDER_WAY = tuple(phase for phase in v1.Phase if phase not in (*OVER, v1.Phase.UNSPECIFIED))
+UNDER_WAY = tuple(phase for phase in v1.Phase if phase not in OVER | {v1.Phase.UNSPECIFIED})
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from chronovisor_api import v1
+from chronovisor_api.client import OVER
 
 from supervisor.cli.connection import Daemon
 from supervisor.cli.exits import ExitCode, Failure
@@ -47,8 +48,6 @@ TURNS = tuple(
 
 SESSIONS_MAX = 10_000
 """Directories that are looked through for the session of a launch."""
-
-ENDED = frozenset({v1.Phase.STOPPED, v1.Phase.FAILED, v1.Phase.DELETED})
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -91,7 +90,7 @@ def release_launch(daemon: Daemon, vm: v1.Vm, directory: Path, wish: Wish) -> Re
         approve_launch(daemon, vm)
     vm = until(daemon, get(daemon, vm.vm_id), is_decided)
     if not _is_approved(vm):
-        how = f"ended as {word(vm.outcome)}" if vm.phase in ENDED else f"is {word(vm.phase)}"
+        how = f"ended as {word(vm.outcome)}" if vm.phase in OVER else f"is {word(vm.phase)}"
         told = f"{vm.vm_id} {how}, and launch {vm.launch} did not run: {vm.detail}"
         raise Failure(ExitCode.DENIED, told)
     sent = "" if packet is None else packet_sha256(packet)
@@ -185,7 +184,7 @@ def is_measured(vm: v1.Vm) -> bool:
         return True
     if vm.launch_state is None:
         raise Failure(ExitCode.DENIED, f"VM {vm.vm_id} is not confidential: it needs no release")
-    if vm.phase in ENDED:
+    if vm.phase in OVER:
         told = f"VM {vm.vm_id} ended as {word(vm.outcome)} before it was released: {vm.detail}"
         raise Failure(ExitCode.DENIED, told)
     return False
@@ -212,8 +211,7 @@ def sessions_in(folder: Path) -> Iterator[tuple[str, Path]]:
     for at, file in enumerate(sorted(folder.glob(f"*/{FACTS_FILE}"))):
         if at >= SESSIONS_MAX:
             raise Failure(ExitCode.USAGE, f"{folder} has more than {SESSIONS_MAX} sessions")
-        facts: SessionFacts | None = _facts(file.parent)
-        if facts is not None:
+        if (facts := _facts(file.parent)) is not None:
             yield facts.session_sha256, file.parent
 
 
