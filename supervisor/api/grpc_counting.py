@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from chronovisor_api.status_details import ErrorInfo
+from chronovisor_api.status_details import ErrorInfo, detail
 from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
 
+from supervisor.access.roles import Action
+from supervisor.api.grpc_actions import action_of
 from supervisor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from grpclib.server import Stream
-
-SUBSCRIBE = "SubscribeEvents"
 
 
 def counted(handlers: Mapping[str, Handler], metrics: Metrics) -> dict[str, Handler]:
@@ -24,12 +24,13 @@ def counted(handlers: Mapping[str, Handler], metrics: Metrics) -> dict[str, Hand
 
 def _counted(path: str, handler: Handler, metrics: Metrics) -> Handler:
     method = path.rpartition("/")[2]
+    is_watch = action_of(path) is Action.WATCH_EVENTS
     is_streamed = handler.cardinality.client_streaming or handler.cardinality.server_streaming
 
     async def handle(stream: "Stream[Any, Any]") -> None:
         begun, status = time.perf_counter(), Status.CANCELLED
         with ExitStack() as held:
-            if method == SUBSCRIBE:
+            if is_watch:
                 held.enter_context(metrics.subscribers.labels("grpc").track_inprogress())
             try:
                 await handler.func(stream)
@@ -47,6 +48,6 @@ def _counted(path: str, handler: Handler, metrics: Metrics) -> Handler:
 
 
 def _reason(error: GRPCError) -> str:
-    details = error.details if isinstance(error.details, list) else []
-    told = next((each.reason for each in details if isinstance(each, ErrorInfo)), error.status.name)
+    info = detail(error, ErrorInfo)
+    told = error.status.name if info is None else info.reason
     return told.lower().replace("_", "-")

@@ -13,7 +13,7 @@ from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 DENIED = grpc_error(CommandDenied(DenyReason.VM_UNKNOWN, "no such VM"), "GetVm")
-METHOD, EVENTS = "/chronovisor.v1.Chronovisor/GetVm", "/chronovisor.v1.Chronovisor/SubscribeEvents"
+METHOD, EVENTS = "/chronovisor.v1.Supervisor/GetVm", "/chronovisor.v1.Supervisor/WatchEvents"
 
 
 def handlers(error: Exception | None, metrics: Metrics) -> Mapping[str, Handler]:
@@ -63,4 +63,4 @@ async def test_who_follows_the_events_is_counted_while_it_does() -> None:
     metrics = Metrics()
     await handlers(None, metrics)[EVENTS].func(None)
     assert told(metrics, "chronovisor_subscribers", api="grpc") == 0
-    assert told(metrics, "chronovisor_grpc_request_seconds_count", method="SubscribeEvents") is None
+    assert told(metrics, "chronovisor_grpc_request_seconds_count", method="WatchEvents") is None
