@@ -84,7 +84,7 @@ class Artifacts:
         return json_answer(await self._store(request, sha256))
 
     async def _store(self, request: Request, sha256: str | None) -> Artifact:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         async with aclosing(read_pieces(request, self._bounds.silence_s)) as pieces:
             caller = caller_of(request)
             stored = await self._supervisor.upload(pieces, sha256=sha256, caller=caller)

@@ -170,7 +170,7 @@ class Computations:
         action, command, summary = COMMANDS[name]
 
         async def handle(request: Request) -> Response:
-            query.parse(request, once=frozenset())
+            query.parse(request)
             return await self._command(request, command)
 
         path = f"/v1/vms/{{vm_id}}/{name}"
@@ -181,7 +181,7 @@ class Computations:
         if check_idempotency_key(key):
             takes = f"it takes 1 to {IDEMPOTENCY_KEY_BYTES} printable ASCII characters"
             raise _wrong(IDEMPOTENCY_KEY, f"got {key[:40]!r}; {takes}")
-        vm_id = query.parse(request, once=frozenset({"vm_id"})).once.get("vm_id")
+        vm_id = query.parse(request).once.get("vm_id")
         refuse(() if vm_id is None else check_vm_id(vm_id))
         manifest = to_manifest(await read_document(request, self._bounds.document_bytes))
         caller = caller_of(request)
@@ -192,8 +192,7 @@ class Computations:
         return json_answer(vm, status, {"Location": f"/v1/vms/{vm.vm_id}"})
 
     async def _list(self, request: Request) -> Response:
-        names = {"page_size", "page_token"}
-        asked = query.parse(request, once=frozenset(names), often=frozenset({"phase", "label"}))
+        asked = query.parse(request)
         wanted = Wanted(
             frozenset(_phase(name) for name in asked.often["phase"]),
             dict(_label(written) for written in asked.often["label"]),
@@ -204,16 +203,16 @@ class Computations:
         return json_answer(VmPage(tuple(map(self._view, chosen)), token))
 
     async def _get(self, request: Request) -> Response:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         seen = seen_by(self._supervisor, caller_of(request))
         return json_answer(self._view(seen.get(request.path_params["vm_id"])))
 
     async def _delete(self, request: Request) -> Response:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         return await self._command(request, Delete())
 
     async def _stop(self, request: Request) -> Response:
-        asked = query.parse(request, once=frozenset({GRACE.name}))
+        asked = query.parse(request)
         return await self._command(request, Stop(asked.number(GRACE.name, STOP_GRACE_MOST_MS)))
 
     async def _command(self, request: Request, command: Command) -> Response:

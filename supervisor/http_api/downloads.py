@@ -135,7 +135,7 @@ class Downloads:
         )
 
     async def _result(self, request: Request) -> Response:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         vm_id: str = request.path_params["vm_id"]
         caller = caller_of(request)
         path, result = seen_by(self._supervisor, caller).open_result(vm_id, caller)
@@ -149,7 +149,7 @@ class Downloads:
         return Streamed(files.read_exactly(path, result.size), ARCHIVE, headers)
 
     async def _console(self, request: Request) -> Response:
-        asked = query.parse(request, once=frozenset({LOG.name, LAUNCH.name, FOLLOW.name}))
+        asked = query.parse(request)
         vm_id: str = request.path_params["vm_id"]
         launch, follow = _launch(asked), asked.flag(FOLLOW.name)
         seen = seen_by(self._supervisor, caller_of(request))
@@ -165,7 +165,7 @@ class Downloads:
         return Streamed(text, f"{TEXT}; charset=utf-8", NO_SNIFFING)
 
     async def _transcript(self, request: Request) -> Response:
-        asked = query.parse(request, once=frozenset({LAUNCH.name}))
+        asked = query.parse(request)
         vm_id: str = request.path_params["vm_id"]
         launch = _launch(asked)
         seen = seen_by(self._supervisor, caller_of(request))
@@ -176,7 +176,7 @@ class Downloads:
         return Streamed(_pieces(found.content), LINES, headers)
 
     async def _log(self, request: Request) -> Response:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         signed = await self._supervisor.checkpoints.fresh()
         log, key = self._supervisor.log, self._supervisor.checkpoints.verifier_key
         return json_answer(LogView(log.log_id, log.node_id, log.head, key, signed.note))

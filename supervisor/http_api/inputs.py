@@ -71,7 +71,7 @@ class Inputs:
         )
 
     async def _provide(self, request: Request) -> Response:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         vm_id: str = request.path_params["vm_id"]
         name = InputName(request.path_params["provider"], request.path_params["id"])
         caller = caller_of(request)

@@ -1,6 +1,7 @@
 """What an operation of the API is: how it is asked for, what it answers, who does it.
 
-From the table of them come both the routes and the OpenAPI document, so they cannot differ.
+From the table of them come the routes, the parameters that are taken, and the OpenAPI document, so
+they cannot differ.
 """
 
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,11 @@ class Parameter(msgspec.Struct, frozen=True):
     description: str
     schema: dict[str, object] = msgspec.field(default_factory=lambda: {"type": "string"})
     required: bool = False
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be given more than once."""
+        return self.schema.get("type") == "array"
 
 
 class Content(msgspec.Struct, frozen=True):

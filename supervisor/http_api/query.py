@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from supervisor.api.refusals import denied_for
+from supervisor.http_api.operation import Place
 from supervisor.vm.commands import CommandDenied, DenyReason
 
 FIELDS = 128
@@ -43,15 +44,18 @@ class Query(msgspec.Struct, frozen=True):
         return given == "true"
 
 
-def parse(request: Request, *, once: frozenset[str], often: frozenset[str] = frozenset()) -> Query:
-    """Return the parameters of a request. Raises CommandDenied that names one."""
+def parse(request: Request) -> Query:
+    """Return those parameters of a request that its operation has. Raises CommandDenied."""
+    known = {each.name: each for each in request.state.parameters if each.place is Place.QUERY}
     single: dict[str, str] = {}
-    repeated: dict[str, tuple[str, ...]] = dict.fromkeys(often, ())
+    repeated: dict[str, tuple[str, ...]] = {
+        name: () for name, each in known.items() if each.may_repeat
+    }
     for name, value in _pairs(request):
-        if name in often:
+        if name in repeated:
             repeated[name] += (value,)
-        elif name not in once:
-            takes = ", ".join(sorted(once | often)) or "none"
+        elif name not in known:
+            takes = ", ".join(sorted(known)) or "none"
             raise _wrong(name[:64], f"is not a parameter here; it takes {takes}")
         elif name in single:
             raise _wrong(name, "is given twice")

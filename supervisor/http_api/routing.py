@@ -46,6 +46,7 @@ class _Resource:
         if operation is None:
             raise HTTPException(405, headers={"Allow": ", ".join(self._operations)})
         request.state.operation = operation.name
+        request.state.parameters = operation.parameters
         identity, trace = request.state.identity, request.state.traceparent
         request.state.caller = permitted(identity, operation.action, trace)
         if operation.span is Span.STREAMED:

@@ -50,7 +50,7 @@ class Run:
         )
 
     async def _run(self, request: Request) -> Response:
-        query.parse(request, once=frozenset())
+        query.parse(request)
         asked = _submission(await read_document(request, self._bounds.document_bytes))
         caller = caller_of(request)
         submitted = await seen_by(self._supervisor, caller).submit(
