@@ -2,9 +2,10 @@
 
 A process is adopted when it is the one that was recorded (PID, start time, boot), or the one that
 holds QEMU's lock on the pidfile, or whose command line names the launch's UUID, and when it has the
-launch's lock or that UUID. Whatever contradicts this leaves it untouched: proven alive but not
-proven ours is silence, never death, and so is what cannot be looked at. A QEMU that was broken into
-can let go of its locks and change its words, but not when it started. Over QMP,
+launch's lock or that UUID. The UUID is no proof where the process has another launch's lock: a VM
+of another daemon may have the same name. Whatever contradicts this leaves it untouched: proven
+alive but not proven ours is silence, never death, and so is what cannot be looked at. A QEMU that
+was broken into can let go of its locks and change its words, but not when it started. Over QMP,
 :class:`supervisor.host.contact.Contact` adds the socket's peer and ``query-uuid``.
 """
 
@@ -95,16 +96,25 @@ async def _pid_of(order: Reattach, directory: Path) -> int:
 
 def _named(directory: Path, uuid: str) -> list[int]:
     """Return who names the UUID and is ours: a command line alone is written by anybody."""
-    lock = os.path.realpath(directory / layout.LOCK)
+    lock = directory / layout.LOCK
     return [
         seen.pid
         for seen in proc.machines()
-        if seen.machine_uuid == uuid
-        and (
-            proc.opened_path(seen.pid, InheritedFd.LOCK) == lock
-            or proc.owner(seen.pid) == os.geteuid()
-        )
+        if seen.machine_uuid == uuid and _is_ours(seen.pid, lock)
     ]
+
+
+def _is_ours(pid: int, lock: Path) -> bool:
+    opened = proc.opened_path(pid, InheritedFd.LOCK) or ""
+    if opened == os.path.realpath(lock):
+        return True
+    return proc.owner(pid) == os.geteuid() and not _is_of_another(pid, Path(opened), lock)
+
+
+def _is_of_another(pid: int, opened: Path, lock: Path) -> bool:
+    """Return whether it is of another daemon, whose VM of the same name gives the same UUID."""
+    elsewhere = opened.name == layout.LOCK and proc.has_open(pid, InheritedFd.LOCK, opened) is True
+    return elsewhere and not proc.has_open(pid, InheritedFd.LOCK, lock)
 
 
 def _prove(order: Reattach, directory: Path, pid: int, boot_id: str) -> Found:

@@ -205,6 +205,16 @@ async def test_an_unrecorded_launch_is_found_by_its_command_line(
     assert f"command line names {UUID}" in found.evidence
 
 
+async def test_a_launch_of_the_same_name_in_another_state_directory_is_not_ours(
+    tmp_path: Path, stand_in: StandIn
+) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    assert await find_process(order(ours, None), BOOT_ID) == NeverSpawned(1)
+    (ours / layout.LOCK).touch()
+    assert await find_process(order(ours, None), BOOT_ID) == NeverSpawned(1)
+
+
 @pytest.mark.fault("runs-twice")
 async def test_a_lock_that_no_qemu_holds_is_doubt_and_not_death(
     tmp_path: Path, autojump_clock: trio.abc.Clock
