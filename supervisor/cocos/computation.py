@@ -6,13 +6,14 @@ values under ``computation``, or as base64, which is how Go writes such a field.
 """
 
 import base64
-import binascii
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from supervisor.vm.commands import FieldViolation
 from supervisor.written.examine import examine, shown
+from supervisor.written.json_object import read_object
 
 WRAPPER = "computation"
 
@@ -72,29 +73,17 @@ def _unwrapped(tree: dict[str, object]) -> bytes:
         told = f"stands beside {WRAPPER!r}, which is the whole request"
         raise Untranslatable(*(FieldViolation(shown(name).strip('"'), told) for name in others))
     packed = tree[WRAPPER]
-    if isinstance(packed, list) and all(type(value) is int for value in packed):
-        try:
+    with suppress(ValueError):
+        if isinstance(packed, list) and all(type(value) is int for value in packed):
             return bytes(packed)
-        except ValueError:
-            pass
-    elif isinstance(packed, str):
-        try:
+        if isinstance(packed, str):
             return base64.b64decode(packed, validate=True)
-        except (binascii.Error, ValueError):
-            pass
     takes = "it takes the JSON of a computation as an array of byte values, 0 to 255"
     raise Untranslatable(FieldViolation(WRAPPER, f"got {shown(packed)}; {takes}"))
 
 
 def _parse(document: bytes, field: str) -> dict[str, object]:
     try:
-        tree = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Untranslatable(FieldViolation(field, f"is not JSON: {error}")) from None
-    except RecursionError:
-        told = "is not a computation: nested too deeply"
-        raise Untranslatable(FieldViolation(field, told)) from None
-    if not isinstance(tree, dict):
-        told = "is not a computation, which is one JSON object"
-        raise Untranslatable(FieldViolation(field, told))
-    return tree
+        return read_object(document, "a computation")
+    except ValueError as why:
+        raise Untranslatable(FieldViolation(field, str(why))) from None

@@ -9,15 +9,19 @@ import msgspec
 
 from supervisor.api.refusals import denied, denied_for
 from supervisor.vm import rules, spec
-from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
+from supervisor.vm.commands import DenyReason, FieldViolation
 from supervisor.written.examine import examine
+from supervisor.written.json_object import read_object
 
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<field>.*)`")
 
 
 def to_manifest(document: bytes) -> spec.Manifest:
     """Return the manifest that a client sent. Raises CommandDenied with every fault in it."""
-    tree = _parse(document)
+    try:
+        tree = read_object(document, "a manifest")
+    except ValueError as why:
+        raise denied_for(DenyReason.INVALID_MANIFEST, "body", str(why)) from None
     if faults := examine(tree, spec.Manifest):
         raise denied(DenyReason.INVALID_MANIFEST, faults)
     try:
@@ -27,22 +31,6 @@ def to_manifest(document: bytes) -> spec.Manifest:
     if faults := rules.check(manifest):
         raise denied(DenyReason.INVALID_MANIFEST, faults)
     return manifest
-
-
-def _parse(document: bytes) -> object:
-    try:
-        tree = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(f"is not JSON: {error}") from None
-    except RecursionError:
-        raise _unreadable("is not a manifest: nested too deeply") from None
-    if not isinstance(tree, dict):
-        raise _unreadable("is not a manifest, which is one JSON object")
-    return tree
-
-
-def _unreadable(why: str) -> CommandDenied:
-    return denied_for(DenyReason.INVALID_MANIFEST, "body", why)
 
 
 def _named(error: msgspec.ValidationError) -> FieldViolation:
