@@ -30,10 +30,16 @@ async def read_document(request: Request, limit_bytes: int) -> bytes:
 
 def check_media_type(request: Request) -> None:
     """Refuse a body that does not say that it is JSON, which a web form never does."""
-    given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != JSON:
+    if not is_json(request):
+        given = request.headers.get("content-type", "")
         takes = f"got {given[:64]!r}; it takes {JSON}"
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-type", takes)
+
+
+def is_json(request: Request) -> bool:
+    """Whether a body says that it is JSON, whatever parameters that has."""
+    given = request.headers.get("content-type", "")
+    return given.partition(";")[0].strip().lower() == JSON
 
 
 async def read_pieces(request: Request, silence_s: float) -> AsyncGenerator[bytes, None]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from supervisor.access.roles import Action
 from supervisor.api.listing import PAGE_MOST, Wanted, choose
 from supervisor.api.ports import Supervisor
-from supervisor.api.refusals import denied_for, refuse
+from supervisor.api.refusals import refuse
 from supervisor.api.scope import seen_by
 from supervisor.http_api import query
 from supervisor.http_api.bodies import read_document
@@ -27,9 +27,7 @@ from supervisor.http_api.operation import (
 from supervisor.http_api.view import VmView, view
 from supervisor.vm.commands import (
     Command,
-    CommandDenied,
     Delete,
-    DenyReason,
     Kill,
     Pause,
     Reset,
@@ -180,7 +178,7 @@ class Computations:
         key = request.headers.get(IDEMPOTENCY_KEY, "")
         if check_idempotency_key(key):
             takes = f"it takes 1 to {IDEMPOTENCY_KEY_BYTES} printable ASCII characters"
-            raise _wrong(IDEMPOTENCY_KEY, f"got {key[:40]!r}; {takes}")
+            raise query.wrong(IDEMPOTENCY_KEY, f"got {key[:40]!r}; {takes}")
         vm_id = query.parse(request).once.get("vm_id")
         refuse(() if vm_id is None else check_vm_id(vm_id))
         manifest = to_manifest(await read_document(request, self._bounds.document_bytes))
@@ -226,16 +224,12 @@ class Computations:
 
 def _phase(name: str) -> str:
     if name not in PHASES:
-        raise _wrong("phase", f"got {name[:40]!r}; it takes {', '.join(PHASES)}")
+        raise query.wrong("phase", f"got {name[:40]!r}; it takes {', '.join(PHASES)}")
     return PHASES[name]
 
 
 def _label(written: str) -> tuple[str, str]:
     key, separator, value = written.partition("=")
     if not key or not separator:
-        raise _wrong("label", f"got {written[:40]!r}; it takes KEY=VALUE")
+        raise query.wrong("label", f"got {written[:40]!r}; it takes KEY=VALUE")
     return key, value
-
-
-def _wrong(field: str, description: str) -> CommandDenied:
-    return denied_for(DenyReason.INVALID_ARGUMENT, field, description)

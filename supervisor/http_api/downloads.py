@@ -11,7 +11,6 @@ from starlette.responses import Response
 from supervisor.access.roles import Action
 from supervisor.api import files
 from supervisor.api.ports import Supervisor
-from supervisor.api.refusals import denied_for
 from supervisor.api.scope import SeenBy, seen_by
 from supervisor.http_api import query
 from supervisor.http_api.bodies import Streamed
@@ -25,7 +24,6 @@ from supervisor.http_api.operation import (
     caller_of,
     json_answer,
 )
-from supervisor.vm.commands import DenyReason
 from supervisor.vm.state import ENDED
 
 LAUNCHES = 1_000_000_000
@@ -186,14 +184,14 @@ def _finder(seen: SeenBy, log: str) -> Callable[[str, int | None], Path]:
     finders = {SERIAL: seen.console, GUEST: seen.guest_log}
     if log not in finders:
         takes = f"got {log[:40]!r}; it takes {SERIAL}, {GUEST}"
-        raise denied_for(DenyReason.INVALID_ARGUMENT, LOG.name, takes)
+        raise query.wrong(LOG.name, takes)
     return finders[log]
 
 
 def _launch(asked: query.Query) -> int | None:
     launch = asked.number(LAUNCH.name, LAUNCHES)
     if launch == 0:
-        raise denied_for(DenyReason.INVALID_ARGUMENT, LAUNCH.name, "got 0; launches count from 1")
+        raise query.wrong(LAUNCH.name, "got 0; launches count from 1")
     return launch
 
 

@@ -11,7 +11,7 @@ from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import denied_for, refuse
 from supervisor.api.scope import seen_by
 from supervisor.http_api import query
-from supervisor.http_api.bodies import JSON, read_document, read_pieces
+from supervisor.http_api.bodies import JSON, is_json, read_document, read_pieces
 from supervisor.http_api.bounds import Bounds
 from supervisor.http_api.operation import (
     VM_ID,
@@ -84,7 +84,7 @@ class Inputs:
         return json_answer(view(state, self._supervisor.queue_position(vm_id)))
 
     async def _digest(self, request: Request) -> str:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
+        if is_json(request):
             return _named(await read_document(request, REFERENCE_BYTES))
         async with aclosing(read_pieces(request, self._bounds.silence_s)) as pieces:
             caller = caller_of(request)

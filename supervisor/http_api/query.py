@@ -33,14 +33,14 @@ class Query(msgspec.Struct, frozen=True):
         if given is None:
             return None
         if not _NUMBER.fullmatch(given) or int(given) > most:
-            raise _wrong(name, f"got {given[:40]!r}; it takes a whole number of at most {most}")
+            raise wrong(name, f"got {given[:40]!r}; it takes a whole number of at most {most}")
         return int(given)
 
     def flag(self, name: str) -> bool:
         """Return a truth value. Raises CommandDenied."""
         given = self.once.get(name, "false")
         if given not in {"true", "false"}:
-            raise _wrong(name, f"got {given[:40]!r}; it takes true or false")
+            raise wrong(name, f"got {given[:40]!r}; it takes true or false")
         return given == "true"
 
 
@@ -56,9 +56,9 @@ def parse(request: Request) -> Query:
             repeated[name] += (value,)
         elif name not in known:
             takes = ", ".join(sorted(known)) or "none"
-            raise _wrong(name[:64], f"is not a parameter here; it takes {takes}")
+            raise wrong(name[:64], f"is not a parameter here; it takes {takes}")
         elif name in single:
-            raise _wrong(name, "is given twice")
+            raise wrong(name, "is given twice")
         else:
             single[name] = value
     return Query(single, repeated)
@@ -75,8 +75,9 @@ def _pairs(request: Request) -> Iterator[tuple[str, str]]:
             max_num_fields=FIELDS,
         )
     except ValueError as error:
-        raise _wrong("query", f"cannot be read: {error}") from None
+        raise wrong("query", f"cannot be read: {error}") from None
 
 
-def _wrong(parameter: str, description: str) -> CommandDenied:
+def wrong(parameter: str, description: str) -> CommandDenied:
+    """Return a refusal for the sake of one parameter."""
     return denied_for(DenyReason.INVALID_ARGUMENT, parameter, description)
