@@ -5,16 +5,16 @@ goes to the guest. The end of the launch is the end of the connection.
 """
 
 import re
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
-import trio
 from trio_websocket import WebSocketConnection
 
 from supervisor.api.close_codes import CloseCode
 from supervisor.api.ports import Viewer
 from supervisor.api.refusals import denied_for, refuse
-from supervisor.api.websocket_peer import Bounds, Close, first, keep_alive, say_goodbye
+from supervisor.api.websocket_peer import Bounds, Close, Peer
 from supervisor.host.console import InputNotTaken
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.rules import check_vm_id
@@ -59,45 +59,29 @@ class ConsoleClient:
     def __init__(self, connection: WebSocketConnection, viewer: Viewer, bounds: Bounds) -> None:
         self._connection = connection
         self._viewer = viewer
-        self._bounds = bounds
+        self._peer = Peer(connection, bounds)
 
     async def converse(self) -> None:
         """Show and type until one side has enough, then close."""
-        try:
-            end = await first(self._show, self._type, self._keep_alive)
-        except* trio.Cancelled:
-            leaving = Close(CloseCode.LEAVING, "the daemon is leaving")
-            await say_goodbye(self._connection, leaving, self._bounds)
-            raise
-        if end is not None:
-            await say_goodbye(self._connection, end, self._bounds)
+        await self._peer.converse(self._show, self._type)
 
-    async def _show(self) -> Close | None:
+    async def _show(self) -> Close:
         try:
             return await self._show_all()
         except OSError as error:
             why = error.strerror or "it is not ours"
             return Close(CloseCode.LOG_ENDED, f"the console's log cannot be read: {why}")
 
-    async def _show_all(self) -> Close | None:
+    async def _show_all(self) -> Close:
         while data := await self._viewer.receive():
-            begun = trio.current_time()
-            with trio.move_on_after(self._bounds.send_s + self._bounds.recover_s) as patience:
-                await self._connection.send_message(data)
-            if patience.cancelled_caught:
-                return None  # half a frame is on its way, after which no other can be sent
-            if trio.current_time() - begun > self._bounds.send_s:
+            if await self._peer.is_too_slow_for(partial(self._connection.send_message, data)):
                 return Close(CloseCode.TOO_SLOW, "too slow")
         return Close(CloseCode.DONE, "the launch has ended")
 
-    async def _type(self) -> Close | None:
+    async def _type(self) -> Close:
         while isinstance(message := await self._connection.get_message(), bytes):
             try:
                 await self._viewer.send(message)
             except InputNotTaken:
                 return Close(CloseCode.TOO_SLOW, "the guest does not take what is typed")
         return Close(CloseCode.UNWANTED_MESSAGE, "a console takes binary messages")
-
-    async def _keep_alive(self) -> Close | None:
-        await keep_alive(self._connection, self._bounds)
-        return None

@@ -14,7 +14,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from enum import Enum
 from functools import partial
 from http import HTTPStatus
 
@@ -45,7 +44,7 @@ from supervisor.api.secured import secured
 from supervisor.api.subscription import Item, Matching
 from supervisor.api.websocket_peer import BOUNDS as BOUNDS
 from supervisor.api.websocket_peer import Bounds as Bounds
-from supervisor.api.websocket_peer import Close, first, keep_alive, say_goodbye
+from supervisor.api.websocket_peer import Close, Peer
 from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.commands import CommandDenied, DenyReason
 
@@ -60,13 +59,6 @@ Conversation = Callable[[WebSocketConnection, SharedStream], Awaitable[None]]
 
 class UnknownPath(Exception):
     """Nothing is served under the path of a request."""
-
-
-class Wire(Enum):
-    """Whether a frame is on its way: in the middle of one, no other can be sent."""
-
-    BETWEEN_FRAMES = "between"
-    WITHIN_FRAME = "within"
 
 
 async def serve_websocket(
@@ -185,10 +177,8 @@ class WebSocketServer:
             held.enter_context(self._subscribers.track_inprogress())
             return partial(self._tell, matching)
         if path.startswith(console_websocket.CONSOLE_PATH):
-            caller, wanted = (
-                permitted(identity, Action.ATTACH_CONSOLE),
-                console_websocket.parse(target),
-            )
+            caller = permitted(identity, Action.ATTACH_CONSOLE)
+            wanted = console_websocket.parse(target)
             within_reach(caller, self._consoles.vm(wanted.vm_id))
             viewer = held.enter_context(self._consoles.attach(wanted.vm_id, wanted.launch))
             return partial(self._show, viewer)
@@ -229,29 +219,14 @@ class Client:
         self._stream = stream
         self._framed = framed
         self._matching = matching
-        self._bounds = bounds
+        self._peer = Peer(connection, bounds)
         self._position = matching.after
-        self._wire = Wire.BETWEEN_FRAMES
 
     async def converse(self) -> None:
         """Send events until one side has enough, then close."""
-        try:
-            end = await first(
-                self._send_events,
-                self._refuse_messages,
-                partial(keep_alive, self._connection, self._bounds),
-            )
-        except* trio.Cancelled:
-            await self._end(self._close(CloseCode.LEAVING, "the daemon is leaving"))
-            raise
-        if end is not None:
-            await self._end(end)
+        await self._peer.converse(self._send_events, self._refuse_messages, close=self._close)
 
-    async def _end(self, end: Close) -> None:
-        if self._wire is Wire.BETWEEN_FRAMES:
-            await say_goodbye(self._connection, end, self._bounds)
-
-    async def _send_events(self) -> Close | None:
+    async def _send_events(self) -> Close:
         try:
             while True:
                 for write, position in self._writes(await self._matching.take()):
@@ -280,14 +255,9 @@ class Client:
             raise ConnectionClosed(self._connection.closed)
         if not (rest := self._stream.send_now(write)):
             return False
-        begun = trio.current_time()
-        self._wire = Wire.WITHIN_FRAME
-        with trio.move_on_after(self._bounds.send_s + self._bounds.recover_s) as patience:
-            await self._stream.send_all(rest)
-            self._wire = Wire.BETWEEN_FRAMES
-        return patience.cancelled_caught or trio.current_time() - begun > self._bounds.send_s
+        return await self._peer.is_too_slow_for(partial(self._stream.send_all, rest))
 
-    async def _refuse_messages(self) -> Close | None:
+    async def _refuse_messages(self) -> Close:
         await self._connection.get_message()
         return self._close(CloseCode.UNWANTED_MESSAGE, "this connection takes no messages")
 

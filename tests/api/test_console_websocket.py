@@ -19,9 +19,10 @@ from supervisor.consoles import VIEWERS
 from supervisor.host.sockets import listen
 from supervisor.registry import Registry
 from supervisor.vm.layout import CONSOLE_LOG, CONSOLE_SOCKET
+from supervisor.vm.spec import MIB
 from supervisor.vm.state import Phase
 from tests.api.conftest import StartWebsocket
-from tests.api.test_websocket import AUTHORIZED, closed, rejection
+from tests.api.test_websocket import AUTHORIZED, closed, rejection, stalled
 from tests.vm.states import EXITED, PREPARED, QMP_READY, RESUMED, SPAWNED, after, defined
 
 RUNNING = after(defined(), PREPARED, SPAWNED, QMP_READY, RESUMED)
@@ -198,6 +199,18 @@ async def test_when_the_daemon_leaves_its_viewers_are_told(
     async with viewer(await start_websocket(BOUNDS)) as connection:
         leaving.set()
         assert await closed(connection) == (1001, "the daemon is leaving")
+
+
+async def test_who_reads_nothing_is_told_nothing_in_the_middle_of_a_message(
+    serial: Serial, start_websocket: StartWebsocket, leaving: trio.Event
+) -> None:
+    serial.say(bytes(8 * MIB))
+    async with stalled(await start_websocket(BOUNDS), PATH) as stream:
+        await trio.testing.wait_all_tasks_blocked(0.3)  # the server waits for this viewer alone
+        leaving.set()
+        came = b"".join([data async for data in stream])
+    assert len(came) < 8 * MIB
+    assert b"leaving" not in came
 
 
 @pytest.mark.parametrize(

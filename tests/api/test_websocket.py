@@ -283,13 +283,13 @@ async def test_a_client_that_says_nothing_is_hung_up_on(start_websocket: StartWe
 
 
 @asynccontextmanager
-async def stalled(address: Address) -> AsyncIterator[trio.SocketStream]:
-    """A subscriber that reads nothing after the handshake, by hand and with a small buffer."""
+async def stalled(address: Address, target: str = EVENTS) -> AsyncIterator[trio.SocketStream]:
+    """A client that reads nothing after the handshake, by hand and with a small buffer."""
     connection = trio.socket.socket()
     connection.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
     await connection.connect((address.host, address.port))
     async with trio.SocketStream(connection) as stream:
-        await stream.send_all(handshake(str(address)))
+        await stream.send_all(handshake(str(address), target))
         yield stream
 
 
