@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import hpack
 import msgspec
 import trio
+from grpclib.const import Status
 from hyperframe.frame import (
     DataFrame,
     Frame,
@@ -27,15 +28,18 @@ HEADER_BYTES = 9
 WINDOW = 2**31 - 1
 BODY_MOST = 512 * 1024
 """Of one answer; a stream that sends more is one that works."""
-FORBIDDEN = {2: "UNKNOWN", 13: "INTERNAL"}
-"""Statuses that no client may be able to cause (grpc/status.proto)."""
+FORBIDDEN = frozenset({Status.UNKNOWN, Status.INTERNAL})
+"""Statuses that no client may be able to cause."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """How a call ended: a gRPC status and its message; -1 where the stream was reset."""
+    """How a call ended: a gRPC status and its message; None where the stream was reset."""
 
-    status: int
+    status: Status | None
     message: str
+
+    def __str__(self) -> str:
+        return self.message if self.status is None else self.status.name
 
 
 class HungUp(Exception):
@@ -118,7 +122,7 @@ class Http2:
             if frame.stream_id != number:
                 continue
             if isinstance(frame, RstStreamFrame):
-                return Answer(-1, f"reset {frame.error_code}")
+                return Answer(None, f"reset {frame.error_code}")
             if isinstance(frame, DataFrame):
                 received += len(frame.data)
             if isinstance(frame, HeadersFrame) and (ended := self._trailers()):
@@ -127,16 +131,15 @@ class Http2:
 
     async def frame(self) -> Frame:
         """Return the next frame; pings and settings are answered. Raises HungUp."""
-        while True:
-            frame = await self._read_frame()
-            if isinstance(frame, HeadersFrame):
-                self._fields = self._decoder.decode(frame.data)  # in any case: it has a state
-            elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
-                await self.stream.send_all(SettingsFrame(0, flags=["ACK"]).serialize())
-            elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
-                ack = PingFrame(0, frame.opaque_data, flags=["ACK"])
-                await self.stream.send_all(ack.serialize())
-            return frame
+        frame = await self._read_frame()
+        if isinstance(frame, HeadersFrame):
+            self._fields = self._decoder.decode(frame.data)  # in any case: it has a state
+        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+            await self.stream.send_all(SettingsFrame(0, flags=["ACK"]).serialize())
+        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+            ack = PingFrame(0, frame.opaque_data, flags=["ACK"])
+            await self.stream.send_all(ack.serialize())
+        return frame
 
     async def _read_frame(self) -> Frame:
         head = await self._exactly(HEADER_BYTES)
@@ -158,9 +161,13 @@ class Http2:
         found = {str(name): str(value) for name, value in self._fields}
         if "grpc-status" not in found:
             return None
-        status, message = int(found["grpc-status"]), unquote(found.get("grpc-message", ""))
+        message = unquote(found.get("grpc-message", ""))
+        try:
+            status = Status(int(found["grpc-status"]))
+        except ValueError:
+            raise Found(f"no status of gRPC: {found['grpc-status']!r}") from None
         if status in FORBIDDEN:
-            raise Found(f"status {FORBIDDEN[status]}: {message}")
+            raise Found(f"status {status.name}: {message}")
         return Answer(status, message)
 
 

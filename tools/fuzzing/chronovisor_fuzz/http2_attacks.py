@@ -7,9 +7,18 @@ from itertools import islice
 
 import trio
 import trio.lowlevel
+from grpclib.const import Status
 from hyperframe.frame import ContinuationFrame, DataFrame, PingFrame, PriorityFrame, SettingsFrame
 
-from chronovisor_fuzz.http2 import Answer, Http2, HungUp, grpc_headers, http2, prefixed
+from chronovisor_fuzz.http2 import (
+    HEADER_BYTES,
+    PREFACE,
+    Http2,
+    HungUp,
+    grpc_headers,
+    http2,
+    prefixed,
+)
 from chronovisor_fuzz.target import Attack, Found, Target, connected, read_on
 
 LIST = "/chronovisor.v1.Supervisor/ListVms"
@@ -123,7 +132,7 @@ async def unknown_frames(target: Target, chance: random.Random) -> str:
         await client.stream.send_all(_frame(kind, 0xFF, 0, chance.randbytes(8)))
         number = await client.call(grpc_headers(target, LIST), prefixed(b""))
         outcome = await _outcome(client, number)
-    if outcome != "status 0":
+    if outcome != Status.OK.name:
         raise Found(f"after a frame of an unknown type a call ends with: {outcome}")
     return outcome
 
@@ -150,7 +159,7 @@ async def a_spoilt_conversation(target: Target, chance: random.Random) -> str:
     """Send a proper call of which some bytes are others, in pieces."""
     async with connected(target.grpc) as stream:
         client = Http2(stream)
-        whole = bytearray(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize())
+        whole = bytearray(PREFACE + SettingsFrame(0).serialize())
         whole += client.headers(1, grpc_headers(target, LIST))
         whole += DataFrame(1, prefixed(b""), flags=["END_STREAM"]).serialize()
         for _ in range(chance.randint(1, 5)):
@@ -185,7 +194,7 @@ async def _outcome(client: Http2, number: int) -> str:
         return "hung up"
     except trio.TooSlowError:
         raise Found(f"no answer in {ANSWER_S:.0f} s") from None
-    return f"status {answer.status}" if isinstance(answer, Answer) else "streams"
+    return "streams" if answer is None else str(answer)
 
 
 def _said(received: bytes) -> str:
@@ -197,9 +206,9 @@ def _said(received: bytes) -> str:
 
 def _kinds(received: bytes) -> Iterator[int]:
     at = 0
-    while at + 9 <= len(received):
+    while at + HEADER_BYTES <= len(received):
         yield received[at + 3]
-        at += 9 + int.from_bytes(received[at : at + 3], "big")
+        at += HEADER_BYTES + int.from_bytes(received[at : at + 3], "big")
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:

@@ -43,16 +43,14 @@ def is_installed() -> bool:
     return find_spec("schemathesis") is not None
 
 
-async def attack(
-    target: Target, chance: random.Random, ledger: Ledger, directory: Path, examples: int = EXAMPLES
-) -> None:
+async def attack(target: Target, chance: random.Random, ledger: Ledger, directory: Path) -> None:
     """Make rounds until cancelled."""
     while True:
-        await one_round(target, chance, ledger, directory, examples)
+        await _one_round(target, chance, ledger, directory)
 
 
-async def one_round(
-    target: Target, chance: random.Random, ledger: Ledger, directory: Path, examples: int
+async def _one_round(
+    target: Target, chance: random.Random, ledger: Ledger, directory: Path
 ) -> None:
     """Let Schemathesis try every operation."""
     seed = chance.randrange(2**31)
@@ -62,7 +60,7 @@ async def one_round(
     configuration.touch(0o600)  # it holds the token
     configuration.write_text(CONFIGURATION.format(token=target.token, parameters=parameters))
     with trio.move_on_after(ROUND_S) as patience:
-        output = await _run(target, configuration, report, seed, examples)
+        output = await _run(target, configuration, report, seed)
     if patience.cancelled_caught:
         ledger.found(NAME, str(seed), f"a round was not over in {ROUND_S:.0f} s")
         return
@@ -77,18 +75,11 @@ async def one_round(
         shutil.copy(report, directory / f"report-{seed}.json")  # which requests they were
 
 
-async def _run(target: Target, configuration: Path, report: Path, seed: int, examples: int) -> str:
+async def _run(target: Target, configuration: Path, report: Path, seed: int) -> str:
     url = f"http://{target.http.host}:{target.http.port}/openapi.json"
     options = (
-        "--seed",
-        str(seed),
-        "--max-examples",
-        str(examples),
-        "--checks",
-        "all",
-        "--exclude-checks",
-        EXCLUDED,
-        "--no-color",
+        *("--seed", str(seed), "--max-examples", str(EXAMPLES), "--no-color"),
+        *("--checks", "all", "--exclude-checks", EXCLUDED),
     )
     reports = ("--report", "json", "--report-json-path", str(report))
     done = await trio.run_process(

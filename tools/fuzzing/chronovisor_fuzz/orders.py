@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from chronovisor_fuzz.http_attacks import request
+from chronovisor_fuzz.http_attacks import ORDERS, request
 from chronovisor_fuzz.target import Attack, Found, Target, connected, read_on
 
 ANSWER_S = 90.0
@@ -14,7 +14,6 @@ GONE_S = 180.0
 """Killed QEMUs end within seconds, also where every one has to be looked for."""
 ASK_AGAIN_S = 0.5
 ANSWER_MOST = 16 << 20
-ORDERS = ("start", "stop", "kill", "pause", "resume", "reset")
 SCRIPT = b"#!/bin/sh\necho running; sleep 5; echo 42 >$CHRONOVISOR_RESULTS/answer\n"
 
 

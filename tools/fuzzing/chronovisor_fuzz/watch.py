@@ -5,6 +5,7 @@ import random
 import msgspec
 import trio
 from chronovisor_soak import census
+from grpclib.const import Status
 
 from chronovisor_fuzz.http2 import Http2, HungUp, grpc_headers, prefixed
 from chronovisor_fuzz.http_attacks import exchange, request
@@ -73,7 +74,7 @@ async def _grpc(target: Target, _chance: random.Random) -> str:
         await client.begin()
         fields = grpc_headers(target, "/grpc.health.v1.Health/Check")
         answer = await client.answer(await client.call(fields, prefixed(b"")))
-    if answer is None or answer.status:
+    if answer is None or answer.status is not Status.OK:
         raise Found(f"the health service answered {answer}")
     return "OK"
 

@@ -2,7 +2,6 @@
 
 import random
 import struct
-from collections.abc import Callable
 
 import trio
 import trio.lowlevel
@@ -70,7 +69,7 @@ async def a_handshake(target: Target, chance: random.Random) -> str:
 async def frames_of_any_kind(target: Target, chance: random.Random) -> str:
     """Send frames with any opcode, flags, mask, length and contents."""
     sent = b"".join(_any_frame(chance) for _ in range(chance.randint(1, 30)))
-    return await _converse(target, chance, lambda: sent, 1)
+    return await _converse(target, sent)
 
 
 async def a_huge_length(target: Target, chance: random.Random) -> str:
@@ -79,14 +78,14 @@ async def a_huge_length(target: Target, chance: random.Random) -> str:
     head = struct.pack(
         ">BBQ", 0x80 | opcode, 0xFF, chance.choice((2**16, 2**31, 2**63 - 1, 2**64 - 1))
     )
-    return await _converse(target, chance, lambda: head + bytes(4 + 65_536), 1)
+    return await _converse(target, head + bytes(4 + 65_536))
 
 
 async def fragments(target: Target, chance: random.Random) -> str:
     """Send a message of empty fragments that never ends."""
     many = _frame(0, b"") * 500
     async with connected(target.websocket) as stream:
-        await _upgrade(target, chance, stream)
+        await _upgrade(target, stream)
         await stream.send_all(_frame(chance.choice((1, 2)), b""))
         return await _flood(stream, many)
 
@@ -94,7 +93,7 @@ async def fragments(target: Target, chance: random.Random) -> str:
 async def pings(target: Target, chance: random.Random) -> str:
     """Ask for pongs and take none."""
     async with connected(target.websocket) as stream:
-        await _upgrade(target, chance, stream)
+        await _upgrade(target, stream)
         return await _flood(stream, _frame(0x89, bytes(chance.choice((0, 125)))) * 200)
 
 
@@ -104,7 +103,7 @@ async def closing_badly(target: Target, chance: random.Random) -> str:
     body = chance.choice(
         (b"", b"\3", struct.pack(">H", code), struct.pack(">H", code) + b"\xff" * 123)
     )
-    return await _converse(target, chance, lambda: _frame(0x88, body) + _frame(0x81, b"more"), 1)
+    return await _converse(target, _frame(0x88, body) + _frame(0x81, b"more"))
 
 
 async def half_open(target: Target, chance: random.Random) -> str:
@@ -135,18 +134,15 @@ async def trickling(target: Target, chance: random.Random) -> str:
         return judged(await read_on(stream, LISTEN_S, READ_MOST))
 
 
-async def _converse(
-    target: Target, chance: random.Random, sent: Callable[[], bytes], times: int
-) -> str:
+async def _converse(target: Target, sent: bytes) -> str:
     async with connected(target.websocket) as stream:
-        await _upgrade(target, chance, stream)
-        for _ in range(times):
-            await stream.send_all(sent())
+        await _upgrade(target, stream)
+        await stream.send_all(sent)
         received = await read_on(stream, LISTEN_S, READ_MOST)
     return "answered" if received else "hung up"
 
 
-async def _upgrade(target: Target, chance: random.Random, stream: trio.SocketStream) -> None:
+async def _upgrade(target: Target, stream: trio.SocketStream) -> None:
     """Upgrade. Raises Found if that is refused for no reason."""
     await stream.send_all(handshake(target, "/v1/events?after=0"))
     with trio.move_on_after(ANSWER_S):
