@@ -40,7 +40,7 @@ def server_contexts(tls: Tls, now_s: float) -> Contexts:
     if tls.certificate is None or tls.key is None:
         return {}
     _check_key(tls.key)
-    _check_times(tls.certificate, now_s)
+    _check_times(tls.certificate, read_certificate(tls.certificate), now_s)
     certificate, key = tls.certificate, tls.key
     return {each: _context(certificate, key, tls.client_ca, each) for each in Protocol}
 
@@ -73,13 +73,17 @@ def _check_key(key: Path) -> None:
         raise TlsUnfit(f"tls.key: {error}") from None
 
 
-def _check_times(certificate: Path, now_s: float) -> None:
+def read_certificate(certificate: Path) -> x509.Certificate:
+    """Return the first certificate of a chain. Raises TlsUnfit."""
     try:
         with certificate.open("rb") as file:
-            found = x509.load_pem_x509_certificates(file.read(PEM_BYTES))[0]
+            return x509.load_pem_x509_certificates(file.read(PEM_BYTES))[0]
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no certificate in PEM"
         raise TlsUnfit(f"tls.certificate: {certificate}: {why.lower()}") from None
+
+
+def _check_times(certificate: Path, found: x509.Certificate, now_s: float) -> None:
     if found.not_valid_after_utc.timestamp() <= now_s:
         told = f"tls.certificate: {certificate} expired at {found.not_valid_after_utc.isoformat()}"
         raise TlsUnfit(f"{told}: put a valid one there")
