@@ -9,8 +9,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from supervisor.config.schema import Config, Tls
 from supervisor.config.values import Address
 from supervisor.vm.commands import FieldViolation
@@ -22,10 +20,10 @@ def check_exposure(config: Config) -> Violations:
     """Yield each address that strangers would reach without TLS and tokens."""
     if config.tls.certificate is not None and config.tokens is not None:
         return
-    for name, address in msgspec.structs.asdict(config.listen).items():
-        if isinstance(address, Address) and not address.is_loopback:
+    for key, address in config.listen.addresses.items():
+        if not address.is_loopback:
             yield FieldViolation(
-                f"listen.{name}",
+                key,
                 f"{address.host} is not a loopback address: without TLS and tokens only 127.0.0.1, "
                 "[::1] and localhost may be bound; set tls.certificate, tls.key and tokens, or let "
                 "others in through an SSH tunnel",
@@ -35,13 +33,10 @@ def check_exposure(config: Config) -> Violations:
 def check_addresses(config: Config) -> Violations:
     """Yield each address that another listener has already; port 0 is a free one each time."""
     taken: dict[Address, str] = {}
-    for name, address in msgspec.structs.asdict(config.listen).items():
-        if not isinstance(address, Address) or address.port == 0:
-            continue
-        first = taken.setdefault(address, name)
-        if first != name:
-            says = f"{address} is listen.{first}, too; give each a port of its own"
-            yield FieldViolation(f"listen.{name}", says)
+    for key, address in config.listen.addresses.items():
+        first = key if address.port == 0 else taken.setdefault(address, key)
+        if first != key:
+            yield FieldViolation(key, f"{address} is {first}, too; give each a port of its own")
 
 
 def check_tls(tls: Tls) -> Violations:

@@ -109,6 +109,15 @@ class Listen(Struct, frozen=True):
         ),
     ] = None
 
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """The addresses of TCP, by the keys of their settings."""
+        return {
+            "listen.grpc": self.grpc,
+            "listen.http": self.http,
+            "listen.websocket": self.websocket,
+        }
+
 
 class Tls(Struct, frozen=True):
     """Who the daemon proves to be, and whose certificates it takes: PEM files."""

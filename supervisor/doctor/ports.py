@@ -17,15 +17,10 @@ EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 def look_at_ports(config: Config) -> Iterator[Finding]:
     """Yield each address that is taken, or that all are free; then the ports of guests."""
-    listen = {
-        "listen.grpc": config.listen.grpc,
-        "listen.http": config.listen.http,
-        "listen.websocket": config.listen.websocket,
-    }
     if _is_served(StateDirectory(config.state_dir).grpc_socket):
         yield ok(SUBJECT, f"a daemon serves {config.state_dir} now, and has its own")
     else:
-        yield from _addresses(listen)
+        yield from _addresses(config.listen.addresses)
     yield from _forwards(config.capacity.forward_ports)
 
 
