@@ -85,7 +85,7 @@ def _leaves(tree: Mapping[str, object], at: str = "") -> Iterator[tuple[str, obj
     for name, value in tree.items():
         # A quoted name may hold anything; a dot in it leads into no section.
         key = at + (name if _NAME.fullmatch(name) else shown(name))
-        if isinstance(value, dict) and any(known.startswith(f"{key}.") for known in BY_KEY):
+        if isinstance(value, dict) and _names_in(key):
             yield from _leaves(value, f"{key}.")
         else:
             yield key, value
@@ -98,12 +98,13 @@ def _refusal(key: str, raw: object) -> str | None:
     *section, name = key.split(".")
     if SECRET_NAMES.search(name) and isinstance(raw, str):
         return f"no secret stands here: {PUT_INTO_A_FILE} as tokens or tls.key"
-    if any(known.startswith(f"{key}.") for known in BY_KEY):
-        return f"takes a table; {advice('', _names_in(key))}"
+    if inside := _names_in(key):
+        return f"takes a table; {advice('', inside)}"
     return f"unknown field; {advice(name, _names_in('.'.join(section)))}"
 
 
 def _names_in(section: str) -> list[str]:
+    """Return what a section takes; nothing where there is none of that name."""
     prefix = f"{section}." if section else ""
     inside = (key.removeprefix(prefix) for key in BY_KEY if key.startswith(prefix))
     return list(dict.fromkeys(key.split(".")[0] for key in inside))
