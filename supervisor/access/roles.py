@@ -66,7 +66,6 @@ class Action(Enum):
 PUBLIC = frozenset({Action.PROBE, Action.DESCRIBE})
 """They tell nothing that is worth a token: on loopback nobody is asked for one."""
 
-_CONTRACT = frozenset({Action.PROBE, Action.DESCRIBE})
 _SIGHT = frozenset(
     {
         Action.GET_VM,
@@ -102,16 +101,16 @@ def _row(cells: Mapping[Reach, frozenset[Action]]) -> Mapping[Action, Reach]:
 
 
 PERMITTED: Mapping[Role, Mapping[Action, Reach]] = {
-    Role.VIEWER: _row({Reach.TENANT: _CONTRACT | _READ | {Action.GET_METRICS}}),
-    Role.OPERATOR: _row({Reach.TENANT: _CONTRACT | _READ | _ORDERS | {Action.GET_METRICS}}),
+    Role.VIEWER: _row({Reach.TENANT: PUBLIC | _READ | {Action.GET_METRICS}}),
+    Role.OPERATOR: _row({Reach.TENANT: PUBLIC | _READ | _ORDERS | {Action.GET_METRICS}}),
     Role.OWNER: _row(
         {
-            Reach.OWN: (_CONTRACT | _READ | _ORDERS | _SECRETS | {Action.SUBMIT, Action.UPLOAD})
+            Reach.OWN: (PUBLIC | _READ | _ORDERS | _SECRETS | {Action.SUBMIT, Action.UPLOAD})
             - _SHARED,
             Reach.CONCERNED: _SHARED,
         }
     ),
-    Role.PARTY: _row({Reach.CONCERNED: _CONTRACT | _SHARED | {Action.UPLOAD}}),
+    Role.PARTY: _row({Reach.CONCERNED: PUBLIC | _SHARED | {Action.UPLOAD}}),
     Role.ADMIN: _row({Reach.EVERYTHING: frozenset(Action)}),
 }
 """Role x action. Operators run machines and see no results; owners see to computations."""
