@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from eventlog import CaughtUp, LogEnded, Record
 from eventlog.storage import Storage
 from supervisor.telemetry.timed_storage import TimedStorage
+from supervisor.vm import events as vm
 
 APPEND_BUCKETS = (0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """From a disk with a battery to one that is failing."""
@@ -21,9 +22,11 @@ LAUNCH_BUCKETS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
 """From KVM to software emulation on a busy host; a launch's deadline is 2 minutes."""
 REQUEST_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
-INTENDED = "vm.launch-intended.v1"
-STARTED = "vm.guest-started.v1"
-OVER = frozenset({"vm.stopped.v1", "vm.failed.v1", "vm.launch-ended.v1", "vm.launch-abandoned.v1"})
+INTENDED = vm.TAGS[vm.LaunchIntended]
+STARTED = vm.TAGS[vm.GuestStarted]
+OVER = frozenset(
+    vm.TAGS[ending] for ending in (vm.VmStopped, vm.VmFailed, vm.LaunchEnded, vm.LaunchAbandoned)
+)
 
 _NS = 1e9
 

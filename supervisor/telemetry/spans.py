@@ -70,8 +70,6 @@ STEPS = (
 )
 """What lies within another stands after it."""
 
-OF_INTEREST = frozenset().union(*(step.begins | step.ends for step in STEPS))
-
 
 class Mark(msgspec.Struct, frozen=True):
     """An event that was recorded within a span; ``at_ns`` since 1970."""
