@@ -1,4 +1,4 @@
-"""Sizes and durations in the spelling of people: "1.5G" and "1h30m".
+"""Sizes, durations and policies in the spelling of people: "1.5G", "1h30m" and "nodbg".
 
 A size is a whole number of bytes after conversion, and K, M, G, T are powers of 1024 whether or
 not an "iB" or "B" follows, because that is what memory and disks of a VM come in. A duration always
