@@ -80,7 +80,10 @@ class Tracing:
             return
         with trio.move_on_after(CONCLUDE_S), _faults_told():
             self._fold([record async for record in self._log.read(self._folded)])
-            while (batch := self._unsent[:BATCH]) and await self._try(batch) is Try.TAKEN:
+            while batch := self._unsent[:BATCH]:
+                if await self._try(batch) is Try.REFUSED:
+                    self._tell()
+                    return
                 del self._unsent[:BATCH]
 
     def _fold(self, items: Iterable[Record | CaughtUp]) -> None:
@@ -106,7 +109,7 @@ class Tracing:
     def _tell(self) -> None:
         if trio.current_time() - self._told_at >= TELL_S:
             self._told_at = trio.current_time()
-            logger.warning("the collector of traces takes none; it is tried again")
+            logger.warning("the collector of traces takes none")
 
 
 @contextmanager

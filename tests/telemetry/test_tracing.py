@@ -154,3 +154,15 @@ async def test_the_last_spans_are_sent_when_the_daemon_leaves(log: EventLog) -> 
     await happen(log, *COMPLETED)
     await tracing.conclude()
     assert collector.names >= {"run", "launch", "process"}
+
+
+async def test_a_collector_that_takes_not_even_the_last_spans_is_told_of(
+    log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector = Collector(refusals=10**6)
+    tracing = Tracing(log, collector.send, collector.lose)
+    await happen(log, *COMPLETED)
+    with caplog.at_level(logging.WARNING):
+        await tracing.conclude()
+    assert collector.tries == 1
+    assert "takes none" in caplog.text
