@@ -15,7 +15,6 @@ VARINT, LENGTH = 0, 2
 """Wire types: a number, and bytes with their length before them."""
 
 _VARINTS = frozenset({"enum", "bool", "int32", "int64", "uint32", "uint64"})
-_SMALL = tuple(bytes([number]) for number in range(0x80))
 
 NUMBERS_KEPT = 4096
 """Bytes of numbers, some 100 bytes each: sizes and limits that many messages have."""
@@ -115,8 +114,6 @@ def _key(number: int, wire_type: int) -> bytes:
 
 @lru_cache(NUMBERS_KEPT)
 def _varint(value: int) -> bytes:
-    if 0 <= value < 0x80:
-        return _SMALL[value]
     return b"".join(_groups(value))
 
 
@@ -125,4 +122,4 @@ def _groups(value: int) -> Iterator[bytes]:
     while value >= 0x80:
         yield bytes([value & 0x7F | 0x80])
         value >>= 7
-    yield _SMALL[value]
+    yield bytes([value])
