@@ -15,6 +15,8 @@ PROC = Path("/proc")
 COMMAND_LINE_BYTES = 64 * 1024
 """Of a command line: one of ours has 3 KiB, and its ``-uuid`` stands near the beginning."""
 TICKS = os.sysconf("SC_CLK_TCK")
+UTIME, STIME, STARTTIME = 14 - 3, 15 - 3, 22 - 3
+"""Places of :func:`stat_fields`, which begins with the third field."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 DELETED = " (deleted)"
 """Follows the path of an open file that has no name any more."""
@@ -86,6 +88,13 @@ def has_open(pid: int, descriptor: int, path: Path) -> bool | None:
     return os.path.samestat(theirs, ours)
 
 
+def stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of a process's ``stat`` from the third on. Raises OSError."""
+    stat = (PROC / str(pid) / "stat").read_bytes()
+    # The second field is the command in parentheses, which may contain spaces and parentheses.
+    return stat.rpartition(b")")[2].split()
+
+
 class Used(msgspec.Struct, frozen=True):
     """What a process has used up: CPU time of its ``age_s``, and the memory that it holds now."""
 
@@ -97,13 +106,10 @@ class Used(msgspec.Struct, frozen=True):
 def used(pid: int) -> Used | None:
     """Return what a process has used; None where it is gone."""
     try:
-        stat = (PROC / str(pid) / "stat").read_bytes()
+        fields = stat_fields(pid)
         pages = int((PROC / str(pid) / "statm").read_bytes().split()[1])
         uptime_s = float((PROC / "uptime").read_bytes().split()[0])
     except OSError:
         return None
-    # Behind the name, which may hold anything: state is the third field, utime 14, stime 15,
-    # starttime 22.
-    fields = stat.rpartition(b")")[2].split()
-    user, system, start = (int(fields[number - 3]) / TICKS for number in (14, 15, 22))
+    user, system, start = (int(fields[each]) / TICKS for each in (UTIME, STIME, STARTTIME))
     return Used(user + system, max(uptime_s - start, 0.0), pages * PAGE_BYTES)

@@ -11,6 +11,7 @@ from contextlib import suppress
 import msgspec
 import trio
 
+from supervisor.host import proc
 from supervisor.vm.effects import ProcessSignal
 from supervisor.vm.observations import ProcessIdentity
 
@@ -74,14 +75,11 @@ def reap(pidfd: int) -> ExitStatus:
 
 
 def start_ticks(pid: int) -> int:
-    """Return when the process started, in clock ticks since boot (proc(5), stat, field 22).
+    """Return when the process started, in clock ticks since boot (proc(5), starttime).
 
     Raises ProcessLookupError when there is none.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
+        return int(proc.stat_fields(pid)[proc.STARTTIME])
     except FileNotFoundError:
         raise ProcessLookupError(pid) from None
-    # The second field is the command in parentheses, which may contain spaces and parentheses.
-    return int(stat.rpartition(b")")[2].split()[19])
