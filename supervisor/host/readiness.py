@@ -7,12 +7,12 @@ own table of connections, which tells those that the guest took (``info usernet`
 
 import fnmatch
 import re
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import trio
 
+from supervisor.host.contact import Ask
 from supervisor.host.growing_log import GrowingLog, ReadFrom
 from supervisor.host.interposing import Lines
 from supervisor.host.monitor import Step
@@ -20,8 +20,6 @@ from supervisor.qmp.errors import QmpError
 from supervisor.vm import layout
 from supervisor.vm.effects import AwaitLine, AwaitPort, LinesSince
 from supervisor.vm.qemu_argv import FORWARD_ADDRESS
-
-Ask = Callable[[Step], Awaitable[object]]
 
 LOOK_S = 0.5
 """Between two looks; a guest boots in seconds, and a look costs less than a millisecond."""
