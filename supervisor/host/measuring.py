@@ -18,6 +18,7 @@ from supervisor.host.contact import Ask
 from supervisor.host.monitor import Step
 from supervisor.host.text import printable
 from supervisor.qmp.errors import QmpCommandRefused, QmpError
+from supervisor.sev.octets import to_base64
 from supervisor.vm import observations as ob
 from supervisor.vm.confidential import Sev, SevEvidence, Verification
 from supervisor.vm.effects import INJECT, MEASURE, InjectSecret, MeasureLaunch, RequestReport
@@ -79,7 +80,7 @@ async def _check(order: MeasureLaunch, evidence: SevEvidence) -> tuple[HostCheck
 
 async def inject_secret(order: InjectSecret, ask: Ask) -> ob.SecretInjected:
     """Hand the sealed secret to the processor. Raises QmpError."""
-    packet = {"packet-header": _encoded(order.packet_header), "secret": _encoded(order.secret)}
+    packet = {"packet-header": to_base64(order.packet_header), "secret": to_base64(order.secret)}
     await _asked(ask, Step(INJECT, packet))
     return ob.SecretInjected(order.launch, order.sha256)
 
@@ -87,7 +88,7 @@ async def inject_secret(order: InjectSecret, ask: Ask) -> ob.SecretInjected:
 async def fetch_report(order: RequestReport, ask: Ask) -> ob.ReportReceived | ob.ReportRefused:
     """Return the processor's report on a running SEV or SEV-ES guest."""
     try:
-        answer = await _asked(ask, Step(REPORT, {"mnonce": _encoded(order.nonce)}))
+        answer = await _asked(ask, Step(REPORT, {"mnonce": to_base64(order.nonce)}))
         data = _decoded(_read(answer, Answer, REPORT).data, REPORT)
     except QmpError as error:
         return ob.ReportRefused(order.launch, order.nonce, str(error))
@@ -114,10 +115,6 @@ def _decoded(text: str, command: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise _refused(f"QEMU's answer to {command} is not base64") from None
-
-
-def _encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _refused(why: str) -> QmpCommandRefused:
