@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from supervisor.manifest.files import Unfit, read_small
 from supervisor.manifest.schema import ConfidentialKind, ConfidentialSection
 from supervisor.sev.errors import Malformed
@@ -60,8 +62,8 @@ def _sev(section: ConfidentialSection, directory: Path, refuse: Refuse) -> Sev:
     )
     if section.kind is ConfidentialKind.SEV:
         return plain
-    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
-    return SevEs(**fields, vmsa_variant=section.vmsa_variant or VmsaVariant.LEGACY)
+    variant = section.vmsa_variant or VmsaVariant.LEGACY
+    return SevEs(**msgspec.structs.asdict(plain), vmsa_variant=variant)
 
 
 def _session(given: str | None, directory: Path, refuse: Refuse) -> GuestSession | None:
