@@ -39,16 +39,25 @@ def read_secret(path: Path) -> str:
 
 def read_secret_bytes(path: Path) -> bytes:
     """Return what the file ``path`` holds. Raises as :func:`load_secret` does."""
+    exposed = (
+        f"others may read {path}: run chmod 600 {path}, and let nobody use what it holds if they "
+        "may have seen it"
+    )
+    return read_private(path, SECRET_FILE_BYTES, exposed)
+
+
+def read_private(path: Path, most_bytes: int, exposed: str) -> bytes:
+    """Return the beginning of a file that is ours alone; ``exposed`` is said of any other mode.
+
+    Raises as :func:`load_secret` does.
+    """
     with os.fdopen(_opened(path), "rb") as file:
         found = os.fstat(file.fileno())
         if found.st_uid not in {0, os.geteuid()}:
             raise SecretUnfit(f"{path} belongs to user {found.st_uid}: do this as that user")
         if stat.S_IMODE(found.st_mode) & 0o077:
-            raise SecretUnfit(
-                f"others may read {path}: run chmod 600 {path}, and let nobody use what it holds "
-                "if they may have seen it"
-            )
-        return file.read(SECRET_FILE_BYTES)
+            raise SecretUnfit(exposed)
+        return file.read(most_bytes)
 
 
 def _opened(path: Path) -> int:

@@ -7,16 +7,14 @@ import fcntl
 import logging
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from eventlog.regular_file import NotRegular, open_regular
 from supervisor.access.tokens import Grants
-from supervisor.secret_file import SecretUnfit
+from supervisor.secret_file import SecretUnfit, read_private
 
 FILE_BYTES = 1 << 20
 """Some 4,000 principals; a larger file is something else."""
@@ -53,17 +51,8 @@ def read_grants(path: Path) -> Grants:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        descriptor = open_regular(path)
-    except NotRegular:
-        raise SecretUnfit(f"{path} is not a regular file: put the file itself there") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if found.st_uid not in {0, os.geteuid()}:
-            raise SecretUnfit(f"{path} belongs to user {found.st_uid}: do this as that user")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            raise SecretUnfit(f"others may use {path}: run chmod 600 {path}")
-        content = file.read(FILE_BYTES + 1)
+    exposed = f"others may use {path}: run chmod 600 {path}"
+    content = read_private(path, FILE_BYTES + 1, exposed)
     if len(content) > FILE_BYTES:
         raise SecretUnfit(f"{path} is no file of tokens: it has more than {FILE_BYTES} bytes")
     return content
