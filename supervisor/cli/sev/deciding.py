@@ -17,7 +17,7 @@ from supervisor.cli.connection import Daemon
 from supervisor.cli.exits import ExitCode, Failure
 from supervisor.cli.messages import word
 from supervisor.cli.sev.files import CERTIFICATE_BYTES_MAX, IMAGE_BYTES_MAX, read_whole
-from supervisor.cli.sev.launches import PACKET_FILE, demands_of, keep_packet, sealed
+from supervisor.cli.sev.launches import PACKET_FILE, Packet, demands_of, keep_packet, sealed
 from supervisor.cli.sev.orders import approve_launch, get, measurement_of
 from supervisor.cli.sev.sessions import FACTS_FILE, SessionFacts, read_facts, read_keys
 from supervisor.sev.errors import Malformed, Mismatch, SevRefused, Unfit
@@ -70,14 +70,6 @@ class Released(msgspec.Struct, frozen=True):
     launch: int
     digest: str
     packet_sha256: str
-
-
-class Packet(msgspec.Struct, frozen=True):
-    """secret.json, as `sev secret` and `sev release` keep it."""
-
-    measurement: str
-    packet_header: str
-    secret: str
 
 
 def release_launch(daemon: Daemon, vm: v1.Vm, directory: Path, wish: Wish) -> Released:
@@ -151,7 +143,7 @@ def _seal(vm: v1.Vm, directory: Path, wish: Wish) -> Packet:
     contents = [Secret(guid, read_whole(file, IMAGE_BYTES_MAX)) for guid, file in wish.secrets]
     packet = sealed(contents, read_keys(directory), _reported(vm), room)
     keep_packet(directory, packet)
-    return Packet(**packet)
+    return packet
 
 
 def packet_sha256(packet: Packet) -> str:

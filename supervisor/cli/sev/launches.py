@@ -29,6 +29,14 @@ ALIASES = {"luks-key": UUID("736869e5-84f0-4973-92ec-06879ce3da0b")}
 """Names that virt-qemu-sev-validate knows, too."""
 
 
+class Packet(msgspec.Struct, frozen=True):
+    """What secret.json holds, each in base64."""
+
+    measurement: str
+    packet_header: str
+    secret: str
+
+
 def _digest_of(text: str) -> bytes:
     return from_hex(text, DIGEST_BYTES, "a launch digest")
 
@@ -179,7 +187,7 @@ def secret(
         packet = sealed(contents, keys, reported, _room(firmware))
         keep_packet(directory, packet)
     if as_json:
-        print_json({"verified": True, **packet})
+        print_json({"verified": True, **msgspec.structs.asdict(packet)})
     else:
         click.echo(
             f"the launch was verified, and the packet for it is in {directory / PACKET_FILE}"
@@ -212,19 +220,19 @@ def _room(firmware: Path | None) -> int:
 
 def sealed(
     secrets: list["Secret"], keys: "TransportKeys", reported: "Evidence", room: int
-) -> dict[str, str]:
+) -> Packet:
     """Return the packet for a launch that was verified. Raises Unfit where it has no room."""
     from supervisor.sev.secret import seal, secret_table
 
     packet = seal(secret_table(secrets), keys, reported.measurement, room)
-    return {
-        "measurement": to_base64(reported.measurement.encode()),
-        "packet_header": to_base64(packet.header),
-        "secret": to_base64(packet.ciphertext),
-    }
+    return Packet(
+        to_base64(reported.measurement.encode()),
+        to_base64(packet.header),
+        to_base64(packet.ciphertext),
+    )
 
 
-def keep_packet(directory: Path, packet: dict[str, str]) -> None:
+def keep_packet(directory: Path, packet: Packet) -> None:
     """Write a session's one packet. Raises Unfit where it has one."""
     file = directory / PACKET_FILE
     try:
