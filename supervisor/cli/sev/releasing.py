@@ -113,7 +113,8 @@ def fleet(
 ) -> Iterator[Released | Refused]:
     """Yield what becomes of each launch that waits, or will; without an end of its own."""
     head = daemon.call(daemon.patient.log()).head
-    for vm in list(daemon.stream(daemon.client.list())):
+    waiting = daemon.client.list(labels=labels, phases=(v1.Phase.AWAITING_VERIFICATION,))
+    for vm in list(daemon.stream(waiting)):
         yield from _decide(daemon, vm, sessions, labels, wish)
     for event in daemon.stream(daemon.patient.watch(after=head, types=(MEASURED,))):
         vm_id = event.stream.removeprefix("vm/")
