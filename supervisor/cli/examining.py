@@ -37,13 +37,12 @@ def doctor(context: click.Context, *, loaded: Loaded, as_json: bool) -> None:
     """
     # What the daemon would warn of at its start is a finding here.
     logging.basicConfig(handlers=[logging.NullHandler()])
-    found: Counter[Level] = Counter()
     findings: list[Finding] = []
     for finding in examine(Patient(loaded.resolved.config, loaded.warnings)):
-        found[finding.level] += 1
         findings.append(finding)
         if not as_json:
             _print(finding)
+    found = Counter(finding.level for finding in findings)
     if as_json:
         print_json({"findings": findings, "faults": found[Level.FAULT]})
     else:
