@@ -17,6 +17,10 @@ from tests.cli.peer import Peer, serving
 
 REPOSITORY = Path(__file__).parents[2]
 
+IMPORTED = os.pathsep.join(str(REPOSITORY / each) for each in ("", "protos", "tools/guest"))
+"""Where a process of its own finds the packages."""
+PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+"""For `serve`: whichever are free."""
 WIDE = 200
 """Columns in which no line is folded."""
 
@@ -63,13 +67,12 @@ def spawn(
 ) -> "subprocess.Popen[str]":
     """Start the program as a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    paths = [str(REPOSITORY), str(REPOSITORY / "protos"), str(REPOSITORY / "tools" / "guest")]
     return subprocess.Popen(
         [sys.executable, "-m", "supervisor", *arguments],
         stdout=stdout,
         stderr=stderr,
         text=True,
-        env={**inherited, "PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm"},
+        env={**inherited, "PYTHONPATH": IMPORTED, "TERM": "xterm"},
     )
 
 

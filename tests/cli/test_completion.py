@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import REPOSITORY, Run
+from tests.cli.conftest import IMPORTED, Run
 
 SHELLS = ("bash", "zsh", "fish")
 CHECKS = {"bash": "-n", "zsh": "-n", "fish": "--no-execute"}
@@ -30,9 +30,8 @@ def _environment(tmp_path: Path) -> dict[str, str]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m supervisor "$@"\n')
     program.chmod(0o755)
-    paths = [str(REPOSITORY), str(REPOSITORY / "protos"), str(REPOSITORY / "tools" / "guest")]
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, "PATH": path, "PYTHONPATH": IMPORTED}
 
 
 def said(command: list[str], environment: dict[str, str]) -> list[str]:

@@ -21,7 +21,7 @@ from eventlog.segment import (
 )
 from supervisor.cli.program import cli
 from supervisor.config.settings import SETTINGS
-from tests.cli.conftest import WIDE, Run
+from tests.cli.conftest import PORTS, WIDE, Run
 from tests.source_tree import ROOT
 
 FILE = """\
@@ -163,9 +163,8 @@ def test_the_manager_s_variables_are_taken_when_asked_for(tmp_path: Path) -> Non
 def test_the_state_directory_of_another_version_is_refused_with_the_one_that_is_known(
     run: Run, state_dir: Path, newer_log: Path
 ) -> None:
-    anywhere = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
     before = newer_log.read_bytes()
-    result = run("serve", *anywhere)
+    result = run("serve", *PORTS)
 
     assert result.exit_code == 7
     assert f"has format version {FORMAT_VERSION + 1} (known: {FORMAT_VERSION})" in result.stderr

@@ -17,10 +17,9 @@ from supervisor.config import Config
 from supervisor.doctor import Level, Patient, examine
 from supervisor.doctor.disk import latency_of, room_of
 from supervisor.doctor.ports import look_at_ports
-from tests.cli.conftest import Run
+from tests.cli.conftest import PORTS, Run
 from tests.e2e.authority import DAY, Authority
 
-FREE = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 Json = dict[str, Any]
 Examined = Callable[..., list[Json]]
 
@@ -31,7 +30,7 @@ def examined(run: Run, tmp_path: Path) -> Examined:
 
     def examined(*options: str, code: int = 0) -> list[Json]:
         where = ("--catalogue", str(tmp_path / "catalogue"))
-        result = run("doctor", "--json", *FREE, *where, *options)
+        result = run("doctor", "--json", *PORTS, *where, *options)
         assert result.exit_code == code, result.output
         told = json.loads(result.stdout)
         findings: list[Json] = told["findings"]
@@ -73,7 +72,7 @@ def test_a_sound_host_is_told_of_and_left_as_it_was(examined: Examined, state_di
 
 
 def test_people_read_each_finding_with_its_fix_and_a_last_word(run: Run, tmp_path: Path) -> None:
-    told = run("doctor", *FREE, "--catalogue", str(tmp_path / "none"), columns=80).stdout
+    told = run("doctor", *PORTS, "--catalogue", str(tmp_path / "none"), columns=80).stdout
     lines = told.splitlines()
     assert max(map(len, lines)) <= 80
     at = next(number for number, line in enumerate(lines) if line.startswith("warning  catalogue"))

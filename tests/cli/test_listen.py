@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, spawn
-from tests.cli.test_serving import PORTS
+from tests.cli.conftest import PORTS, Run, spawn
 
 END_S = 60
 """A daemon without VMs ends at once; this only ends what hangs."""

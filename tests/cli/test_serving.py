@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from supervisor.cli.serving import last_word
-from tests.cli.conftest import Run, spawn
+from tests.cli.conftest import PORTS, Run, spawn
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:7001", "192.168.1.2:7001", "[::]:7001", "host:1"])
@@ -55,9 +55,6 @@ def test_a_full_disk_is_named_with_what_to_do(number: int) -> None:
     why = os.strerror(number).lower()
     assert last_word(full, Path("/s")) == f"/s: {why}; make room on that disk, and start again"
     assert last_word(OSError(number, "full", "/t/node_id"), Path("/s")).startswith("/t/node_id: ")
-
-
-PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 
 
 @pytest.fixture

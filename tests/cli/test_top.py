@@ -22,7 +22,7 @@ from rich.console import Console
 from supervisor.cli.exits import ExitCode
 from supervisor.cli.observing import Meter, Picture, Usage
 from supervisor.cli.picturing import drawn
-from tests.cli.conftest import REPOSITORY, Run
+from tests.cli.conftest import IMPORTED, Run
 from tests.cli.peer import START, Peer, serving
 
 HANG_S = 60
@@ -130,8 +130,7 @@ def shown(state_dir: Path) -> Iterator[tuple["Popen[bytes]", int]]:
     """`top` on a terminal of its own."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
-    paths = [str(REPOSITORY), str(REPOSITORY / "protos"), str(REPOSITORY / "tools" / "guest")]
-    around = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TERM": "xterm"}
+    around = {**os.environ, "PYTHONPATH": IMPORTED, "TERM": "xterm"}
     around.pop("COLUMNS", None)
     command = [sys.executable, "-m", "supervisor", "--state-dir", str(state_dir)]
     with Popen(
