@@ -148,8 +148,9 @@ class SupervisorService:
         self, request: v1.WatchEventsRequest, caller: Caller
     ) -> AsyncGenerator[list[bytes], None]:
         """Replay the log, then follow it: what there is at a time, encoded for all who watch."""
-        wanted, seen = to_subscription(request), self._for(caller)
-        matching = await subscription.begin(wanted, seen.log, seen.sight(wanted.vm_id))
+        wanted = to_subscription(request)
+        sees = self._for(caller).sight(wanted.vm_id)
+        matching = await subscription.begin(wanted, self._supervisor.log, sees)
         while True:
             yield [self._watched(item) for item in await matching.take()]
 

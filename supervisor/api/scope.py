@@ -9,17 +9,7 @@ from pathlib import Path
 
 from eventlog import Record
 from supervisor.access.roles import Reach
-from supervisor.api.ports import (
-    Checkpoints,
-    Log,
-    Report,
-    SevPlatform,
-    Stored,
-    Submitted,
-    Supervisor,
-    Transcript,
-    Unavailable,
-)
+from supervisor.api.ports import Report, Stored, Submitted, Supervisor, Transcript
 from supervisor.caller import Caller
 from supervisor.journal import VM_PREFIX
 from supervisor.replay import begun
@@ -76,21 +66,11 @@ def within_reach(caller: Caller, state: VmState) -> VmState:
 
 
 class SeenBy:
-    """A :class:`~supervisor.api.ports.Supervisor`, as far as one caller reaches."""
+    """What is asked of the daemon for the sake of VMs and inputs, as far as one caller reaches."""
 
     def __init__(self, supervisor: Supervisor, caller: Caller) -> None:
         self._supervisor = supervisor
         self._caller = caller
-
-    @property
-    def log(self) -> Log:
-        """The log; who follows it asks :func:`sight`."""
-        return self._supervisor.log
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        """The log's signatures."""
-        return self._supervisor.checkpoints
 
     def get(self, vm_id: str) -> VmState:
         """Return one VM. Raises CommandDenied."""
@@ -99,10 +79,6 @@ class SeenBy:
     def list(self) -> Iterable[VmState]:
         """Return the VMs within reach, by their ids."""
         return (state for state in self._supervisor.list() if reaches(self._caller, state))
-
-    def queue_position(self, vm_id: str) -> int | None:
-        """Return how far a VM is from its turn to launch."""
-        return self._supervisor.queue_position(vm_id)
 
     async def submit(
         self, manifest: Manifest, *, key: str, vm_id: str | None, caller: Caller
@@ -118,10 +94,6 @@ class SeenBy:
         """Obey a command."""
         self.get(vm_id)
         return await self._supervisor.command(vm_id, command, caller)
-
-    async def platform(self) -> SevPlatform | Unavailable:
-        """Ask the host for its secure processor."""
-        return await self._supervisor.platform()
 
     async def provide_session(self, vm_id: str, session: GuestSession, caller: Caller) -> VmState:
         """Keep an owner's session."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from chronovisor_api import v1
 
-from supervisor.api.ports import Supervisor
 from supervisor.api.refusals import refuse
+from supervisor.api.scope import SeenBy
 from supervisor.api.wire_confidential import from_launch
 from supervisor.api.wire_manifest import from_manifest
 from supervisor.vm.commands import FieldViolation
@@ -131,12 +131,12 @@ def phases(wanted: Iterable[v1.Phase]) -> Iterator[str]:
         yield phase.name
 
 
-def console(log: v1.ConsoleLog, supervisor: Supervisor) -> Callable[[str, int | None], Path]:
+def console(log: v1.ConsoleLog, seen: SeenBy) -> Callable[[str, int | None], Path]:
     """Return how the daemon finds the text that a client asked for. Raises CommandDenied."""
     consoles = {
-        v1.ConsoleLog.UNSPECIFIED: supervisor.console,
-        v1.ConsoleLog.SERIAL: supervisor.console,
-        v1.ConsoleLog.GUEST: supervisor.guest_log,
+        v1.ConsoleLog.UNSPECIFIED: seen.console,
+        v1.ConsoleLog.SERIAL: seen.console,
+        v1.ConsoleLog.GUEST: seen.guest_log,
     }
     if log not in consoles:
         takes = "CONSOLE_LOG_SERIAL, CONSOLE_LOG_GUEST"

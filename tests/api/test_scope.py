@@ -45,7 +45,7 @@ METHODS: dict[str, Callable[[SeenBy, Caller], object]] = {
     "guest_log": lambda seen, _: seen.guest_log("a"),
     "transcript": lambda seen, _: seen.transcript("a", None),
 }
-APART = {"queue_position", "submit", "sight"}
+APART = {"submit", "sight"}
 """They tell nothing of a VM that is there."""
 COCOS: dict[str, Callable[[CocosService, Caller], Awaitable[object]]] = {
     "remove_vm": lambda service, who: service.remove_vm(cocos.RemoveReq(cvm_id="a"), who),
