@@ -263,17 +263,15 @@ class Daemon:
             self._fleet.reservations.queue_position,
             partial(read_platform, self._facts.qemu, self._confinement.user),
         )
-        doors = self._doors
-        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, door=doors.grpc)
-        await self._nursery.start(
-            partial(grpc, readiness=self._readiness, metrics=self._metrics), service
-        )
-        http = partial(serve_http, tcp=listeners.http, door=doors.http, metrics=self._metrics)
-        await self._nursery.start(partial(http, readiness=self._readiness), service)
-        websocket = partial(serve_websocket, tcp=listeners.websocket, door=doors.websocket)
-        websocket = partial(websocket, metrics=self._metrics)
         consoles = Consoles(registry, self._directory.vms, self._nursery)
-        await self._nursery.start(websocket, self._log, consoles)
+        doors, readiness, metrics = self._doors, self._readiness, self._metrics
+        grpc = partial(serve_grpc, unix=listeners.unix, tcp=listeners.grpc, door=doors.grpc)
+        http = partial(serve_http, tcp=listeners.http, door=doors.http)
+        websocket = partial(serve_websocket, tcp=listeners.websocket, door=doors.websocket)
+        start = self._nursery.start
+        await start(partial(grpc, readiness=readiness, metrics=metrics), service)
+        await start(partial(http, readiness=readiness, metrics=metrics), service)
+        await start(partial(websocket, metrics=metrics), self._log, consoles)
         return Ready(
             version=version("chronovisor"),
             state_dir=str(self._directory.root),
