@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -110,6 +110,13 @@ async def raw_client(where: Path | Address) -> AsyncIterator[RawClient]:
         client = RawClient(stream)
         await client.begin()
         yield client
+
+
+async def until_hung_up(stream: trio.abc.ReceiveStream) -> None:
+    """Read until the server has enough of its client."""
+    with suppress(trio.BrokenResourceError):  # a reset says the same as an end
+        while await stream.receive_some():
+            pass
 
 
 async def _unix(path: Path) -> trio.socket.SocketType:

@@ -18,7 +18,7 @@ from hyperframe.frame import (
 
 from supervisor.api.grpc_transport import IDLE_FRAMES, OUTGOING_BYTES, BoundedTransport
 from tests.api.conftest import Served
-from tests.api.raw_grpc import RawClient, frame, headers, raw_client
+from tests.api.raw_grpc import RawClient, frame, headers, raw_client, until_hung_up
 
 NO_SUCH = frame(v1.GetVmRequest(vm_id="b").SerializeToString())
 GUARD_S = 120
@@ -32,13 +32,8 @@ async def lives(served: Served) -> None:
 
 
 async def hung_up(client: RawClient) -> None:
-    """Read until the server has enough."""
     with trio.fail_after(GUARD_S):
-        try:
-            while await client.stream.receive_some():
-                pass
-        except trio.BrokenResourceError:
-            pass
+        await until_hung_up(client.stream)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from supervisor.api.grpc_status import grpc_error
 from supervisor.vm.commands import CommandDenied, DenyReason
 from tests.api.conftest import TOKEN, Served, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.api.raw_grpc import frame, headers, raw_client
+from tests.api.raw_grpc import frame, headers, raw_client, until_hung_up
 from tests.api.test_grpc_calls import a_submission
 
 NO_SUCH = frame(v1.GetVmRequest(vm_id="b").SerializeToString())
@@ -170,11 +170,7 @@ async def test_broken_messages_to_the_health_service_get_a_proper_status(
 async def test_what_is_not_http2_is_hung_up_on(served: Served, words: bytes) -> None:
     async with await trio.open_tcp_stream(served.tcp.host, served.tcp.port) as stream:
         await stream.send_all(words)
-        try:
-            while await stream.receive_some():
-                pass
-        except trio.BrokenResourceError:
-            pass
+        await until_hung_up(stream)
     await lives(served)
 
 
@@ -306,12 +302,6 @@ async def test_more_connections_than_the_bound_are_closed(
             assert await one_more.receive_some() == b""
     assert f"room for {CONNECTIONS} gRPC connections" in caplog.text
     await lives(served)
-
-
-async def until_hung_up(stream: trio.SocketStream) -> None:
-    with suppress(trio.BrokenResourceError):  # a reset says the same as an end
-        while await stream.receive_some():
-            pass
 
 
 async def test_strangers_who_ask_for_nothing_cannot_hold_the_places_of_clients(

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from supervisor.config.schema import Tls
 from supervisor.telemetry.metrics import Metrics
 from tests.api.conftest import ANY_PORT, DOOR, TOKEN
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.api.raw_grpc import RawClient, frame, headers
+from tests.api.raw_grpc import RawClient, frame, headers, until_hung_up
 from tests.e2e.authority import Authority
 
 SOON_S = 30
@@ -79,10 +79,9 @@ async def start(
     return Private(await nursery.start(serve), authority.file, leave)
 
 
-async def until_hung_up(stream: trio.SocketStream) -> None:
-    with trio.fail_after(SOON_S), suppress(trio.BrokenResourceError):  # a reset is an end, too
-        while await stream.receive_some():
-            pass
+async def soon_hung_up(stream: trio.SocketStream) -> None:
+    with trio.fail_after(SOON_S):
+        await until_hung_up(stream)
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
@@ -92,7 +91,7 @@ async def test_a_handshake_that_does_not_end_is_ended(
     private = await start(nursery, supervisor, tmp_path, HASTY)
     async with await private.stranger() as stranger:
         await stranger.send_all(said)
-        await until_hung_up(stranger)
+        await soon_hung_up(stranger)
 
 
 async def test_who_has_said_nothing_yet_has_a_place_and_there_are_so_many_places(
@@ -103,7 +102,7 @@ async def test_who_has_said_nothing_yet_has_a_place_and_there_are_so_many_places
         for _ in range(CONNECTIONS + HANDSHAKES):
             await silent.enter_async_context(await private.stranger())
         async with await private.stranger() as one_more:
-            await until_hung_up(one_more)
+            await soon_hung_up(one_more)
     await private.lives()
 
 
@@ -114,7 +113,7 @@ async def test_who_never_shook_hands_is_forgotten(
     for _ in range(40):
         async with await private.stranger() as stranger:
             await stranger.send_all(b"no TLS at all")
-            await until_hung_up(stranger)
+            await soon_hung_up(stranger)
     assert len(_remembered()) < 10
 
 
@@ -125,7 +124,7 @@ async def test_a_daemon_that_leaves_waits_for_no_handshake(
     async with await private.stranger() as stranger:
         await private.lives()  # so that the stranger was accepted before
         private.leave.cancel()
-        await until_hung_up(stranger)
+        await soon_hung_up(stranger)
 
 
 def _remembered() -> list[object]:

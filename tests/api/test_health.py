@@ -13,7 +13,7 @@ from supervisor.api.asyncio_bridge import CallBounds
 from supervisor.api.readiness import Readiness, Standing
 from tests.api.conftest import ask, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.api.raw_grpc import frame, headers, raw_client
+from tests.api.raw_grpc import frame, headers, raw_client, until_hung_up
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 KEEPALIVE = CallBounds(keepalive_s=0.05)
@@ -67,9 +67,7 @@ async def test_a_peer_that_answers_no_ping_is_hung_up_on_also_in_mid_call(
     served = await start_grpc(nursery, supervisor, tmp_path, KEEPALIVE)
     async with raw_client(served.unix) as client:
         await client.call(headers("WatchEvents"), frame(b""))
-        with suppress(trio.BrokenResourceError):
-            while await client.stream.receive_some():  # it reads, but nothing of it is answered
-                pass
+        await until_hung_up(client.stream)  # it reads, but nothing of it is answered
 
 
 async def test_a_peer_that_answers_pings_may_be_silent(
