@@ -80,11 +80,10 @@ class Tracing:
             return
         with trio.move_on_after(CONCLUDE_S), _faults_told():
             self._fold([record async for record in self._log.read(self._folded)])
-            while batch := self._unsent[:BATCH]:
-                if await self._try(batch) is Try.REFUSED:
-                    self._tell()
-                    return
+            while (batch := self._unsent[:BATCH]) and await self._try(batch) is Try.TAKEN:
                 del self._unsent[:BATCH]
+        if self._unsent:
+            self._tell()
 
     def _fold(self, items: Iterable[Record | CaughtUp]) -> None:
         for item in items:
