@@ -88,7 +88,7 @@ class Gate:
             return
         with bound_contextvars(**_told_of(scope["state"])):
             response = problems.answer(error, doing)
-        self._metrics.refusals.labels(problems.reason_of(response)).inc()
+        self._metrics.refusals.labels(response.reason).inc()
         if not exchange.is_received:
             response.headers["Connection"] = "close"
         await response(scope, exchange.receive, exchange.send_and_linger(self._bounds.linger_s))

@@ -35,6 +35,14 @@ class Problem(msgspec.Struct, frozen=True):
     type: str = "about:blank"
 
 
+class Told(Response):
+    """The answer that holds a problem."""
+
+    def __init__(self, problem: Problem, headers: dict[str, str]) -> None:
+        super().__init__(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
+        self.reason = problem.reason
+
+
 class Refusal(Exception):
     """A request that HTTP itself has a status for; ``field`` is what is wrong with it."""
 
@@ -44,60 +52,55 @@ class Refusal(Exception):
         self.violation = FieldViolation(field, description)
 
 
-def answer(error: Exception, doing: str) -> Response:
+def answer(error: Exception, doing: str) -> Told:
     """Return what a client is told of ``error``; what nobody expected is logged as an incident."""
     match error:
         case CommandDenied():
             status = PLAINER.get(error.reason, HTTPStatus(http_status(error.reason)))
             later = _later(error.reason)
-            return _response(status, error.reason.value, error.detail, error.violations, later)
+            return _told(status, error.reason.value, error.detail, error.violations, later)
         case Refusal():
             reason, wrong = _reason(error.status), (error.violation,)
-            return _response(error.status, reason, str(error), wrong)
+            return _told(error.status, reason, str(error), wrong)
         case HTTPException():
             return _of_starlette(error)
         case PositionInFuture() | PositionArchived():
             status = HTTPStatus.BAD_REQUEST
-            return _response(status, _reason(status), str(error))
+            return _told(status, _reason(status), str(error))
         case LogEnded():
             log_incident(error, doing)
             detail = "the event log takes no more; see the daemon's log"
-            return _response(HTTPStatus.SERVICE_UNAVAILABLE, "log-ended", detail)
+            return _told(HTTPStatus.SERVICE_UNAVAILABLE, "log-ended", detail)
         case _:
             incident = log_incident(error, doing)
             detail = f"internal error, incident {incident}"
-            return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
+            return _told(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
 
 
-def reason_of(response: Response) -> str:
-    """Return the reason in an answer of ours."""
-    return msgspec.json.decode(response.body, type=Problem).reason
-
-
-def _of_starlette(error: HTTPException) -> Response:
+def _of_starlette(error: HTTPException) -> Told:
     status = HTTPStatus(error.status_code)
     wrong = FieldViolation("path", "nothing is here; /openapi.json lists what there is")
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
         wrong = FieldViolation("method", f"is not one of this path; it takes {allowed}")
     detail = f"{wrong.field}: {wrong.description}"
-    return _response(status, _reason(status), detail, (wrong,), dict(error.headers or {}))
+    return _told(status, _reason(status), detail, (wrong,), dict(error.headers or {}))
 
 
 def _reason(status: HTTPStatus) -> str:
     return status.phrase.lower().replace(" ", "-")
 
 
-def _response(
+def _told(
     status: HTTPStatus,
     reason: str,
     detail: str,
     violations: tuple[FieldViolation, ...] = (),
     headers: dict[str, str] | None = None,
-) -> Response:
+) -> Told:
     problem = Problem(status.phrase, int(status), detail, reason, violations)
     more = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
-    return Response(msgspec.json.encode(problem), int(status), more | (headers or {}), MEDIA_TYPE)
+    return Told(problem, more | (headers or {}))
 
 
 def _later(reason: DenyReason) -> dict[str, str]:
