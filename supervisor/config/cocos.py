@@ -5,11 +5,10 @@ the same is said here. Most of them describe a VM, which here is the manifest's 
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 
 from msgspec import Struct
 
-from supervisor.config.environment import from_text
+from supervisor.config.environment import said
 from supervisor.config.resolving import ConfigInvalid, Given, Layer, Origin, Source, Wrong
 from supervisor.config.settings import BY_KEY
 from supervisor.config.values import Address
@@ -81,12 +80,8 @@ def translate(environment: Mapping[str, str]) -> Translation:
     layer = {**_same(given), **_addresses(given)}
     if LOG_LEVEL in given:
         level = given[LOG_LEVEL].lower()
-        layer["log.level"] = _given(LOG_LEVEL, LEVELS.get(level, level))
+        layer["log.level"] = said(LOG_LEVEL, LEVELS.get(level, level))
     return Translation(layer, tuple(_warnings(given)))
-
-
-def _given(name: str, text: str) -> Given:
-    return Given(Source(Origin.ENVIRONMENT, name), partial(from_text, text))
 
 
 def _same(given: Mapping[str, str]) -> dict[str, Given]:
@@ -97,7 +92,7 @@ def _same(given: Mapping[str, str]) -> dict[str, Given]:
         if given[first] != given[name]:
             differ = f"differs from {first}; one {key} serves all, so give both the same"
             raise ConfigInvalid([Wrong(Source(Origin.ENVIRONMENT, name), key, differ)])
-    return {key: _given(name, given[name]) for key, name in named.items()}
+    return {key: said(name, given[name]) for key, name in named.items()}
 
 
 def _addresses(given: Mapping[str, str]) -> dict[str, Given]:
@@ -108,7 +103,7 @@ def _addresses(given: Mapping[str, str]) -> dict[str, Given]:
             usual = BY_KEY[key].initial
             assert isinstance(usual, Address)
             text = f"{given.get(host, usual.host)}:{given.get(port, usual.port)}"
-            layer[key] = _given(", ".join(name for name in (host, port) if name in given), text)
+            layer[key] = said(", ".join(name for name in (host, port) if name in given), text)
     return layer
 
 

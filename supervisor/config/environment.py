@@ -29,10 +29,15 @@ def from_text(text: str, setting: Setting) -> object:
     return placed(setting.read_text(text), Path())
 
 
+def said(name: str, text: str) -> Given:
+    """Return what a variable says."""
+    return Given(Source(Origin.ENVIRONMENT, name), partial(from_text, text))
+
+
 def read_environment(environment: Mapping[str, str]) -> Layer:
     """Return what the variables say; an empty one says nothing."""
     return {
-        setting.key: Given(Source(Origin.ENVIRONMENT, name), partial(from_text, environment[name]))
+        setting.key: said(name, environment[name])
         for name, setting in BY_VARIABLE.items()
         if environment.get(name)
     }
