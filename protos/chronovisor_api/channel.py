@@ -41,11 +41,12 @@ def connect(
 
     ``token`` is sent as a bearer token with every call; the Unix socket needs none. ``tls`` is how
     the daemon is known and what it is shown, as :func:`tls_context` makes it; without it nothing is
-    encrypted. Call this
-    inside a running asyncio loop. The connection is made by the first call on the channel and made
-    again after it broke; ``async with`` closes it. While a call is open, a daemon that does not
-    answer a ping within ``keepalive_s``, sent as often, is taken for gone: the call ends with
-    StreamTerminatedError. What a call raises carries the details that came with it
+    encrypted.
+
+    Call this inside a running asyncio loop. The connection is made by the first call on the channel
+    and made again after it broke; ``async with`` closes it. While a call is open, a daemon that
+    does not answer a ping within ``keepalive_s``, sent as often, is taken for gone: the call ends
+    with StreamTerminatedError. What a call raises carries the details that came with it
     (:mod:`chronovisor_api.status_details`).
 
     Raises:

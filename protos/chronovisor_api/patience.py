@@ -17,8 +17,8 @@ RETRY_SECONDS = 0.25
 class Patience:
     """Seconds that are waited for a daemon that went away, and for one that was never met."""
 
-    returning: float = PATIENCE_SECONDS
-    coming: float = PATIENCE_SECONDS
+    returning: float
+    coming: float
 
 
 class Wait:
