@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 def examine(value: object, schema: type) -> tuple[FieldViolation, ...]:
     """Return one violation for each wrong field of ``value``, up to a bound."""
-    return tuple(islice(_examine(value, inspect.type_info(schema), ""), VIOLATIONS))
+    return tuple(islice(_examine(value, _type_info(schema), ""), VIOLATIONS))
 
 
 def build(value: object, schema: type[T]) -> T:
@@ -47,6 +48,12 @@ def shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= GOT_CHARACTERS_MAX else text[: GOT_CHARACTERS_MAX - 3] + "..."
+
+
+@cache
+def _type_info(schema: type) -> inspect.Type:
+    """Return what a schema is made of; it takes longer to find than to examine a value with it."""
+    return inspect.type_info(schema)
 
 
 def _examine(
