@@ -14,7 +14,6 @@ from supervisor.config.environment import (
     read_environment,
     without_effect,
 )
-from supervisor.config.exposure import check
 from supervisor.config.file import read_file
 from supervisor.config.places import default_catalogue, default_file, default_state_dir
 from supervisor.config.resolving import DEFAULT, Given, Layer, Resolved, resolve
@@ -56,12 +55,12 @@ def load(told: Invocation) -> Loaded:
     if file is not None:
         layers.append(read_file(file))
     layers.append(_usual_places(told))
-    return Loaded(resolve(layers, (check,)), tuple(warnings), file)
+    return Loaded(resolve(layers), tuple(warnings), file)
 
 
 def load_file(file: Path, environment: Mapping[str, str], uid: int) -> Resolved:
     """Return what a file alone says. Raises ConfigInvalid."""
-    return resolve((read_file(file), _usual_places(Invocation(environment, uid))), (check,))
+    return resolve((read_file(file), _usual_places(Invocation(environment, uid))))
 
 
 def _file(told: Invocation) -> Path | None:

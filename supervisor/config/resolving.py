@@ -4,15 +4,15 @@ Where each value came from is remembered, for those who wonder and for the compl
 that is said is looked at, also what is overruled: it would be the next surprise.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 from msgspec import Struct
 
+from supervisor.config.exposure import check
 from supervisor.config.schema import Config
 from supervisor.config.settings import BY_KEY, SETTINGS, Setting
-from supervisor.vm.commands import FieldViolation
 
 
 class Origin(Enum):
@@ -82,13 +82,10 @@ class Resolved(Struct, frozen=True):
     sources: Mapping[str, Source]
 
 
-Check = Callable[[Config], Iterator[FieldViolation]]
-
-
-def resolve(layers: Sequence[Layer], checks: Sequence[Check] = ()) -> Resolved:
+def resolve(layers: Sequence[Layer]) -> Resolved:
     """Return what holds; the first layer that says something wins.
 
-    ``checks`` look at the whole. Raises :class:`ConfigInvalid` with everything that is wrong.
+    Raises :class:`ConfigInvalid` with everything that is wrong.
     """
     values: dict[str, object] = {}
     sources = {setting.key: DEFAULT for setting in SETTINGS}
@@ -105,7 +102,6 @@ def resolve(layers: Sequence[Layer], checks: Sequence[Check] = ()) -> Resolved:
     config = assemble(Config, values)
     wrongs = [
         Wrong(sources[violation.field], violation.field, violation.description)
-        for check in checks
         for violation in check(config)
     ]
     if wrongs:
