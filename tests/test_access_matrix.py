@@ -27,6 +27,7 @@ from supervisor.api import asyncio_bridge, event_query
 from supervisor.api.auth import Credentials, Door
 from supervisor.api.console_websocket import CONSOLE_PATH
 from supervisor.api.grpc_actions import ACTIONS
+from supervisor.api.grpc_call import CallBounds
 from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.readiness import Readiness
 from supervisor.api.websocket import serve_websocket
@@ -157,7 +158,7 @@ async def answers(servers: Servers, token: str | None) -> dict[str, Status]:
 
 
 async def test_every_call_has_its_action(servers: Servers) -> None:
-    handlers = asyncio_bridge._handlers(servers.supervisor, Readiness(), asyncio_bridge.BOUNDS)
+    handlers = asyncio_bridge._handlers(servers.supervisor, Readiness(), CallBounds())
     assert set(handlers) == set(ACTIONS)
 
 

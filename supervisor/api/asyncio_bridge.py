@@ -30,9 +30,7 @@ from structlog.contextvars import bind_contextvars
 from trio_asyncio._handles import AsyncHandle
 
 from supervisor.api import auth
-from supervisor.api.grpc_call import BOUNDS as BOUNDS
-from supervisor.api.grpc_call import Call, UnaryCall
-from supervisor.api.grpc_call import CallBounds as CallBounds
+from supervisor.api.grpc_call import BOUNDS, Call, CallBounds, UnaryCall
 from supervisor.api.grpc_connections import Entrance, GrpcServer, admitted, by_credentials, by_uid
 from supervisor.api.grpc_counting import counted
 from supervisor.api.grpc_services import offered

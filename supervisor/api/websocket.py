@@ -42,9 +42,7 @@ from supervisor.api.refusals import denied_for
 from supervisor.api.scope import sight, within_reach
 from supervisor.api.secured import secured
 from supervisor.api.subscription import Item, Matching
-from supervisor.api.websocket_peer import BOUNDS as BOUNDS
-from supervisor.api.websocket_peer import Bounds as Bounds
-from supervisor.api.websocket_peer import Close, Peer
+from supervisor.api.websocket_peer import BOUNDS, Bounds, Close, Peer
 from supervisor.telemetry.metrics import Metrics
 from supervisor.vm.commands import CommandDenied, DenyReason
 

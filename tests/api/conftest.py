@@ -14,11 +14,13 @@ from chronovisor_api import connect, v1
 from grpclib.client import Channel
 
 from eventlog import open_log
-from supervisor.api.asyncio_bridge import CallBounds, serve_grpc
+from supervisor.api.asyncio_bridge import serve_grpc
 from supervisor.api.auth import Credentials, Door
+from supervisor.api.grpc_call import CallBounds
 from supervisor.api.listeners import address_of, bind_tcp, listening_unix
 from supervisor.api.readiness import Readiness
-from supervisor.api.websocket import Bounds, serve_websocket
+from supervisor.api.websocket import serve_websocket
+from supervisor.api.websocket_peer import Bounds
 from supervisor.config import Address
 from supervisor.consoles import Consoles
 from supervisor.registry import Registry

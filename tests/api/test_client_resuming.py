@@ -11,7 +11,7 @@ import trio
 from chronovisor_api import Client, Refused
 
 from eventlog import open_log
-from supervisor.api.asyncio_bridge import CallBounds
+from supervisor.api.grpc_call import CallBounds
 from tests.api.conftest import PATIENCE, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
 

@@ -13,7 +13,7 @@ import trio.testing
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from supervisor.actor import VmRef
-from supervisor.api.websocket import BOUNDS
+from supervisor.api.websocket_peer import BOUNDS
 from supervisor.config import Address
 from supervisor.consoles import VIEWERS
 from supervisor.host.sockets import listen

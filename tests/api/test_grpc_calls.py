@@ -21,7 +21,7 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from eventlog.checkpoint import open_checkpoint
 from eventlog.note import parse_verifier
-from supervisor.api.asyncio_bridge import CallBounds
+from supervisor.api.grpc_call import CallBounds
 from supervisor.caller import Caller
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.state import Phase

@@ -16,7 +16,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from eventlog import LogPoisoned
-from supervisor.api.asyncio_bridge import CallBounds
+from supervisor.api.grpc_call import CallBounds
 from supervisor.api.grpc_connections import CONNECTIONS
 from supervisor.api.grpc_status import grpc_error
 from supervisor.vm.commands import CommandDenied, DenyReason

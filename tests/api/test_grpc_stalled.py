@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from h2.settings import SettingCodes
 
-from supervisor.api.asyncio_bridge import CallBounds
+from supervisor.api.grpc_call import CallBounds
 from tests.api.conftest import start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.api.raw_grpc import frame, headers, raw_client

@@ -14,7 +14,8 @@ from grpclib.const import Status
 
 from supervisor.access.tls import Protocol, server_contexts
 from supervisor.api import grpc_connections
-from supervisor.api.asyncio_bridge import CallBounds, serve_grpc
+from supervisor.api.asyncio_bridge import serve_grpc
+from supervisor.api.grpc_call import CallBounds
 from supervisor.api.grpc_connections import CONNECTIONS, HANDSHAKES
 from supervisor.api.listeners import address_of, bind_tcp
 from supervisor.api.readiness import Readiness

@@ -9,7 +9,7 @@ from grpclib.exceptions import StreamTerminatedError
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from supervisor.api.asyncio_bridge import CallBounds
+from supervisor.api.grpc_call import CallBounds
 from supervisor.api.readiness import Readiness, Standing
 from tests.api.conftest import ask, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor

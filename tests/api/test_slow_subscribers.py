@@ -5,7 +5,7 @@ import re
 import pytest
 import trio.testing
 
-from supervisor.api.websocket import Bounds
+from supervisor.api.websocket_peer import Bounds
 from tests.api.conftest import StartWebsocket
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.api.test_websocket import stalled

@@ -10,7 +10,7 @@ from grpclib.exceptions import GRPCError
 
 from supervisor.api.close_codes import MEANING, CloseCode
 from supervisor.api.subscription import LEFT_OUT
-from supervisor.api.websocket import BOUNDS
+from supervisor.api.websocket_peer import BOUNDS
 from tests.api.conftest import Served, StartWebsocket
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.api.test_websocket import events, handshake, rejection, subscriber

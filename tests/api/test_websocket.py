@@ -16,7 +16,7 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from supervisor.api.websocket import BOUNDS, Bounds
+from supervisor.api.websocket_peer import BOUNDS, Bounds
 from supervisor.config import Address
 from tests.api.conftest import TOKEN, Served, StartWebsocket
 from tests.api.memory_supervisor import MemorySupervisor

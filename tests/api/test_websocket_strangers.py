@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from supervisor.api.websocket import BOUNDS
+from supervisor.api.websocket_peer import BOUNDS
 from tests.api.asked import TOKEN_VARIABLE
 from tests.api.conftest import TOKEN, StartWebsocket
 from tests.api.memory_supervisor import MemorySupervisor

@@ -15,7 +15,8 @@ from api_bench.child import heard, say
 from api_bench.words import TOKEN, Burst, Publications, Published, Serving
 from eventlog import EventLog, open_over
 from supervisor.api.auth import Credentials, Door
-from supervisor.api.websocket import BOUNDS, serve_websocket
+from supervisor.api.websocket import serve_websocket
+from supervisor.api.websocket_peer import BOUNDS
 from supervisor.consoles import Consoles
 from supervisor.registry import Registry
 from supervisor.telemetry.metrics import Metrics
