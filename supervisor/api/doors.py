@@ -1,7 +1,5 @@
 """What each TCP listener asks of those who come: the configuration -> doors."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,16 +20,11 @@ class Doors(msgspec.Struct, frozen=True):
     websocket: Door
 
 
-def open_doors(
-    config: Config,
-    contexts: Contexts,
-    directory: StateDirectory,
-    now_s: Callable[[], float] = time.time,
-) -> Doors:
+def open_doors(config: Config, contexts: Contexts, directory: StateDirectory) -> Doors:
     """Return the doors that a configuration asks for. Raises CannotServe."""
     grants = WatchedGrants(tokens_file(config, directory))
     rates = Rates(config.capacity.max_requests_per_second)
-    credentials = Credentials(load_token(directory.token), grants.current, rates, now_s)
+    credentials = Credentials(load_token(directory.token), grants.current, rates)
 
     def door(address: Address, protocol: Protocol) -> Door:
         exposure = Exposure.LOOPBACK if address.is_loopback else Exposure.NETWORK

@@ -51,7 +51,7 @@ def admit(headers: Headers, authenticate: Authenticate) -> Admitted:
     return Admitted(caller, timeout_s)
 
 
-def authenticate_tcp(door: auth.Door, certified: Sequence[str] = ()) -> Authenticate:
+def authenticate_tcp(door: auth.Door, certified: Sequence[str]) -> Authenticate:
     """Return how callers over TCP prove themselves: right host, right token or certificate."""
 
     def authenticate(headers: Mapping[str, str]) -> Identity:
