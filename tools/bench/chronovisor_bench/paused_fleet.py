@@ -13,7 +13,7 @@ from pathlib import Path
 from chronovisor_api import v1
 
 from chronovisor_bench.process_memory import Memory, memory_of
-from chronovisor_bench.supervised import kill_survivors, upload
+from chronovisor_bench.supervised import ANY_PORTS, kill_survivors, upload
 from chronovisor_bench.timeline import LaunchFailed
 from supervisor.admission.events import TAGS as HOST_TAGS
 from supervisor.admission.events import VmsRecovered
@@ -22,7 +22,6 @@ from supervisor.cli.options import Access
 from supervisor.vm import events as ev
 
 READY_S = 120.0
-LOOPBACK = "127.0.0.1:0"
 VM_STREAM = "vm/"
 RECOVERED = HOST_TAGS[VmsRecovered]
 STARTED, PAUSED, FAILED = (ev.TAGS[kind] for kind in (ev.GuestStarted, ev.GuestPaused, ev.VmFailed))
@@ -54,9 +53,9 @@ class PausedFleet:
             self._process = subprocess.Popen(
                 (
                     *(sys.executable, "-m", "supervisor", "serve", "--json"),
-                    *("--state-dir", os.fspath(self._state), "--grpc", LOOPBACK),
-                    *("--http", LOOPBACK, "--ws", LOOPBACK),
+                    *("--state-dir", os.fspath(self._state)),
                     *("--catalogue", os.fspath(self._catalogue)),
+                    *ANY_PORTS,
                     *self._options,
                 ),
                 stdout=subprocess.PIPE,

@@ -37,7 +37,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 """It stops VMs that still run, without any grace."""
 LAST_WORDS_BYTES = 4000
-LOOPBACK = "127.0.0.1:0"
+ANY_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 
 MOMENTS = {
     ev.TAGS[ev.ComputationSubmitted]: Moment.ACCEPTED,
@@ -80,7 +80,7 @@ def _command(state_dir: Path, catalogue: Path) -> Sequence[str]:
     return (
         *(sys.executable, "-m", "supervisor", "serve", "--stop-vms", "--json"),
         *("--state-dir", os.fspath(state_dir), "--catalogue", os.fspath(catalogue)),
-        *("--grpc", LOOPBACK, "--http", LOOPBACK, "--ws", LOOPBACK),
+        *ANY_PORTS,
     )
 
 

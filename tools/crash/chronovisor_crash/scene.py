@@ -17,6 +17,7 @@ from pathlib import Path
 from supervisor.cli.options import Access
 from supervisor.host.facts import QEMU
 
+ANY_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 START_S = 30.0
 """A daemon serves within a second; these only end what hangs."""
 LEAVE_S = 30.0
@@ -76,7 +77,6 @@ class Scene:
         if plan:
             self._plan.write_text(plan)
             options = ("--fault-plan", os.fspath(self._plan))
-        loopback = "127.0.0.1:0"
         path = os.pathsep.join([os.fspath(self.root / "bin"), os.environ.get("PATH", os.defpath)])
         with self._stderr.open("a") as stderr:
             return subprocess.Popen(
@@ -84,7 +84,7 @@ class Scene:
                     *(sys.executable, "-m", "supervisor", "serve", "--json", *options),
                     *("--state-dir", os.fspath(self.access.state_dir)),
                     *("--catalogue", os.fspath(self._catalogue)),
-                    *("--grpc", loopback, "--http", loopback, "--ws", loopback),
+                    *ANY_PORTS,
                 ],
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 from typing import IO
 
-ANY_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
+from chronovisor_crash.scene import ANY_PORTS
+
 START_S = 60.0
 """A daemon that recovers some VMs on a busy host serves within seconds."""
 LEAVE_S = 60.0
