@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import h11
 import trio
 
+from supervisor.api.cloudevents import CAUGHT_UP_TYPE
 from tests.http_api.conftest import BEARER, Json, Served
 
 
@@ -53,6 +54,13 @@ class EventSource:
 
     async def take(self, count: int) -> list[tuple[str, Json]]:
         return [await self.event() for _ in range(count)]
+
+    async def replayed(self) -> list[int]:
+        """Return the positions up to the mark."""
+        seen: list[int] = []
+        while (event := (await self.event())[1])["type"] != CAUGHT_UP_TYPE:
+            seen.append(int(event["sequence"]))
+        return seen
 
     async def _next(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:

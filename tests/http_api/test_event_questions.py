@@ -3,19 +3,11 @@
 import httpx
 import pytest
 
-from supervisor.api.cloudevents import CAUGHT_UP_TYPE, rfc3339
+from supervisor.api.cloudevents import rfc3339
 from supervisor.api.subscription import LEFT_OUT
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.http_api.conftest import Served, violations
-from tests.http_api.event_source import EventSource, following
-
-
-async def sequences(events: EventSource) -> list[int]:
-    """Return the positions up to the mark."""
-    seen: list[int] = []
-    while (event := (await events.event())[1])["type"] != CAUGHT_UP_TYPE:
-        seen.append(int(event["sequence"]))
-    return seen
+from tests.http_api.event_source import following
 
 
 async def test_a_moment_says_where_to_begin_until_an_id_says_better(
@@ -25,9 +17,9 @@ async def test_a_moment_says_where_to_begin_until_an_id_says_better(
     times = [record.recorded_at async for record in supervisor.log.read()]
     since = f"?since={rfc3339(times[1])}"
     async with following(served, since) as events:
-        assert await sequences(events) == [2, 3, 4]
+        assert await events.replayed() == [2, 3, 4]
     async with following(served, since, f"{supervisor.log.log_id}/3") as events:
-        assert await sequences(events) == [4]
+        assert await events.replayed() == [4]
 
 
 async def test_streams_and_outcomes_are_chosen(
@@ -38,9 +30,9 @@ async def test_streams_and_outcomes_are_chosen(
         facts = {"outcome": outcome}
         await supervisor.log.append([supervisor.event("vm/a", "vm.failed.v1", facts)])
     async with following(served, "?subject=host") as events:
-        assert await sequences(events) == [1]
+        assert await events.replayed() == [1]
     async with following(served, "?outcome=qemu-crashed") as events:
-        assert await sequences(events) == [3]
+        assert await events.replayed() == [3]
 
 
 async def test_an_id_without_an_event_tells_the_place_to_who_chose_little(
@@ -50,7 +42,7 @@ async def test_an_id_without_an_event_tells_the_place_to_who_chose_little(
     await supervisor.log.append([said] * (LEFT_OUT + 1))
     async with following(served, "?subject=host") as events:
         lines = [await events.line() for _ in range(4)]
-        assert await sequences(events) == []
+        assert await events.replayed() == []
     assert lines == ["retry: 1000", "", f"id: {supervisor.log.log_id}/{LEFT_OUT}", ""]
 
 
