@@ -26,8 +26,20 @@ KEEPALIVE_SECONDS = 15.0
 it does not answer as long: a host that lost its power, or a tunnel that broke, says no goodbye."""
 
 
+GREETING_SECONDS = 30.0
+"""What a daemon gets for its first word, which it says at once: as a lost one gets for a ping."""
+
+
 class MalformedTarget(ValueError):
     """A target is neither ``unix:PATH`` nor ``HOST:PORT``."""
+
+
+class HungUp(ConnectionError):
+    """The connection was closed before the daemon said a word (RFC 9113, section 3.4).
+
+    So end those that speak no TLS where it is spoken, show a certificate that is not taken, or none
+    where one is asked for, and those that come to a daemon that is crowded, or is leaving.
+    """
 
 
 def connect(
@@ -91,12 +103,38 @@ def _configuration(keepalive_s: float) -> Configuration:
 class _Protocol(H2Protocol):
     """One connection, which is closed without waiting for a peer that takes nothing."""
 
+    def __init__(self, protocol: H2Protocol) -> None:
+        super().__init__(protocol.handler, protocol.config, protocol.h2_config)
+        self._greeting = asyncio.get_running_loop().create_future()
+
+    async def greeted(self) -> None:
+        """Wait for the daemon's first word. Raises HungUp or TimeoutError."""
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                await self._greeting
+        except BaseException:
+            self.connection.close()
+            raise
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; closing sends nothing more, which could last for ever."""
         super().connection_made(transport)
         assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
         close = partial(_abort, transport, self.connection.close)
         self.connection.close = close  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the daemon said; one that speaks something else was hung up on by that."""
+        super().data_received(data)
+        if not self._transport.is_closing() and not self._greeting.done():
+            self._greeting.set_result(None)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the calls that there are."""
+        if not self._greeting.done():
+            self._greeting.set_exception(HungUp("it hung up before it said a word"))
+        super().connection_lost(exc)
 
 
 def _abort(transport: asyncio.WriteTransport, close: Callable[[], None]) -> None:
@@ -106,8 +144,13 @@ def _abort(transport: asyncio.WriteTransport, close: Callable[[], None]) -> None
 
 class _Channel(Channel):
     def _protocol_factory(self) -> H2Protocol:
-        protocol = super()._protocol_factory()
-        return _Protocol(protocol.handler, protocol.config, protocol.h2_config)
+        return _Protocol(super()._protocol_factory())
+
+    async def _create_connection(self) -> H2Protocol:
+        protocol = await super()._create_connection()
+        assert isinstance(protocol, _Protocol)
+        await protocol.greeted()
+        return protocol
 
 
 def _channel(target: str, config: Configuration, tls: ssl.SSLContext | None) -> Channel:

@@ -9,6 +9,7 @@ from enum import Enum
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
+from chronovisor_api.channel import HungUp
 from chronovisor_api.status_details import (
     BadRequest,
     BadRequestFieldViolation,
@@ -44,10 +45,11 @@ class Silence(Enum):
     BARRED = "the way to the address is barred"
     LATE = "no answer came in time"
     DECLINED = "the daemon said that it cannot answer now"
+    HUNG_UP = "the connection was closed before a word was said"
     BROKEN_OFF = "the connection broke off"
 
 
-NEVER_MET = frozenset({Silence.ABSENT, Silence.BARRED})
+NEVER_MET = frozenset({Silence.ABSENT, Silence.BARRED, Silence.HUNG_UP})
 """Where the request cannot have reached a daemon; of all others that is not known."""
 
 
@@ -84,6 +86,8 @@ def _silence(error: Exception) -> Silence:
             return Silence.LATE
         case FileNotFoundError() | ConnectionRefusedError():
             return Silence.ABSENT
+        case HungUp():
+            return Silence.HUNG_UP
         case ConnectionError() | StreamTerminatedError() | ProtocolError():
             return Silence.BROKEN_OFF
         case _:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography import x509
 
+from supervisor.access.handshake import Handshake
 from supervisor.cannot_serve import CannotServe
 from supervisor.config.schema import Tls
 from supervisor.secret_file import SecretUnfit, read_secret_bytes
@@ -50,6 +51,7 @@ def _context(
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslobject_class = Handshake
     context.set_alpn_protocols([protocol.value])
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)

@@ -23,6 +23,7 @@ ADVICE = {
     Silence.BARRED: "cannot reach {target}: {why}",
     Silence.LATE: "the daemon at {target} did not answer in time",
     Silence.DECLINED: "{why}",
+    Silence.HUNG_UP: "{target} hung up before it said a word: {hint}",
     Silence.BROKEN_OFF: "the connection to the daemon at {target} broke off ({why}): "
     "look at the daemon's own output, and try again",
 }
@@ -87,10 +88,21 @@ def _failures(access: Access) -> Iterator[None]:
         raise Failure(OF_STATUS[refused.status], str(refused)) from None
     except chronovisor_api.Unreachable as away:
         told = ADVICE[away.silence].format(
-            target=access.target, state_dir=access.state_dir, why=away.why
+            target=access.target, state_dir=access.state_dir, why=away.why, hint=_hint(access)
         )
         raise Unreachable(told) from None
     except chronovisor_api.Unreadable as unreadable:
         raise Failure(ExitCode.USAGE, str(unreadable)) from None
     except chronovisor_api.Damaged as damaged:
         raise Failure(ExitCode.HOST_TROUBLE, str(damaged)) from None
+
+
+def _hint(access: Access) -> str:
+    """Return why a daemon may want to hear nothing of this client."""
+    if access.target.startswith("unix:"):
+        return "look at the daemon's own output, and try again"
+    if access.tls_cert is not None:
+        return f"its own log says whether it takes {access.tls_cert}"
+    if access.tls_ca is not None:
+        return "if it asks clients for a certificate, name --tls-cert and --tls-key"
+    return "if it speaks TLS, name --tls-ca"

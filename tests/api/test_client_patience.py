@@ -76,6 +76,20 @@ def test_what_would_happen_twice_is_sent_once(
     assert away.value.silence is Silence.BROKEN_OFF
 
 
+def test_who_hangs_up_without_a_word_was_not_asked(directory: Path) -> None:
+    async def ask() -> None:
+        async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        server = await asyncio.start_unix_server(hang_up, directory / "grpc.sock")
+        async with server, Client(f"unix:{directory}/grpc.sock", first_patience_s=0) as client:
+            await client.reset("vm-1")
+
+    with pytest.raises(Unreachable) as away:
+        asyncio.run(ask())
+    assert away.value.silence is Silence.HUNG_UP
+
+
 def test_at_once_is_without_patience(directory: Path) -> None:
     with serving(directory, broken_connections=1) as peer, pytest.raises(Unreachable):
         use(with_vm(peer).state_dir, lambda client: client.at_once().get("vm-1"))

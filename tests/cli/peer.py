@@ -15,6 +15,9 @@ from pathlib import Path
 from chronovisor_api import v1
 from grpclib import GRPCError, Status
 from grpclib.server import Server
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from eventlog.checkpoint import sign_checkpoint
 from eventlog.merkle import EMPTY_ROOT
@@ -270,7 +273,7 @@ class Peer:
 
 @contextlib.contextmanager
 def serving(state_dir: Path, broken_connections: int = 0) -> Iterator[Peer]:
-    """Serve in a thread; the first ``broken_connections`` are cut when they have said something."""
+    """Serve in a thread; the first ``broken_connections`` are cut when they ask for something."""
     served: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
     supervisor, is_served = MemorySupervisor(), threading.Event()
 
@@ -315,8 +318,7 @@ class _Front:
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._to_cut:
             self._to_cut -= 1
-            await reader.read(CHUNK_BYTES)
-            writer.close()
+            await _cut(reader, writer)
             return
         there = await asyncio.open_unix_connection(self._behind)
         copying = asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
@@ -324,6 +326,17 @@ class _Front:
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
         await connection
+
+
+async def _cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hear a request, and hang up instead of an answer."""
+    heard = H2Connection(H2Configuration(client_side=False))
+    heard.initiate_connection()
+    writer.write(heard.data_to_send())
+    while data := await reader.read(CHUNK_BYTES):
+        if any(isinstance(event, RequestReceived) for event in heard.receive_data(data)):
+            break
+    writer.close()
 
 
 async def _settled(copying: "asyncio.Future[tuple[None, None]]") -> None:

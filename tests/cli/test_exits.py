@@ -73,7 +73,7 @@ def test_a_daemon_that_hangs_up_is_told(run: Run, state_dir: Path) -> None:
         thread.join()
 
     assert result.exit_code == 3
-    assert "broke off" in result.stderr
+    assert "hung up before it said a word" in result.stderr
 
 
 def test_a_malformed_address_exits_2(run: Run, tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ def test_strangers_are_told_that_they_are_strangers_and_nothing_else(exposed: Ex
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{exposed.port(listener)}/healthz", timeout=PATIENCE)
     admin = exposed.tokens.with_name("admin.token")
-    assert "broke off" in exposed.ask("--token-file", admin, code=UNREACHABLE)
+    said = exposed.ask("--token-file", admin, code=UNREACHABLE)
+    assert "hung up before it said a word: if it speaks TLS, name --tls-ca" in said
     said = exposed.ask(*exposed.ca, "--token-file", exposed.tokens, code=DENIED)
     assert "(not a token)" in said
 
@@ -194,8 +195,14 @@ def test_a_certificate_is_a_proof_where_one_is_asked_for(exposed: Exposed, tmp_p
     ask(bob, 0)
     assert "'Nobody' of the certificate was granted no role here" in ask(nobody, DENIED)
     for pair in (forged, late):
-        ask(pair, UNREACHABLE)
-    exposed.ask(*exposed.ca, "--token-file", tmp_path / "admin.token", code=UNREACHABLE)
+        assert f"its own log says whether it takes {pair.certificate}" in ask(pair, UNREACHABLE)
+    token = ("--token-file", tmp_path / "admin.token")
+    said = exposed.ask(*exposed.ca, *token, code=UNREACHABLE)
+    assert "if it asks clients for a certificate, name --tls-cert and --tls-key" in said
+    told = exposed.daemon.stderr()
+    assert "its certificate is not taken: unable to get local issuer certificate" in told
+    assert "its certificate is not taken: certificate has expired" in told
+    assert "it showed no certificate, and tls.client_ca asks for one" in told
 
 
 Spoil = Callable[[Authority], tuple[str, ...]]
