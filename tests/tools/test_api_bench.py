@@ -40,7 +40,7 @@ def _found(rate: float, seconds: float, unstalled: float) -> Found:
         "fan_out/stalled": [1000.0],
     }
     for number in (50, 99):
-        samples[f"round_trip_p{number}/bare"] = [0.002]
+        samples[f"round_trip_p{number}/bare"] = samples[f"append_p{number}/floor"] = [0.002]
         samples[f"append_p{number}/ours"] = samples[f"durable_p{number}/ours"] = [seconds]
     return Found(QUICK, (0.5, 0.5), samples)
 

@@ -20,7 +20,7 @@ class Broadcast:
     """What was published so far, and its subscribers."""
 
     def __init__(self) -> None:
-        self._texts = _texts()
+        self._texts = texts()
         self._published = 0
         self._change = trio.Event()
 
@@ -57,8 +57,8 @@ class Broadcast:
         return at
 
 
-def _texts() -> list[str]:
-    """Return the messages as the daemon would send them."""
+def texts() -> list[str]:
+    """Return the messages as the daemon sends them."""
     now = time.time_ns()
     placed = (record.place(event, n, n, now, 1)[0] for n, event in enumerate(EVENTS, 1))
     return [encode(cloud_event(each, **IDENTITY)).decode() for each in placed]

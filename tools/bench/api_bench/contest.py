@@ -24,12 +24,12 @@ class Sizes(msgspec.Struct, frozen=True):
 FULL = Sizes(
     5,
     submitting.Sizes(alone=200, at_once=1000, watched=2000),
-    subscribing.Sizes({1: 10_000, 100: 1000, 1000: 100}, 200, 0.01, 500),
+    subscribing.Sizes({1: 10_000, 100: 1000, 1000: 100}, 16_000, 200, 0.01, 500),
 )
 QUICK = Sizes(
     1,
     submitting.Sizes(alone=5, at_once=64, watched=20),
-    subscribing.Sizes({1: 64, 100: 32}, 5, 0.001, 5),
+    subscribing.Sizes({1: 64, 100: 32}, 64, 5, 0.001, 5),
 )
 
 T = TypeVar("T")
@@ -100,13 +100,16 @@ def _watch_round(
 ) -> None:
     bare, ours = Contestant("broadcast", directory), Contestant("feed", directory)
     trips, (waits, sends) = bare.round_trips(sizes), ours.latencies(sizes)
+    floor, _ = Contestant("writes", directory).latencies(sizes)
     events, reading = sizes.bursts[WATCHERS], WATCHERS - STALLED
     for number in (50, 99):
         samples[f"round_trip_p{number}/bare"].append(percentile(trips, number))
+        samples[f"append_p{number}/floor"].append(percentile(floor, number))
         samples[f"append_p{number}/ours"].append(percentile(waits, number))
         samples[f"durable_p{number}/ours"].append(percentile(sends, number))
-    samples["fan_out/unstalled"].append(ours.fan_out(reading, events).per_s)
-    samples["fan_out/stalled"].append(ours.fan_out(reading, events, STALLED).per_s)
+    for name, stalled in (("unstalled", 0), ("stalled", STALLED)):
+        found = ours.fan_out(reading, events, filling=sizes.filling, stalled=stalled)
+        samples[f"fan_out/{name}"].append(found.per_s)
 
 
 def _in_turn(number: int, *contestants: tuple[str, T]) -> tuple[tuple[str, T], ...]:

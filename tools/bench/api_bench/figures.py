@@ -78,6 +78,10 @@ def _events(middle: dict[str, float], subscribers: list[int]) -> Iterator[Compar
             title = f"{since} to {WATCHERS} clients: p{number} against a round trip"
             trip, ours = middle[f"round_trip_p{number}/bare"], middle[f"{since}_p{number}/ours"]
             yield _comparison(title, Unit.SECONDS, trip, ours, goal)
+    for number in (50, 99):
+        title = f"append to {WATCHERS} clients: p{number} against a loop of writes"
+        floor, ours = middle[f"append_p{number}/floor"], middle[f"append_p{number}/ours"]
+        yield _comparison(title, Unit.SECONDS, floor, ours, None)
     most = max(subscribers)
     bare, ours = middle[f"memory_{most}/bare"], middle[f"memory_{most}/ours"]
     yield _comparison(f"memory of each of {most} WebSockets", Unit.BYTES, bare, ours, None)

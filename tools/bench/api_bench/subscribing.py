@@ -27,9 +27,14 @@ STALLED = WATCHERS // 10
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """Events in one burst by number of subscribers; paced events, and frames there and back."""
+    """Events in one burst by number of subscribers; paced events, and frames there and back.
+
+    ``filling`` events are more than the kernel keeps for a subscriber that does not read: 4 MiB
+    (``net.ipv4.tcp_wmem``), of some 600 bytes each. Only then does one stall.
+    """
 
     bursts: dict[int, int]
+    filling: int
     paced: int
     pause_s: float
     round_trips: int
@@ -49,15 +54,17 @@ class Contestant:
         self._module = module
         self._directory = directory
 
-    def fan_out(self, subscribers: int, events: int, stalled: int = 0) -> FanOut:
-        """Have a burst taken by so many; that of a first one, in which buffers fill, is not timed.
+    def fan_out(
+        self, subscribers: int, events: int, *, filling: int | None = None, stalled: int = 0
+    ) -> FanOut:
+        """Have a burst taken by so many; a first one, of ``filling`` events, is not timed.
 
         ``stalled`` more never read. Raises ChildFailed.
         """
         with self._serving() as (server, port), started("readers") as readers:
             before = memory_of(server.pid).resident
             readers.ask(Connect(port, subscribers, stalled), Took)
-            _publish(server, readers, Burst(events))
+            _publish(server, readers, Burst(filling or events))
             published, took = _publish(server, readers, Burst(events))
             each = (memory_of(server.pid).resident - before) / (subscribers + stalled)
         elapsed = max(times[-1] for times in took.times) - published.at[0]
