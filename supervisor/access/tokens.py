@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
@@ -25,6 +26,10 @@ TENANT_TAKES = "1 to 63 lower-case letters, digits and -, as a VM's id does"
 RESERVED_TENANTS = frozenset({"host"})
 """What the daemon itself writes into the log belongs to it."""
 
+LATEST_MS = 253_402_300_799_999
+"""The last moment of the year 9999: later ones have no date, and nobody could be shown them."""
+Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
+
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A principal and its role. Times are in milliseconds since 1970.
@@ -34,11 +39,11 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     role: Role
-    created_ms: int
+    created_ms: Instant
     tenant: str = TENANT
     sha256: str = ""
-    expires_ms: int | None = None
-    revoked_ms: int | None = None
+    expires_ms: Instant | None = None
+    revoked_ms: Instant | None = None
 
     @property
     def identity(self) -> Identity:

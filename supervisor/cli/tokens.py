@@ -12,6 +12,7 @@ import msgspec
 from supervisor.access.roles import Role
 from supervisor.access.token_file import changing, read_grants, write_grants
 from supervisor.access.tokens import (
+    LATEST_MS,
     NAME,
     NAME_TAKES,
     RESERVED_TENANTS,
@@ -99,7 +100,7 @@ def create(
         now_ms,
         tenant=tenant,
         sha256=digest(made) if made else "",
-        expires_ms=None if expires is None else now_ms + expires,
+        expires_ms=None if expires is None else _after(now_ms, expires),
     )
     with _explained(), changing(path := _path(access, file)):
         grants = read_grants(path)
@@ -171,6 +172,13 @@ def _check(name: str, tenant: str) -> None:
         raise Failure(ExitCode.USAGE, f"got the name {name!r:.160}; it takes {NAME_TAKES}")
     if TENANT_NAME.fullmatch(tenant) is None or tenant in RESERVED_TENANTS:
         raise Failure(ExitCode.USAGE, f"got the tenant {tenant!r:.160}; it takes {TENANT_TAKES}")
+
+
+def _after(now_ms: int, time_ms: int) -> int:
+    if now_ms + time_ms > LATEST_MS:
+        told = "--expires: that is after the year 9999; leave it out for what never expires"
+        raise Failure(ExitCode.USAGE, told)
+    return now_ms + time_ms
 
 
 def _path(access: Access, file: Path | None) -> Path:

@@ -100,6 +100,10 @@ def misspelt(path: Path) -> None:
     path.write_text('{"grants":[{"name":"a","role":"owner","created_ms":0,"expires":1}]}')
 
 
+def a_time_without_a_date(path: Path) -> None:
+    path.write_text('{"grants":[{"name":"a","role":"owner","created_ms":1000000000000000}]}')
+
+
 def a_name_of_the_daemons_own(path: Path) -> None:
     path.write_bytes(msgspec.json.encode(Grants((msgspec.structs.replace(BOB, name="uid:0"),))))
 
@@ -133,6 +137,7 @@ def a_directory(path: Path) -> None:
         no_json,
         unknown_role,
         misspelt,
+        a_time_without_a_date,
         a_name_of_the_daemons_own,
         the_tenant_of_the_daemon_itself,
         too_long,

@@ -54,6 +54,7 @@ def test_the_list_tells_what_each_token_is_worth(run: Run) -> None:
         ((*CREATE, "--tenant", "A"), 2, "it takes 1 to 63 lower-case letters"),
         (("token", "create", "a", "--role", "king"), 2, "'king' is not one of 'viewer'"),
         ((*CREATE, "--expires", "soon"), 2, "a duration such as"),
+        ((*CREATE, "--expires", "99999999d"), 2, "leave it out for what never expires"),
         (("token", "revoke", "nobody"), 5, "nobody of the name nobody has a token in"),
     ],
 )
