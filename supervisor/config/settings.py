@@ -67,7 +67,7 @@ class Setting(Struct, frozen=True):
                     return self.about.parse(raw)
             except (ValueError, RuntimeError):  # the latter: a home directory that is not known
                 pass
-            raise ValueError(f"got {shown(_public(raw))}; it takes {self.takes}")
+            raise ValueError(f"got {_public(raw)}; it takes {self.takes}")
         for violation in examine(raw, self.annotation):
             raise ValueError(violation.description)
         return build(raw, self.annotation)
@@ -77,12 +77,22 @@ class Setting(Struct, frozen=True):
         return self.read(_from_text(text, _kind(self.annotation)))
 
 
-def _public(raw: object) -> object:
-    """Return what was said, less the secrets of an URL."""
-    if isinstance(raw, str) and "://" in raw:
-        for private in _PRIVATE:
-            raw = private.sub("[redacted]", raw)
-    return raw
+def _public(raw: object) -> str:
+    """Return what was said, less the secrets of an URL, and of what has more than one line.
+
+    A secret that is written in the place of its file may well stand in a table of names.
+    """
+    match raw:
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case str() if not raw.isprintable():
+            return "text that is not one line"
+        case str() if "://" in raw:
+            for private in _PRIVATE:
+                raw = private.sub("[redacted]", raw)
+    return shown(raw)
 
 
 def spelled(value: object) -> str:

@@ -105,6 +105,24 @@ def test_a_secret_that_stands_here_is_refused_and_not_repeated(start: Start, tex
     assert "hush-hush" not in told
 
 
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ('[tokens]\nalice = "hush-hush"', "tokens: got a table"),
+        ('tokens = ["hush-hush"]', "tokens: got a list"),
+        ('[[tokens]]\nname = "hush-hush"', "tokens: got a list"),
+        ('tls.key = {pem = "hush-hush"}', "tls.key: got a table"),
+        ('tls.key = """hush-hush\n"""', "tls.key: got text that is not one line"),
+        ('telemetry.traces = ["http://u:hush-hush@h:1"]', "telemetry.traces: got a list"),
+    ],
+)
+def test_what_may_hold_a_secret_is_not_repeated(start: Start, text: str, got: str) -> None:
+    start.write(text)
+    told = "\n".join(start.refused())
+    assert f"{got}; it takes " in told
+    assert "hush-hush" not in told
+
+
 def test_a_secret_in_a_variable_is_not_repeated(start: Start) -> None:
     (told,) = start.refused({"CHRONOVISOR_TLS_KEY": "-----BEGIN EC PRIVATE KEY-----\nhush"})
     assert told == (
