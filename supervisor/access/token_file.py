@@ -88,6 +88,12 @@ def write_grants(path: Path, grants: Grants) -> None:
         draft.unlink(missing_ok=True)
 
 
+Stamp = tuple[int, int, int, int] | None
+"""What changes whenever a file does; None where there is none."""
+UNREAD: Stamp = (0, 0, 0, 0)
+"""That of no file there is."""
+
+
 class WatchedGrants:
     """The grants of a file, as it is now."""
 
@@ -96,23 +102,32 @@ class WatchedGrants:
         self._path = path
         self._seen = _stamp(path)
         self._grants = read_grants(path)
+        self._told = ""
 
     def current(self) -> Grants:
         """Return what the file holds now; nothing where it cannot be read."""
         stamp = _stamp(self._path)
         if stamp != self._seen:
-            self._seen, self._grants = stamp, self._read_again()
+            self._seen, self._grants = stamp, Grants()
+            self._read_again()
         return self._grants
 
-    def _read_again(self) -> Grants:
+    def _read_again(self) -> None:
         try:
-            return read_grants(self._path)
-        except (SecretUnfit, OSError) as error:
-            _logger.error("no token is taken but the daemon's own: %s", error)
-            return Grants()
+            self._grants, self._told = read_grants(self._path), ""
+        except SecretUnfit as unfit:
+            self._tell(str(unfit))
+        except OSError as error:
+            self._seen = UNREAD  # the daemon may lack a descriptor, and the file be well
+            self._tell(str(error))
+
+    def _tell(self, why: str) -> None:
+        if why != self._told:
+            _logger.error("no token is taken but the daemon's own: %s", why)
+        self._told = why
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int] | None:
+def _stamp(path: Path) -> Stamp:
     try:
         found = path.stat()
     except OSError:

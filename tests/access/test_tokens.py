@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from supervisor.access.tokens import NAME, Grant, Grants, by_certificate, by_tok
 from supervisor.api.auth import Credentials
 from supervisor.secret_file import SecretUnfit
 from supervisor.vm.commands import CommandDenied, DenyReason
+from tests.host.test_logs import limited
 
 TOKEN = "a-token-that-nobody-guesses"
 NOW_MS = 1_700_000_000_000
@@ -178,3 +180,16 @@ def test_a_change_holds_at_once(tmp_path: Path) -> None:
     assert watched.current() == Grants((ALICE,))
     path.unlink()
     assert watched.current() == Grants()
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokens"
+    write_grants(path, Grants((ALICE,)))
+    watched = WatchedGrants(path)
+    write_grants(path, Grants((BOB,)))
+    with limited(resource.RLIMIT_NOFILE, 0):  # a daemon with as many clients as it has descriptors
+        assert watched.current() == watched.current() == Grants()
+    assert watched.current() == Grants((BOB,))
+    assert len(caplog.records) == 1
