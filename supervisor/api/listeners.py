@@ -1,5 +1,6 @@
 """Sockets to listen on, bound before anything is served, so that a taken address is met early."""
 
+import errno
 import os
 import socket
 import stat
@@ -17,6 +18,13 @@ PROBE_SECONDS = 1.0
 """A listener on this host that does not take a connection for so long is wedged, not absent."""
 
 
+REMEDIES = {
+    errno.EADDRINUSE: "choose another port, or stop what has it: ss -ltnp tells",
+    errno.EACCES: "choose a port from 1024 on, which everybody may take",
+}
+OF_ANOTHER_ADDRESS = "give an address of this host: ip address tells which it has"
+
+
 class CannotListen(CannotServe):
     """An address cannot be listened on; the message says why, and what to do."""
 
@@ -31,9 +39,8 @@ def bind_tcp(address: Address) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise CannotListen(
-            f"cannot listen on {address}: {error.strerror}; choose another port or stop what has it"
-        ) from error
+        remedy = REMEDIES.get(error.errno or 0, OF_ANOTHER_ADDRESS)
+        raise CannotListen(f"cannot listen on {address}: {error.strerror}; {remedy}") from error
     listener.setblocking(False)
     return listener
 

@@ -1,4 +1,4 @@
-"""Where clients would come to: whether each address is free, or a daemon of ours has it."""
+"""Where clients would come to: whether each address can be had, or a daemon of ours has it."""
 
 import errno
 import os
@@ -36,10 +36,11 @@ def _is_served(unix: Path) -> bool:
 
 
 def _addresses(listen: dict[str, Address]) -> Iterator[Finding]:
-    taken = {key: why for key, address in listen.items() if (why := _obstacle(address))}
-    for key, why in taken.items():
-        yield fault(SUBJECT, why, f"set {key}, or stop what has it: ss -ltnp tells")
-    if not taken:
+    obstacles = {key: why for key, address in listen.items() if (why := _obstacle(address))}
+    for key, why in obstacles.items():
+        says, _, fix = why.partition("; ")
+        yield fault(SUBJECT, says, f"{key}: {fix}")
+    if not obstacles:
         yield ok(SUBJECT, f"{', '.join(map(str, listen.values()))} are free")
 
 
@@ -47,7 +48,7 @@ def _obstacle(address: Address) -> str:
     try:
         bind_tcp(address).close()
     except CannotListen as why:
-        return str(why).partition(";")[0]
+        return str(why)
     return ""
 
 

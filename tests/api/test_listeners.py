@@ -14,8 +14,14 @@ def test_port_zero_becomes_a_real_one_and_a_taken_port_is_refused() -> None:
     with bind_tcp(Address("127.0.0.1", 0)) as first:
         address = address_of(first)
         assert address.port
-        with pytest.raises(CannotListen, match=f"cannot listen on {address}: Address already"):
+        refused = f"cannot listen on {address}: Address already in use; choose another port"
+        with pytest.raises(CannotListen, match=refused):
             bind_tcp(address)
+
+
+def test_an_address_of_another_host_is_refused_and_its_port_is_not_blamed() -> None:
+    with pytest.raises(CannotListen, match="; give an address of this host: ip address tells"):
+        bind_tcp(Address("192.0.2.1", 0))  # RFC 5737: nobody's
 
 
 def test_a_unix_socket_is_for_its_owner_only_and_gone_afterwards(tmp_path: Path) -> None:

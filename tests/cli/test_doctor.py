@@ -86,7 +86,7 @@ def test_a_port_that_is_taken_is_named_with_its_setting(examined: Examined) -> N
         (finding,) = of(examined("--http", address, code=1), "ports")
     assert finding["level"] == "fault"
     assert f"cannot listen on {address}" in finding["says"]
-    assert "listen.http" in finding["fix"]
+    assert finding["fix"].startswith("listen.http: choose another port, or stop what has it")
 
 
 def test_the_ports_of_a_daemon_that_serves_here_are_its_own(
