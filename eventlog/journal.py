@@ -41,9 +41,13 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Spare(enum.Enum):
-    """Whether the next segment's space is held already. MISSING: the disk is full."""
+    """Whether the next segment's space is held already. MISSING: the disk is full.
+
+    DUE: it was used a moment ago, and the next one is being made.
+    """
 
     HELD = "held"
+    DUE = "due"
     MISSING = "missing"
 
 
@@ -93,7 +97,7 @@ class SegmentJournal:
         self._writer = writer
         self._tip = tip
         self._clock = clock
-        self._spare = Spare.MISSING
+        self._spare = Spare.DUE
         self._next_try = 0
         self._tree = tree
         self._unhashed = b""
@@ -125,6 +129,7 @@ class SegmentJournal:
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise
+            self._spare = Spare.MISSING
         else:
             self._spare = Spare.HELD
 
@@ -152,7 +157,7 @@ class SegmentJournal:
         full = self._writer
         self._hash()
         full.seal(self._clock(), self._tree)
-        if self._spare is Spare.MISSING:
+        if self._spare is not Spare.HELD:
             make_spare(self._storage, full.header.allocated)
         header = msgspec.structs.replace(
             full.header,
@@ -161,7 +166,7 @@ class SegmentJournal:
             created_at=self._clock(),
         )
         self._writer = begin_segment(self._storage, header)
-        self._spare = Spare.MISSING
+        self._spare = Spare.DUE
         self._next_try = 0
         full.close()
 

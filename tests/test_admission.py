@@ -486,10 +486,43 @@ async def test_the_last_room_of_the_disk_is_kept_for_the_vms_there_are(tmp_path:
         desk = Office(log, AdmissionState())
         disk.full = True
         number = 0
-        while log.spare is Spare.HELD:
+        while _spare(log) is Spare.HELD:
             await desk.submit(key=f"key {(number := number + 1)}")
+        with trio.fail_after(10):
+            while _spare(log) is Spare.DUE:
+                await trio.lowlevel.checkpoint()
         assert (await desk.refused(key="another")).reason is DenyReason.DISK_FULL
         await log.append([NewEvent("vm/a", "vm.stopped.v1", b"\x80", "event-1")])
+
+
+def _spare(log: EventLog) -> Spare:
+    return log.spare
+
+
+async def test_a_disk_with_room_is_not_called_full_while_the_log_takes_more_of_it(
+    tmp_path: Path,
+) -> None:
+    disk = Gate()
+
+    def busy(operation: str) -> None:
+        if operation == "create":
+            disk(operation)
+
+    options = LogOptions(
+        segment_bytes=16 * 1024, storage=lambda path: FaultyStorage(DiskStorage(path), busy)
+    )
+    async with open_log(tmp_path, options) as log:
+        desk = Office(log, AdmissionState())
+        disk.shut()
+        try:
+            while _spare(log) is Spare.HELD:
+                await desk.submit(key=f"key {len(desk.started)}")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(desk.submit, key="meanwhile"))
+                await wait_all_tasks_blocked()
+                disk.open()
+        finally:
+            disk.open()
 
 
 names = st.text("abc-é", min_size=1, max_size=4)
