@@ -158,6 +158,7 @@ def _bounded(path: str, handler: Handler, serve: Serve, bounds: CallBounds) -> H
             told = grpc_error(passed if deadline.expired() else error, path)
             _leave_if_cancelled()
             raise told from None
+        _leave_if_cancelled()  # what was asked for may have been done all the same
 
     return handler._replace(func=handle)
 

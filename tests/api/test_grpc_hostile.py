@@ -15,10 +15,11 @@ from chronovisor_api import v1
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from eventlog import LogPoisoned
+from eventlog import LogPoisoned, open_log
 from supervisor.api.grpc_call import CallBounds
 from supervisor.api.grpc_connections import CONNECTIONS
 from supervisor.api.grpc_status import grpc_error
+from supervisor.host.platform import Platform, Unavailable
 from supervisor.vm.commands import CommandDenied, DenyReason
 from tests.api.conftest import TOKEN, Served, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
@@ -265,6 +266,35 @@ async def test_who_vanishes_behind_a_bad_message_is_no_fault_of_ours(
             client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     await lives(served)
     assert "Traceback" not in caplog.text
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+class Resolute(MemorySupervisor):
+    """One that, once asked, ends what it does whoever leaves, as an append on its way does."""
+
+    asked = False
+    done = False
+
+    async def platform(self) -> Platform | Unavailable:
+        self.asked = True
+        with suppress(trio.Cancelled):
+            await trio.sleep_forever()
+        self.done = True
+        return self.found
+
+
+async def test_who_vanishes_while_the_work_is_ended_all_the_same_is_no_fault_of_ours(
+    tmp_path: Path, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_log(tmp_path / "log") as log:
+        supervisor = Resolute(log, tmp_path)
+        served = await start_grpc(nursery, supervisor, tmp_path, CallBounds())
+        async with raw_client(served.unix) as client:
+            await client.call(headers("GetPlatform"), frame(b""))
+            await eventually(lambda: supervisor.asked)
+        await eventually(lambda: supervisor.done)
+        await lives(served)
+        nursery.cancel_scope.cancel()
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
