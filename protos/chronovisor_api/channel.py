@@ -134,6 +134,7 @@ class _Protocol(H2Protocol):
         """End the calls that there are."""
         if not self._greeting.done():
             self._greeting.set_exception(HungUp("it hung up before it said a word"))
+            self._greeting.exception()  # a call that was cancelled meanwhile asks for it no more
         super().connection_lost(exc)
 
 

@@ -4,6 +4,7 @@ And what it asks again: all but what would happen twice.
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,8 @@ from tests.cli.peer import Peer, serving
 T = TypeVar("T")
 HANG_S = 60
 """Seconds after which a test hangs."""
+TURNS = 12
+"""Of the loop: more than it takes to connect."""
 
 
 @pytest.fixture
@@ -88,6 +91,28 @@ def test_who_hangs_up_without_a_word_was_not_asked(directory: Path) -> None:
     with pytest.raises(Unreachable) as away:
         asyncio.run(ask())
     assert away.value.silence is Silence.HUNG_UP
+
+
+def test_a_call_that_is_cancelled_while_it_connects_leaves_nothing_to_be_told(
+    directory: Path,
+) -> None:
+    told: list[str] = []
+
+    async def ask(turns: int) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, it: told.append(it["message"]))
+        async with Client(f"unix:{directory}/grpc.sock") as client:
+            call = asyncio.create_task(client.get("vm-1"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+        del call
+        gc.collect()
+
+    with serving(directory):
+        for turns in range(TURNS):
+            asyncio.run(ask(turns))
+    assert told == []
 
 
 def test_at_once_is_without_patience(directory: Path) -> None:
