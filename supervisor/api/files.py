@@ -46,12 +46,17 @@ async def read_growing(
     """Yield what is in a file, then what is added to it, until ``is_final`` says so.
 
     ``locate`` is asked again before each look: another launch writes another file. A file that got
-    shorter was rotated, and is read from its beginning.
+    shorter was rotated, and is read from its beginning. Of a VM that is deleted nothing more comes.
+    Raises CommandDenied where there is nothing to be read from the beginning.
     """
     path, offset = locate(), 0
     while True:
-        final = is_final()  # asked before reading, so that the last words are not missed
-        if (now := locate()) != path:
+        try:
+            # Asked before reading, so that the last words are not missed.
+            final, now = is_final(), locate()
+        except CommandDenied:
+            return
+        if now != path:
             path, offset = now, 0
         size = await trio.to_thread.run_sync(_size, path)
         if size < offset:

@@ -134,6 +134,19 @@ async def test_what_the_guest_wrote_is_read_and_followed(
         assert [piece async for piece in text] == []
 
 
+async def test_who_follows_a_vm_that_is_deleted_is_told_all_there_was_and_no_fault_is_logged(
+    client: httpx.AsyncClient, supervisor: MemorySupervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    vm_id = (await submit(client)).json()["vm_id"]
+    supervisor.console(vm_id).write_bytes(b"first\n")
+    async with client.stream("GET", f"/v1/vms/{vm_id}/console?follow=true") as response:
+        text = response.aiter_raw()
+        assert await anext(text) == b"first\n"
+        del supervisor.vms[vm_id]
+        assert [piece async for piece in text] == []
+    assert not caplog.records
+
+
 async def test_a_transcript_names_its_launch(
     client: httpx.AsyncClient, supervisor: MemorySupervisor
 ) -> None:
