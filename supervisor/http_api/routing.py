@@ -39,7 +39,9 @@ class _Resource:
         self._request_s = request_s
 
     def route(self) -> Route:
-        return Route(self.path, self._serve, methods=[*self._operations, "HEAD"])
+        route = Route(self.path, self._serve)
+        route.methods = None  # any: here it is told which there are, and Starlette would add HEAD
+        return route
 
     async def _serve(self, request: Request) -> Response:
         operation = self._operations.get(request.method)

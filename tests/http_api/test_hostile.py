@@ -85,6 +85,15 @@ async def test_a_submission_with_wrong_headers_is_refused(
     assert (answer.status_code, list(violations(answer))) == (status, [field])
 
 
+@pytest.mark.parametrize("method", ["PUT", "HEAD", "OPTIONS"])
+async def test_which_methods_there_are_is_told_and_each_of_them_is_one(
+    client: httpx.AsyncClient, method: str
+) -> None:
+    refused = await client.request(method, "/v1/vms/a")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, DELETE")
+    assert method == "HEAD" or "it takes GET, DELETE" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("method", "target", "status", "field"),
     [
