@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from supervisor.http_api.bounds import Bounds
+from supervisor.vm.commands import CommandDenied, DenyReason
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.cocos.documents import EARLIER, LATER, as_byte_values
 from tests.http_api.conftest import Serve, violations
@@ -45,6 +46,20 @@ async def test_an_id_that_another_vm_has_is_a_conflict(client: httpx.AsyncClient
     assert taken.status_code == 201
     refused = await run(client, LATER)
     assert (refused.status_code, refused.json()["reason"]) == (409, "vm-exists")
+    assert violations(refused).keys() == {"id"}
+
+
+@pytest.mark.parametrize(
+    "reason", [DenyReason.IDEMPOTENCY_KEY_REUSED, DenyReason.VM_DELETED, DenyReason.VM_EXISTS]
+)
+async def test_an_id_that_cannot_be_had_is_named_as_these_clients_know_it(
+    client: httpx.AsyncClient, supervisor: MemorySupervisor, reason: DenyReason
+) -> None:
+    supervisor.failure = CommandDenied(reason, "choose a new key")
+    refused = await run(client, LATER)
+    assert (refused.status_code, refused.json()["reason"]) == (409, reason.value)
+    assert violations(refused).keys() == {"id"}
+    assert "key" not in refused.json()["detail"]
 
 
 async def test_what_is_wrong_is_told_field_by_field(client: httpx.AsyncClient) -> None:
