@@ -4,6 +4,7 @@ import hashlib
 import os
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -84,6 +85,19 @@ def test_the_file_keeps_no_token_and_is_its_owners_alone(tmp_path: Path) -> None
     assert path.stat().st_mode & 0o777 == 0o600
     assert TOKEN not in path.read_text()
     assert hashlib.sha256(TOKEN.encode()).hexdigest() in path.read_text()
+
+
+def test_of_those_who_change_the_file_at_once_each_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+
+    def add(number: int) -> None:
+        with changing(path):
+            grant = msgspec.structs.replace(BOB, name=f"b{number}")
+            write_grants(path, read_grants(path).with_grant(grant))
+
+    with ThreadPoolExecutor(8) as operators:
+        list(operators.map(add, range(40)))
+    assert len(read_grants(path).grants) == 40
 
 
 def others_may_read(path: Path) -> None:

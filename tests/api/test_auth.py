@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,10 @@ def test_other_pages_may_not(origin: str) -> None:
 @pytest.mark.parametrize("given", ["", "00-abc", f"01-{'a' * 32}-{'b' * 16}-01", "x" * 10_000])
 def test_a_malformed_trace_is_ignored(given: str) -> None:
     assert auth.traceparent({"traceparent": given}) == ""
+
+
+def test_behind_tls_a_page_is_ours_only_if_it_came_by_tls() -> None:
+    door = auth.Door(auth.Credentials(TOKEN), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    door.check_place("127.0.0.1:9021", "https://127.0.0.1:9021")
+    with pytest.raises(CommandDenied, match="may not connect here"):
+        door.check_place("127.0.0.1:9021", "http://127.0.0.1:9021")
