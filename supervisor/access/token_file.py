@@ -84,6 +84,9 @@ def write_grants(path: Path, grants: Grants) -> None:
             file.flush()
             os.fsync(descriptor)
         draft.rename(path)
+    except OSError as error:
+        error.filename = os.fspath(path)  # the system names the draft, or nothing
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """How a command ends: the one table of exit codes, and the errors that carry them."""
 
+import errno
 from enum import IntEnum
 
 import click
@@ -67,6 +68,10 @@ OF_STATUS = {
 """The exit code of a call that the daemon answered with an error (every status but OK)."""
 
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says of a disk that takes no more; it names neither the disk nor the remedy."""
+
+
 class Failure(click.ClickException):
     """A command cannot do what it was asked; the message says what to do about it."""
 
@@ -80,6 +85,12 @@ class Unreachable(Failure):
 
     def __init__(self, message: str) -> None:
         super().__init__(ExitCode.UNREACHABLE, message)
+
+
+def in_words(error: OSError) -> str:
+    """Return why the system refused something; of a full disk, also what to do about it."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{reason}; make room on that disk, and try again" if error.errno in FULL else reason
 
 
 def table() -> str:

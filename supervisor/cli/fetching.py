@@ -15,7 +15,7 @@ from chronovisor_api import v1
 
 from supervisor.cli.connection import reach
 from supervisor.cli.drawing import byte_progress
-from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.exits import ExitCode, Failure, in_words
 from supervisor.cli.options import Access, address, connection_options, json_option, pass_access
 from supervisor.cli.output import human_size, neutralised, note, print_json, writes_to_terminal
 from supervisor.config.schema import LOOPBACK, WEBSOCKET_PORT
@@ -100,8 +100,7 @@ def _told_of(output: Path) -> Iterator[None]:
         parent = output.parent
         raise Failure(ExitCode.USAGE, f"{output}: there is no directory {parent}") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise Failure(ExitCode.HOST_TROUBLE, f"{output}: {reason}") from None
+        raise Failure(ExitCode.HOST_TROUBLE, f"{output}: {in_words(error)}") from None
 
 
 def _publish(temporary: Path, output: Path, *, force: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from supervisor.cli.exits import ExitCode, Failure, table
+from supervisor.cli.exits import ExitCode, Failure, in_words, table
 from supervisor.cli.groups import Group
 from supervisor.cli.options import (
     CONNECT_VARIABLE,
@@ -62,7 +62,8 @@ class Program(Group):
             _discard_stdout()
             context.exit(ExitCode.CLOSED_PIPE)
         except OSError as error:
-            raise Failure(ExitCode.HOST_TROUBLE, _in_words(error)) from None
+            named = f"{error.filename}: " if error.filename else ""
+            raise Failure(ExitCode.HOST_TROUBLE, named + in_words(error)) from None
         return answer
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -129,8 +130,3 @@ def cli(
 def _discard_stdout() -> None:
     """Let the interpreter flush what is left at its end without another complaint."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _in_words(error: OSError) -> str:
-    reason = (error.strerror or str(error)).lower()
-    return f"{error.filename}: {reason}" if error.filename else reason

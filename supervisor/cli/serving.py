@@ -1,6 +1,5 @@
 """`serve`: run the daemon in this process."""
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 import click
 
 from supervisor.cli.daemon_log import set_up
-from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.exits import FULL, ExitCode, Failure
 from supervisor.cli.loading import collect_for_long, without_collecting
 from supervisor.cli.options import json_option
 from supervisor.cli.output import print_json
@@ -18,8 +17,6 @@ from supervisor.config import Config
 from supervisor.config.loading import Loaded
 
 logger = logging.getLogger(__name__)
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @click.command()

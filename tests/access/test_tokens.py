@@ -100,6 +100,18 @@ def test_of_those_who_change_the_file_at_once_each_is_heard(tmp_path: Path) -> N
     assert len(read_grants(path).grants) == 40
 
 
+def test_a_file_that_a_full_disk_does_not_take_is_named_and_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    write_grants(path, Grants((ALICE,)))
+    with (
+        limited(resource.RLIMIT_FSIZE, 5),  # as good as a full disk: no byte more is taken
+        pytest.raises(OSError, match=f"'{path}'"),
+    ):
+        write_grants(path, Grants((ALICE, BOB)))
+    assert read_grants(path) == Grants((ALICE,))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def others_may_read(path: Path) -> None:
     path.chmod(0o640)
 

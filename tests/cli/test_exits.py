@@ -91,6 +91,16 @@ def test_tcp_without_a_token_names_the_file(run: Run, state_dir: Path) -> None:
     assert f"no token in {state_dir}/token (no such file or directory)" in result.stderr
 
 
+def test_a_full_disk_is_told_with_what_to_do() -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        spawn("config", "show", "--json", stdout=full.fileno()) as told,
+    ):
+        _, said = told.communicate(timeout=30)
+    assert said.strip() == "Error: no space left on device; make room on that disk, and try again"
+    assert told.returncode == ExitCode.HOST_TROUBLE
+
+
 def test_options_of_the_program_may_follow_the_command(run: Run) -> None:
     result = run("list", "--state-dir", "/elsewhere")
 
