@@ -60,7 +60,7 @@ class SupervisorService:
         """Read one VM."""
         return self._present(self._for(caller).get(required("vm_id", request.vm_id)))
 
-    async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> v1.ListVmsResponse:
+    async def list_vms(self, request: v1.ListVmsRequest, caller: Caller) -> bytes:
         """Read a page of VMs."""
         return listing.page(self._for(caller).list(), request, self._present)
 

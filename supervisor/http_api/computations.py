@@ -91,7 +91,10 @@ VM = Content("The VM, once what was ordered is durable.", VmView)
 
 
 class VmPage(msgspec.Struct, frozen=True):
-    """VMs in the order of their ids; ``next_page_token`` is empty on the last page."""
+    """VMs in the order of their ids; ``next_page_token`` is empty on the last page.
+
+    A page of VMs with long manifests may hold fewer than were asked for.
+    """
 
     vms: tuple[VmView, ...]
     next_page_token: str
@@ -197,8 +200,11 @@ class Computations:
             asked.number("page_size", PAGE_MOST) or 0,
             asked.text("page_token"),
         )
-        chosen, token = choose(seen_by(self._supervisor, caller_of(request)).list(), wanted)
-        return json_answer(VmPage(tuple(map(self._view, chosen)), token))
+        seen = seen_by(self._supervisor, caller_of(request))
+        vms, token = choose(
+            seen.list(), wanted, lambda state: msgspec.json.encode(self._view(state))
+        )
+        return json_answer({"vms": [*map(msgspec.Raw, vms)], "next_page_token": token})
 
     async def _get(self, request: Request) -> Response:
         query.parse(request)

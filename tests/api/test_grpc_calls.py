@@ -29,6 +29,8 @@ from tests.api.conftest import TOKEN, Served, ask, eventually, start_grpc
 from tests.api.memory_supervisor import MemorySupervisor
 
 DIGEST = "b" * 64
+CLIENT_BYTES = 4 * 1024 * 1024
+"""What a client of gRPC takes in a message unless it was told otherwise."""
 MANY_TYPES = tuple(f"type-{number}" for number in range(65))
 
 
@@ -130,6 +132,29 @@ async def test_pages_hold_every_vm_once(served: Served) -> None:
                 return found
 
     assert await served.ask(pages) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_pages_of_long_manifests_have_room_in_a_message_of_any_client(
+    served: Served, supervisor: MemorySupervisor
+) -> None:
+    await submitted(served, "a")
+    long = msgspec.structs.replace(supervisor.vms["a"].manifest, description="x" * 40_000)
+    state = msgspec.structs.replace(supervisor.vms.pop("a"), manifest=long)
+    ids = [f"vm-{number:03}" for number in range(250)]
+    for vm_id in ids:
+        supervisor.vms[vm_id] = msgspec.structs.replace(state, vm_id=vm_id)
+
+    async def pages(stub: v1.SupervisorStub) -> list[v1.ListVmsResponse]:
+        found = [await stub.list_vms(v1.ListVmsRequest(page_size=1000))]
+        while token := found[-1].next_page_token:
+            found.append(await stub.list_vms(v1.ListVmsRequest(page_size=1000, page_token=token)))
+        return found
+
+    found = await served.ask(pages)
+    assert [vm.vm_id for page in found for vm in page.vms] == ids
+    sizes = [len(bytes(page)) for page in found]
+    assert max(sizes) < CLIENT_BYTES
+    assert min(sizes[:-1]) > CLIENT_BYTES // 2
 
 
 async def test_a_list_is_filtered_by_labels_and_phases(

@@ -4,6 +4,7 @@ import httpx
 import msgspec
 import pytest
 
+from supervisor.api.listing import PAGE_BYTES
 from supervisor.vm.commands import Command, Delete, Kill, Pause, Reset, Resume, Start, Stop
 from supervisor.vm.spec import Manifest
 from tests.api.memory_supervisor import MemorySupervisor
@@ -85,6 +86,21 @@ async def test_vms_are_listed_page_by_page(client: httpx.AsyncClient) -> None:
         if not (token := page["next_page_token"]):
             break
     assert seen == made
+
+
+async def test_a_page_of_long_manifests_ends_early_and_the_next_one_goes_on(
+    client: httpx.AsyncClient, supervisor: MemorySupervisor
+) -> None:
+    long = msgspec.structs.replace(MANIFEST, description="x" * 40_000)
+    state = supervisor.vms.pop((await submit(client)).json()["vm_id"])
+    ids = [f"vm-{number:03}" for number in range(100)]
+    for vm_id in ids:
+        supervisor.vms[vm_id] = msgspec.structs.replace(state, vm_id=vm_id, manifest=long)
+    answer = await client.get("/v1/vms", params={"page_size": 1000})
+    first = answer.json()
+    assert PAGE_BYTES // 2 < len(answer.content) < PAGE_BYTES + 1000
+    rest = await client.get("/v1/vms", params={"page_token": first["next_page_token"]})
+    assert [vm["vm_id"] for vm in first["vms"] + rest.json()["vms"]] == ids
 
 
 async def test_vms_are_filtered_by_phase_and_labels(
