@@ -27,7 +27,7 @@ def look_at_disk(config: Config) -> Iterator[Finding]:
     """Yield how much room there is, and how fast a write is durable."""
     there = next(path for path in (config.state_dir, *config.state_dir.parents) if path.exists())
     yield room_of(there, os.statvfs(there))
-    if there == config.state_dir and os.access(there, os.W_OK):
+    if there == config.state_dir and there.is_dir() and os.access(there, os.W_OK):
         yield latency_of(tuple(_durable_writes_ms(there)))
 
 

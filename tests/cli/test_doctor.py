@@ -249,6 +249,7 @@ def test_a_state_directory_that_is_a_file_is_a_fault(
     (state_dir / "file").write_text("")
     findings = examined("--state-dir", str(state_dir / "file"), code=1)
     assert "is not a directory" in of(findings, "state directory")[0]["says"]
+    assert [finding for finding in of(findings, "disk") if finding["level"] == "fault"] == []
 
 
 @pytest.mark.parametrize(
