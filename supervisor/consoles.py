@@ -8,7 +8,7 @@ import trio
 
 from supervisor.host.console import Console, Viewer
 from supervisor.registry import Registry
-from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 from supervisor.vm.layout import launch_directory
 from supervisor.vm.state import VmState
 
@@ -89,5 +89,6 @@ def chosen_launch(state: VmState, launch: int | None) -> int:
     current = state.launch_number
     if launch is None or 1 <= launch <= current:
         return current if launch is None else launch
-    detail = f"VM {state.vm_id!r} had no launch {launch} yet; it has had {current}"
-    raise CommandDenied(DenyReason.INVALID_ARGUMENT, detail)
+    told = f"VM {state.vm_id!r} had no launch {launch} yet; it has had {current}"
+    wrong = FieldViolation("launch", told)
+    raise CommandDenied(DenyReason.INVALID_ARGUMENT, f"{wrong.field}: {told}", (wrong,))

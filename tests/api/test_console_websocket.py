@@ -220,7 +220,7 @@ async def test_who_reads_nothing_is_told_nothing_in_the_middle_of_a_message(
         ("/v1/console/Iris!", 400, "vm_id"),
         ("/v1/console/", 400, "vm_id"),
         ("/v1/console/iris/1", 400, "vm_id"),
-        (f"{PATH}?launch=2", 400, "path"),
+        (f"{PATH}?launch=2", 400, "launch"),
         (f"{PATH}?launch=0", 400, "launch"),
         (f"{PATH}?launch=1&launch=1", 400, "query"),
         (f"{PATH}?follow=true", 400, "follow"),
