@@ -13,11 +13,13 @@ from supervisor.http_api.problems import Refusal
 
 JSON = "application/json"
 FORM = "multipart/form-data"
+IDENTITY = "identity"
 
 
 async def read_document(request: Request, limit_bytes: int) -> bytes:
     """Return a body of JSON. Raises Refusal for another type, or if it is larger than allowed."""
     check_media_type(request)
+    _check_coding(request)
     document = bytearray()
     async with aclosing(request.stream()) as chunks:
         async for chunk in chunks:
@@ -47,6 +49,7 @@ async def read_pieces(request: Request, silence_s: float) -> AsyncGenerator[byte
     if request.headers.get("content-type", "").lower().startswith(FORM):
         takes = f"got {FORM}; it takes the bytes themselves (curl --data-binary @FILE)"
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-type", takes)
+    _check_coding(request)
     async with aclosing(request.stream()) as pieces:
         while True:
             with trio.move_on_after(silence_s) as patience:
@@ -57,6 +60,14 @@ async def read_pieces(request: Request, silence_s: float) -> AsyncGenerator[byte
             if piece is None:
                 return
             yield piece
+
+
+def _check_coding(request: Request) -> None:
+    """Refuse what is compressed for its way, which would be kept as it came (RFC 9110, 8.4)."""
+    given = request.headers.get("content-encoding", IDENTITY)
+    if given.lower() != IDENTITY:
+        takes = f"got {given[:64]!r}; it takes the bytes as they are"
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding", takes)
 
 
 class Streamed(Response):

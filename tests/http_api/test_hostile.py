@@ -1,5 +1,6 @@
 """What strangers, slips and broken clients send: each gets its answer, and the server lives."""
 
+import gzip
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -83,6 +84,18 @@ async def test_a_submission_with_wrong_headers_is_refused(
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
     answer = await client.post("/v1/computations", content=b"{}", headers=encoded)  # type: ignore[arg-type]
     assert (answer.status_code, list(violations(answer))) == (status, [field])
+
+
+@pytest.mark.parametrize("target", ["/run", "/v1/computations", "/v1/artifacts"])
+async def test_a_body_that_is_compressed_for_its_way_is_not_kept_as_it_came(
+    client: httpx.AsyncClient, target: str
+) -> None:
+    headers = JSON | {"Idempotency-Key": "k"}
+    coded = headers | {"Content-Encoding": "gzip"}
+    refused = await client.post(target, content=gzip.compress(b"{}"), headers=coded)
+    assert (refused.status_code, [*violations(refused)]) == (415, ["content-encoding"])
+    plain = headers | {"Content-Encoding": "identity"}
+    assert (await client.post(target, content=b"{}", headers=plain)).status_code != 415
 
 
 @pytest.mark.parametrize("method", ["PUT", "HEAD", "OPTIONS"])
