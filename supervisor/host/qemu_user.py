@@ -5,6 +5,7 @@ import logging
 import os
 import pwd
 import stat
+from contextlib import suppress
 
 import msgspec
 
@@ -75,8 +76,11 @@ def _default_user() -> QemuUser:
 
 
 def _check_own(name: str | None) -> None:
-    if name is None or pwd.getpwuid(os.geteuid()).pw_name == name:
+    if name is None:
         return
+    with suppress(KeyError):
+        if pwd.getpwnam(name).pw_uid == os.geteuid():  # which may be in no list of users
+            return
     raise CannotServe("--qemu-user: only root can run QEMU as another user; leave it out")
 
 

@@ -48,13 +48,19 @@ def test_root_may_be_asked_for_and_is_warned_of(caplog: pytest.LogCaptureFixture
 
 @as_root
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [(None, "None"), ("nobody", "None"), ("root", "only root can run QEMU as another user")],
+    ("uid", "name", "said"),
+    [
+        (65534, None, "None"),
+        (65534, "nobody", "None"),
+        (65534, "root", "only root can run QEMU as another user"),
+        (65534, "no-such", "only root can run QEMU as another user"),
+        (54321, "nobody", "only root can run QEMU as another user"),
+    ],
 )
-def test_anyone_else_runs_it_as_himself(name: str | None, said: str) -> None:
+def test_anyone_else_runs_it_as_himself(uid: int, name: str | None, said: str) -> None:
     script = (
         "import os; from supervisor.host.qemu_user import choose_user; from supervisor.cannot_serve"
-        " import CannotServe\nos.setgid(65534); os.setuid(65534)\n"
+        f" import CannotServe\nos.setgid(65534); os.setuid({uid})\n"
         f"try: print(choose_user({name!r}))\nexcept CannotServe as error: print(error)"
     )
     done = subprocess.run(
