@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from supervisor.api.cloudevents import tags
 from supervisor.api.moments import TAKES, parse_moment
 from supervisor.api.refusals import denied_for
-from supervisor.api.subscription import TYPES, Subscription, check_stream
+from supervisor.api.subscription import TYPES, Subscription, check_stream, check_types
 from supervisor.vm.commands import CommandDenied, DenyReason
 from supervisor.vm.events import Outcome
 
@@ -48,11 +48,13 @@ def parse(target: str) -> Subscription:
         raise _garbage("since", "does not go with `after`: give one")
     if "subject" in single:
         check_stream("subject", single["subject"])
+    types = tags(repeated["type"])
+    check_types("type", types)
     return Subscription(
         after=_position(single.get("after", "0")),
         log_id=single.get("log_id"),
         vm_id=single.get("vm_id"),
-        types=tags(repeated["type"]),
+        types=types,
         since_ns=_moment(single["since"]) if "since" in single else None,
         stream=single.get("subject"),
         outcomes=frozenset(map(_outcome, repeated["outcome"])),

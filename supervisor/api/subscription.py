@@ -1,6 +1,6 @@
 """Which events a subscriber wants, and from where: the same for every protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -102,16 +102,21 @@ def _check_filter(subscription: Subscription) -> None:
         refuse(check_vm_id(subscription.vm_id))
     if subscription.stream is not None:
         check_stream("stream", subscription.stream)
-    longest = max(map(len, subscription.types), default=0)
-    if len(subscription.types) > TYPES or longest > TYPE_CHARACTERS:
-        takes = f"it takes at most {TYPES} types of at most {TYPE_CHARACTERS} characters"
-        raise denied_for(DenyReason.INVALID_ARGUMENT, "type", takes)
+    check_types("types", subscription.types)
 
 
 def check_stream(field: str, stream: str) -> None:
     """Refuse what no stream is called."""
     if not 0 < len(stream) <= STREAM_CHARACTERS:
         takes = f"got {stream[:40]!r}; it takes host, vm/ID or artifact/SHA256"
+        raise denied_for(DenyReason.INVALID_ARGUMENT, field, takes)
+
+
+def check_types(field: str, types: Collection[str]) -> None:
+    """Refuse more types than anybody chooses, and what is too long to be one."""
+    longest = max(map(len, types), default=0)
+    if len(types) > TYPES or longest > TYPE_CHARACTERS:
+        takes = f"it takes at most {TYPES} types of at most {TYPE_CHARACTERS} characters"
         raise denied_for(DenyReason.INVALID_ARGUMENT, field, takes)
 
 

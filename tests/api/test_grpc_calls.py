@@ -399,8 +399,8 @@ async def test_a_watch_is_filtered_by_vm_and_type(
         (v1.WatchEventsRequest(after=2**64 - 1), Status.OUT_OF_RANGE, "after"),
         (v1.WatchEventsRequest(log_id="other"), Status.FAILED_PRECONDITION, "log_id"),
         (v1.WatchEventsRequest(vm_id="../a"), Status.INVALID_ARGUMENT, "vm_id"),
-        (v1.WatchEventsRequest(types=list(MANY_TYPES)), Status.INVALID_ARGUMENT, "type"),
-        (v1.WatchEventsRequest(types=["x" * 129]), Status.INVALID_ARGUMENT, "type"),
+        (v1.WatchEventsRequest(types=list(MANY_TYPES)), Status.INVALID_ARGUMENT, "types"),
+        (v1.WatchEventsRequest(types=["x" * 129]), Status.INVALID_ARGUMENT, "types"),
     ],
 )
 async def test_a_watch_from_nowhere_is_refused(
