@@ -3,6 +3,7 @@
 import gzip
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,9 +13,24 @@ import trio
 import trio.testing
 
 from eventlog import open_log
+from supervisor.access.tls import Protocol, server_contexts
+from supervisor.api.listeners import address_of, bind_tcp
+from supervisor.config import Address
+from supervisor.config.schema import Tls
 from supervisor.http_api.bounds import Bounds
+from supervisor.http_api.connections import Connections
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.http_api.conftest import BEARER, MANIFEST, TOKEN, Serve, Served, submit, violations
+from tests.e2e.authority import Authority
+from tests.http_api.conftest import (
+    BEARER,
+    MANIFEST,
+    PATIENCE,
+    TOKEN,
+    Serve,
+    Served,
+    submit,
+    violations,
+)
 
 SHA256 = MANIFEST.algorithm.sha256
 ALGORITHM = {"sha256": SHA256}
@@ -247,6 +263,25 @@ async def test_a_connection_that_says_nothing_is_hung_up_on(serve: Serve) -> Non
     served = await serve(Bounds(idle_s=0.05))
     assert await raw(served, b"") == b""
     assert await raw(served, b"GET / HTTP/1.1\r\nHost: local") == b""
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
+async def test_a_handshake_that_does_not_end_is_ended(
+    nursery: trio.Nursery, tmp_path: Path, said: bytes
+) -> None:
+    async def app(*_: object) -> None:
+        raise AssertionError("who never shook hands asked for something")
+
+    pair = Authority(tmp_path, "authority").issue("server")
+    contexts = server_contexts(Tls(certificate=pair.certificate, key=pair.key), time.time())
+    tcp = bind_tcp(Address("127.0.0.1", 0))
+    address = address_of(tcp)
+    connections = Connections(app, Bounds(idle_s=0.05), contexts[Protocol.HTTP_1_1])
+    await nursery.start(connections.serve, tcp)
+    async with await trio.open_tcp_stream(address.host, address.port) as stranger:
+        await stranger.send_all(said)
+        with trio.fail_after(PATIENCE):
+            assert await stranger.receive_some() == b""
 
 
 async def test_who_asks_twice_and_vanishes_leaves_no_task_behind(serve: Serve) -> None:
