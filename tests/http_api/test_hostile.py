@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -282,6 +283,22 @@ async def test_a_handshake_that_does_not_end_is_ended(
         await stranger.send_all(said)
         with trio.fail_after(PATIENCE):
             assert await stranger.receive_some() == b""
+
+
+async def test_one_connection_more_than_there_is_room_for_is_hung_up_on(serve: Serve) -> None:
+    served = await serve(Bounds(connections=2, refusals=0, idle_s=3600))
+
+    async def connect() -> trio.SocketStream:
+        return await trio.open_tcp_stream(served.address.host, served.address.port)
+
+    async with AsyncExitStack() as held:
+        for _ in range(2):
+            client = await held.enter_async_context(await connect())
+            await client.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await client.receive_some()).startswith(b"HTTP/1.1 200")
+        async with await connect() as one_more:
+            with trio.fail_after(PATIENCE):
+                assert await one_more.receive_some() == b""
 
 
 async def test_who_asks_twice_and_vanishes_leaves_no_task_behind(serve: Serve) -> None:
