@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,9 @@ pytestmark = pytest.mark.guest
 
 RECONNECTS = 100
 CONNECTED_S = 0.04
-"""At most this long a connection lives: long enough for some events, or for half a handshake."""
+"""At most this long every second connection lives: for some events, or for half a handshake."""
+EVENTS_MOST = 3
+"""So many bring the others, which are cut in the midst of what comes."""
 MARKS = ("org.chronovisor.caught-up.v1", "org.chronovisor.bookmark.v1")
 
 Positions = AsyncGenerator[int, None]
@@ -84,22 +87,32 @@ class Subscriber:
         self._follow = follow
 
     async def reconnect(self, chance: random.Random) -> None:
-        """Connect again and again; each connection is cut wherever it is by then."""
-        for _ in range(RECONNECTS):
+        """Connect again and again; a connection is cut at some time, or after some events."""
+        for _ in range(RECONNECTS // 2):
             with suppress(TimeoutError):
                 async with asyncio.timeout(chance.uniform(0, CONNECTED_S)):
-                    await self.read_until(None)
+                    await self.read_until(lambda: False)
+            enough = len(self.seen) + chance.randint(1, EVENTS_MOST)
+            await self.read_until(partial(self.has_seen, enough))
 
-    async def read_until(self, last: int | None) -> None:
-        """Go on where it was, up to a position."""
-        after = self.seen[-1] if self.seen else 0
-        if after == last:
+    async def read_until(self, is_enough: Callable[[], bool]) -> None:
+        """Go on where it was."""
+        if is_enough():
             return
-        async with aclosing(self._follow(self._daemon, after)) as positions:
+        async with aclosing(self._follow(self._daemon, self.position)) as positions:
             async for position in positions:
                 self.seen.append(position)
-                if position == last:
+                if is_enough():
                     return
+
+    @property
+    def position(self) -> int:
+        """The last that it saw."""
+        return self.seen[-1] if self.seen else 0
+
+    def has_seen(self, events: int) -> bool:
+        """Whether it saw so many."""
+        return len(self.seen) == events
 
 
 async def come_and_go(client: Client, manifest: v1.Manifest, until: asyncio.Event) -> None:
@@ -131,7 +144,7 @@ async def reconnect_while_vms_come_and_go(
         await coming
         head = (await client.log()).head
         for subscriber in subscribers.values():
-            await subscriber.read_until(head)
+            await subscriber.read_until(partial(subscriber.has_seen, head))
     return {way: subscriber.seen for way, subscriber in subscribers.items()}
 
 
