@@ -99,6 +99,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         manager.status("reading the log")
         seams = open_seams(config.fault_plan)
         contexts = server_contexts(config.tls, time.time())
+        confinement = confine(config.qemu_user)
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
         grpc = owned.enter_context(bind_tcp(config.listen.grpc))
@@ -110,7 +111,6 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         doors = open_doors(config, contexts, directory)
         unix.append(owned.enter_context(listening_unix(directory.grpc_socket)))
         listeners = Listeners(tuple(unix), grpc, http, websocket)
-        confinement = confine(config.qemu_user)
         snapshots = await trio.to_thread.run_sync(Snapshots, directory.log, directory.snapshot)
         node, clock = settle(directory, machine_name(MACHINE_ID)), Clock()
         metrics = Metrics()

@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "chronovisor_guest",
         "supervisor.cannot_serve",
         "supervisor.clock",
+        "supervisor.durable",
         "supervisor.sd_notify",
         "supervisor.sev",
     ),

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,17 @@ from pathlib import Path
 import msgspec
 
 from supervisor.access.tokens import Grants
+from supervisor.durable import fsync_directory
 from supervisor.secret_file import SecretUnfit, read_private
 
 FILE_BYTES = 1 << 20
 """Some 4,000 principals; a larger file is something else."""
 GRANTS_MOST = 1000
 """Every token is compared with all of them, which takes as many half microseconds."""
+
+LOCK_S = 10.0
+"""For another's turn with the file, which takes milliseconds."""
+LOCK_RETRY_S = 0.05
 
 _logger = logging.getLogger(__name__)
 
@@ -59,17 +65,29 @@ def _read(path: Path) -> bytes:
 
 
 @contextmanager
-def changing(path: Path) -> Iterator[None]:
-    """Keep others from changing the file meanwhile; they wait. Raises OSError."""
+def changing(path: Path, within_s: float = LOCK_S) -> Iterator[None]:
+    """Keep others from changing the file meanwhile; they wait. Raises SecretUnfit or OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(
         path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
     )
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, path, within_s)
         yield
     finally:
         os.close(lock)
+
+
+def _lock(lock: int, path: Path, within_s: float) -> None:
+    until = time.monotonic() + within_s
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                told = f"another program has been changing {path} for {within_s:.0f} s"
+                raise SecretUnfit(f"{told}: end it, and try again") from None
+            time.sleep(LOCK_RETRY_S)
 
 
 def write_grants(path: Path, grants: Grants) -> None:
@@ -84,6 +102,7 @@ def write_grants(path: Path, grants: Grants) -> None:
             file.flush()
             os.fsync(descriptor)
         draft.rename(path)
+        fsync_directory(path.parent)  # a token that was revoked stays so
     except OSError as error:
         error.filename = os.fspath(path)  # the system names the draft, or nothing
         raise

@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from supervisor.cannot_serve import CannotServe
@@ -32,15 +32,16 @@ class CannotListen(CannotServe):
 def bind_tcp(address: Address) -> socket.socket:
     """Return a socket that listens on a numeric address. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        remedy = REMEDIES.get(error.errno or 0, OF_ANOTHER_ADDRESS)
-        raise CannotListen(f"cannot listen on {address}: {error.strerror}; {remedy}") from error
+    with ExitStack() as unless_bound:
+        try:
+            listener = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address.host, address.port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            remedy = REMEDIES.get(error.errno or 0, OF_ANOTHER_ADDRESS)
+            raise CannotListen(f"cannot listen on {address}: {error.strerror}; {remedy}") from error
+        unless_bound.pop_all()
     listener.setblocking(False)
     return listener
 

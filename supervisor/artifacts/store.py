@@ -26,6 +26,7 @@ from supervisor.artifacts.errors import (
     StoreFull,
     UnknownArtifact,
 )
+from supervisor.durable import fsync_directory
 
 INCOMING = "incoming"
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -135,20 +136,12 @@ class Upload:
             place.parent.mkdir(mode=0o700, exist_ok=True)
             self._path.replace(place)
             for directory in (place.parent, self._store.directory):
-                _fsync_directory(directory)
+                fsync_directory(directory)
         return Stored(sha256, self._size)
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, mode=0o600)
-
-
-def _fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

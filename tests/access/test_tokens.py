@@ -87,6 +87,15 @@ def test_the_file_keeps_no_token_and_is_its_owners_alone(tmp_path: Path) -> None
     assert hashlib.sha256(TOKEN.encode()).hexdigest() in path.read_text()
 
 
+def test_who_keeps_the_file_for_itself_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    refused = pytest.raises(SecretUnfit, match="another program has been changing")
+    with changing(path), refused, changing(path, within_s=0):
+        raise AssertionError("two change the file at once")
+    with changing(path, within_s=0):
+        pass
+
+
 def test_of_those_who_change_the_file_at_once_each_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
 

@@ -164,3 +164,4 @@ def test_a_qemu_user_that_is_missing_keeps_the_daemon_from_starting(
     assert code == 7
     assert "run: useradd --system" in said
     assert len(said.splitlines()) == 1
+    assert list(stopped_daemon.state_dir.glob("*")) == []
