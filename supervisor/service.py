@@ -2,13 +2,15 @@
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import trio
 
-from eventlog import CaughtUp, EventLog
+from eventlog import CaughtUp, EventLog, LogEnded
 from supervisor.admission.intake import Admission
 from supervisor.admission.uploads import Uploads
 from supervisor.artifacts.errors import (
@@ -26,10 +28,12 @@ from supervisor.host.logs import console_path, guest_log_path
 from supervisor.host.platform import Platform, Unavailable
 from supervisor.journal import decode, vm_stream
 from supervisor.registry import Registry
+from supervisor.schema import AnyEvent
 from supervisor.vm.attestation_events import ReportReceived, ReportRefused
 from supervisor.vm.commands import (
     Command,
     CommandDenied,
+    Delete,
     DenyReason,
     ProvideInput,
     ProvideSession,
@@ -37,6 +41,7 @@ from supervisor.vm.commands import (
 )
 from supervisor.vm.confidential import GuestSession
 from supervisor.vm.consumers import check_consumer
+from supervisor.vm.events import RemovalFailed, VmDeleted
 from supervisor.vm.inputs import InputName
 from supervisor.vm.providing import check_named
 from supervisor.vm.spec import GIB, Manifest
@@ -48,11 +53,17 @@ UPLOAD_MAX_BYTES = 16 * GIB
 REPORT_SECONDS = 30
 """A secure processor answers within milliseconds, a guest's agent when its CPUs get their turn."""
 
+DELETE_SECONDS = 2
+"""Files are gone within milliseconds. Who waits longer finds the VM still there, and learns why."""
+
 ARTIFACT_DENIALS: dict[type[ArtifactError], DenyReason] = {
     ArtifactTooLarge: DenyReason.ARTIFACT_TOO_LARGE,
     DigestMismatch: DenyReason.ARTIFACT_MISMATCH,
     StoreFull: DenyReason.DISK_FULL,
 }
+
+
+Answer = TypeVar("Answer")
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -125,8 +136,16 @@ class Service:
         return self._registry.states()
 
     async def command(self, vm_id: str, command: Command, caller: Caller) -> VmState:
-        """Obey a command; return the VM's state once it is durable."""
-        return await self._registry.ask(vm_id, command, caller)
+        """Obey a command; return the VM's state once it is durable.
+
+        A VM that is deleted is gone by then, unless something holds its files.
+        """
+        head = self.log.head
+        ordered = await self._registry.ask(vm_id, command, caller)
+        if isinstance(command, Delete):
+            with trio.move_on_after(DELETE_SECONDS), suppress(LogEnded):
+                await self._answer(vm_id, head, _removal)
+        return ordered
 
     async def platform(self) -> Platform | Unavailable:
         """Ask the host for its secure processor; one QEMU at a time is started for that."""
@@ -150,20 +169,20 @@ class Service:
         head = self.log.head
         await self._registry.ask(vm_id, RequestReport(nonce), caller)
         with trio.move_on_after(REPORT_SECONDS):
-            return await self._answer(vm_id, nonce.hex(), head)
+            return await self._answer(vm_id, head, partial(_report, nonce.hex()))
         detail = f"no report of VM {vm_id!r} came within {REPORT_SECONDS} s; try again"
         raise CommandDenied(DenyReason.PLATFORM_UNAVAILABLE, detail)
 
-    async def _answer(self, vm_id: str, nonce: str, after: int) -> Report:
+    async def _answer(
+        self, vm_id: str, after: int, wanted: Callable[[AnyEvent], Answer | None]
+    ) -> Answer:
+        """Return what ``wanted`` first makes of an event of this VM. Raises LogEnded."""
         stream = vm_stream(vm_id)
         async for item in self.log.subscribe(after):
             if isinstance(item, CaughtUp) or item.stream != stream:
                 continue
-            match decode(item):
-                case ReportReceived(launch, received, report) if received == nonce:
-                    return Report(launch, base64.b64decode(report))
-                case ReportRefused(launch, refused, detail) if refused == nonce:
-                    return Report(launch, refused=detail)
+            if (found := wanted(decode(item))) is not None:
+                return found
         raise AssertionError("a subscription has no end")
 
     async def upload(
@@ -213,3 +232,16 @@ class Service:
         wanted = self._launch(vm_id, launch)
         read = partial(transcript, self._vms / vm_id, wanted)
         return Transcript(wanted, await trio.to_thread.run_sync(read))
+
+
+def _report(nonce: str, event: AnyEvent) -> Report | None:
+    match event:
+        case ReportReceived(launch, received, report) if received == nonce:
+            return Report(launch, base64.b64decode(report))
+        case ReportRefused(launch, refused, detail) if refused == nonce:
+            return Report(launch, refused=detail)
+    return None
+
+
+def _removal(event: AnyEvent) -> VmDeleted | RemovalFailed | None:
+    return event if isinstance(event, VmDeleted | RemovalFailed) else None
