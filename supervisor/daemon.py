@@ -99,7 +99,6 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         manager.status("reading the log")
         seams = open_seams(config.fault_plan)
         contexts = server_contexts(config.tls, time.time())
-        confinement = confine(config.qemu_user)
         # Bound before anything is written or any VM is touched: a daemon that cannot serve must
         # leave no trace.
         grpc = owned.enter_context(bind_tcp(config.listen.grpc))
@@ -107,6 +106,7 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         websocket = owned.enter_context(bind_tcp(config.listen.websocket))
         chosen = [config.listen.unix.path] if config.listen.unix else []
         unix = [owned.enter_context(listening_unix(path)) for path in chosen]
+        confinement = confine(config.qemu_user)
         directory = prepare_state_directory(config.state_dir)
         doors = open_doors(config, contexts, directory)
         unix.append(owned.enter_context(listening_unix(directory.grpc_socket)))

@@ -152,8 +152,13 @@ class _Connection(H2Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Serve what came; hang up on a frame that is longer than was agreed."""
-        super().data_received(data)
+        """Serve what came; hang up on a frame longer than was agreed, and on odd headers."""
+        try:
+            super().data_received(data)
+        except UnicodeDecodeError:
+            _logger.info("a gRPC client sent headers that are not ASCII: hung up")
+            self._transport.abort()
+            return
         # h2 refuses such a frame only when it has all of it, which may be 16 MiB.
         h2_connection = self.connection._connection
         waiting = len(h2_connection.incoming_buffer._data)

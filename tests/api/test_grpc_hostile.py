@@ -175,13 +175,18 @@ async def test_what_is_not_http2_is_hung_up_on(served: Served, words: bytes) -> 
     await lives(served)
 
 
-async def test_headers_that_are_not_ascii_end_their_connection_only(served: Served) -> None:
+async def test_headers_that_are_not_ascii_end_their_connection_only(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with raw_client(served.unix) as client:
         client.h2.config.header_encoding = None
         await client.call([*headers(), ("x", b"\xc3\xa4".decode("latin-1"))], NO_SUCH)
         with pytest.raises(AssertionError, match="hung up"):
             await client.status(1)
     await lives(served)
+    assert "headers that are not ASCII" in caplog.text
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_deadline_ends_the_call_and_what_it_started(
