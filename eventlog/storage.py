@@ -163,7 +163,7 @@ class DiskStorage:
     def prepare(self) -> None:
         with contextlib.suppress(FileExistsError):
             self._directory.mkdir(mode=0o700, parents=True)
-            self._fsync(self._directory.parent)
+            fsync_directory(self._directory.parent)
         self._check_owner()
 
     def _check_owner(self) -> None:
@@ -209,7 +209,7 @@ class DiskStorage:
         os.unlink(self._directory / name)
 
     def fsync_dir(self) -> None:
-        self._fsync(self._directory)
+        fsync_directory(self._directory)
 
     def _open(self, name: str, flags: int) -> DiskFile:
         return DiskFile(self._descriptor(name, flags))
@@ -220,13 +220,14 @@ class DiskStorage:
         except NotRegular:
             raise ForeignSegment(name, "it is not a regular file") from None
 
-    @staticmethod
-    def _fsync(directory: Path) -> None:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+
+def fsync_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk, as fsync(2) asks for. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _pid(content: bytes) -> int | None:

@@ -46,7 +46,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "chronovisor_guest",
         "supervisor.cannot_serve",
         "supervisor.clock",
-        "supervisor.durable",
         "supervisor.sd_notify",
         "supervisor.sev",
     ),

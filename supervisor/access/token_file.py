@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from eventlog.storage import fsync_directory
 from supervisor.access.tokens import Grants
-from supervisor.durable import fsync_directory
 from supervisor.secret_file import SecretUnfit, read_private
 
 FILE_BYTES = 1 << 20

@@ -20,13 +20,13 @@ from typing import BinaryIO
 import msgspec
 import trio
 
+from eventlog.storage import fsync_directory
 from supervisor.artifacts.errors import (
     ArtifactTooLarge,
     DigestMismatch,
     StoreFull,
     UnknownArtifact,
 )
-from supervisor.durable import fsync_directory
 
 INCOMING = "incoming"
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
