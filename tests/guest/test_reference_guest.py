@@ -55,6 +55,17 @@ async def test_a_script_runs_with_its_inputs_and_its_results_are_on_the_disk(
         assert [(m["fraction"], m["message"]) for m in progress] == [(0.5, "half way")]
 
 
+async def test_the_last_progress_is_told_though_its_line_was_not_ended(guest_dir: Path) -> None:
+    says = b"not yet\n\n2\n0.25 begun\n1.5 too far\n-1\n0.75 as good as"
+    algorithm = b"#!/bin/sh\nprintf '%s' >\"$CHRONOVISOR_PROGRESS\"\n" % says
+    async with booted(guest_dir, Job(algorithm)) as guest:
+        await guest.start()
+        await guest.finish()
+        progress = [(m["fraction"], m["message"]) for m in guest.messages if "fraction" in m]
+        assert progress[-1] == (0.75, "as good as")
+        assert set(progress) <= {(0.25, "begun"), (0.75, "as good as")}
+
+
 PYTHON = b"""#!/usr/bin/env python3
 import importlib, pathlib, sys, sysconfig
 modules = pathlib.Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so")
