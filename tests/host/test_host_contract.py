@@ -14,8 +14,13 @@ from supervisor.vm.effects import ProcessSignal, QmpCommand, Reattach, SpawnQemu
 from supervisor.vm.observations import ProcessIdentity, RunState, ShutdownCause, TimerKind
 from supervisor.vm.spec import Algorithm
 from tests.host.story import Story, life_of
-from tests.host.worlds import RealWorld, World
+from tests.host.worlds import PATIENT, RealWorld, World
 
+SOON_S = 0.5
+"""How long that is waited for which cannot come."""
+NO_GREETING = msgspec.structs.replace(PATIENT, greeting_s=SOON_S)
+NO_ANSWER = msgspec.structs.replace(PATIENT, command_s=SOON_S)
+NO_EXIT = msgspec.structs.replace(PATIENT, exit_s=SOON_S)
 ANOTHER_UUID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -223,7 +228,7 @@ async def test_a_process_of_another_boot_is_lost(world: World) -> None:
 async def test_another_machine_is_never_adopted(world: World) -> None:
     async with life_of(world.host()) as story:
         order = await running(story, world)
-    async with life_of(world.host()) as successor:
+    async with life_of(world.host(NO_EXIT)) as successor:
         wanted = msgspec.structs.replace(order, uuid=ANOTHER_UUID)
         successor.do(reattach(wanted, process_of(story)))
         assert order.uuid in (await successor.until(ob.ProcessSilent)).detail
@@ -235,7 +240,7 @@ async def test_a_silent_qemu_is_watched_and_heard_again(world: World) -> None:
         order = await running(story, world)
     process = process_of(story)
     world.freeze(process)
-    async with life_of(world.host()) as successor:
+    async with life_of(world.host(NO_GREETING)) as successor:
         successor.do(reattach(order, process))
         await successor.until(ob.ProcessSilent)
         world.thaw(process)
@@ -249,7 +254,7 @@ async def test_a_silent_qemu_may_still_die(world: World) -> None:
         order = await running(story, world)
     process = process_of(story)
     world.freeze(process)
-    async with life_of(world.host()) as successor:
+    async with life_of(world.host(NO_GREETING)) as successor:
         successor.do(reattach(order, process))
         await successor.until(ob.ProcessSilent)
         world.kill(process)
@@ -259,7 +264,7 @@ async def test_a_silent_qemu_may_still_die(world: World) -> None:
 async def test_a_qemu_that_falls_silent_loses_contact_and_keeps_its_connection(
     world: World,
 ) -> None:
-    async with life_of(world.host()) as story:
+    async with life_of(world.host(NO_ANSWER)) as story:
         order = await running(story, world)
         world.freeze(process_of(story))
         story.do(fx.ExecuteQmp(1, QmpCommand.CONT))

@@ -27,7 +27,8 @@ from tests.host.fake_host import QEMU, Attention, FakeHost, FakeMachine
 
 VM_ID = "vm-1"
 LOG_BYTES = 65536
-IMPATIENT = Patience(greeting_s=0.5, command_s=0.5, exit_s=0.5)
+PATIENT = Patience(greeting_s=60.0, command_s=60.0, exit_s=60.0, pulse_s=60.0)
+"""No machine is so slow that a QEMU that lives is called silent."""
 OLD_BZIMAGE = bytes(0x202) + b"HdrS" + bytes((2, 2)) + bytes(8192)
 """What QEMU loads as a kernel of boot protocol 2.02; it must never be run."""
 
@@ -38,7 +39,7 @@ class World(Protocol):
     async def manifest(self) -> Manifest:
         """Return a manifest whose artifacts are there."""
 
-    def host(self) -> Host:
+    def host(self, patience: Patience = PATIENT) -> Host:
         """Begin another life of the daemon."""
 
     def spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
@@ -86,7 +87,7 @@ class FakeWorld:
         self.machine.artifacts.add("a" * 64)
         return Manifest(name="contract", algorithm=Algorithm("a" * 64))
 
-    def host(self) -> Host:
+    def host(self, patience: Patience = PATIENT) -> Host:
         return FakeHost(self.machine, now_ms=lambda: time.time_ns() // 1_000_000)
 
     def spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
@@ -121,8 +122,6 @@ class FakeWorld:
 
 
 class RealWorld:
-    patience = IMPATIENT
-
     def __init__(self, root: Path) -> None:
         self.directory = root / "vms" / VM_ID
         self.artifacts = ArtifactStore(root / "artifacts")
@@ -146,7 +145,7 @@ class RealWorld:
         stored = await self.artifacts.add(chunks(), limit_bytes=len(content))
         return ByDigest(stored.sha256)
 
-    def host(self) -> VmHost:
+    def host(self, patience: Patience = PATIENT) -> VmHost:
         return VmHost(
             VM_ID,
             self.directory,
@@ -154,7 +153,7 @@ class RealWorld:
             catalogue=self._catalogue,
             digests=self._digests,
             machine=self._machine,
-            patience=self.patience,
+            patience=patience,
         )
 
     def spawn_order(self, prepared: LaunchPrepared) -> SpawnQemu:
@@ -205,9 +204,6 @@ class RealWorld:
 
 class SimulatedWorld(RealWorld):
     """The real host on a QEMU without a machine (tools/transcript)."""
-
-    # Python takes a multiple of QEMU's time to start where many tests share a machine.
-    patience = msgspec.structs.replace(IMPATIENT, greeting_s=2.0)
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -6,8 +6,9 @@ from random import Random
 import trio
 
 from supervisor.actor import Host
+from supervisor.host.contact import Patience
 from supervisor.vm.effects import Effect
-from tests.host.worlds import VM_ID, FakeWorld
+from tests.host.worlds import PATIENT, VM_ID, FakeWorld
 from tests.simulation.guest import Temper
 from tests.simulation.host import SimulatedHost
 from tests.simulation.machine import Hardware, SimulatedMachine
@@ -44,6 +45,6 @@ class CalmWorld(FakeWorld):
         hardware = Hardware(trio.lowlevel.spawn_system_task, Random(1), most_running=1)
         self.machine = SimulatedMachine(VM_ID, hardware, _mute, _take_for_granted)
 
-    def host(self) -> Host:
+    def host(self, patience: Patience = PATIENT) -> Host:
         assert isinstance(self.machine, SimulatedMachine)
         return SimulatedHost(self.machine, Calm(), now_ms=lambda: time.time_ns() // 1_000_000)
