@@ -1,12 +1,12 @@
 """`console --attach`: this terminal becomes the guest's, byte for byte, until Ctrl-] is typed."""
 
 import os
+import signal
 import ssl
 import sys
-import termios
 import tty
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
 from functools import partial
 from http import HTTPStatus
 
@@ -22,6 +22,7 @@ from trio_websocket import (
 from supervisor.cli.exits import ExitCode, Failure, Unreachable
 from supervisor.cli.options import Access
 from supervisor.cli.output import note, printable
+from supervisor.cli.terminal import terminal_mode
 from supervisor.config.values import Address
 
 ESCAPE = b"\x1d"
@@ -79,15 +80,25 @@ async def _attach(
     reached = partial(open_websocket, daemon.host, daemon.port, resource, use_ssl=tls or False)
     async with reached(extra_headers=authorized, connect_timeout=CONNECT_S) as connection:
         note("attached; Ctrl-] leaves")
-        with _raw_terminal():
-            await _converse(connection)
+        with (
+            trio.open_signal_receiver(signal.SIGTERM) as terminations,
+            # Every key is the guest's, Ctrl-C too; without a terminal there is nothing to change.
+            terminal_mode(tty.setraw) if sys.stdin.isatty() else nullcontext(),
+        ):
+            await _converse(connection, terminations)
 
 
-async def _converse(connection: WebSocketConnection) -> None:
+async def _converse(connection: WebSocketConnection, terminations: AsyncIterator[int]) -> None:
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_at, terminations)
         nursery.start_soon(_type, connection, nursery.cancel_scope)
         await _show(connection)
         nursery.cancel_scope.cancel()
+
+
+async def _end_at(terminations: AsyncIterator[int]) -> None:
+    await anext(terminations)
+    raise SystemExit(ExitCode.TERMINATED)
 
 
 async def _show(connection: WebSocketConnection) -> None:
@@ -121,18 +132,3 @@ async def _type(connection: WebSocketConnection, all_of_it: trio.CancelScope) ->
 
 def _typed() -> bytes:
     return os.read(sys.stdin.fileno(), TYPED_BYTES)
-
-
-@contextmanager
-def _raw_terminal() -> Iterator[None]:
-    """Pass every key to the guest, Ctrl-C too; without a terminal there is nothing to change."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setraw(terminal)
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

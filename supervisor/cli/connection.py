@@ -42,10 +42,10 @@ class Daemon:
         self._runner = runner
         self._access = access
 
-    def call(self, answer: Coroutine[Any, Any, T]) -> T:
-        """Return what a method of the client answers."""
+    def call(self, answer: Coroutine[Any, Any, T], *, within_s: float | None = None) -> T:
+        """Return what a method of the client answers. Raises TimeoutError after ``within_s``."""
         with _failures(self._access):
-            return self._runner.run(answer)
+            return self._runner.run(asyncio.wait_for(answer, within_s))
 
     def stream(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """Yield what a method of the client yields, as fast as it is taken."""

@@ -10,6 +10,7 @@ from supervisor.cli.messages import event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
 from supervisor.cli.output import print_json
 from supervisor.cli.sentences import line, short_type
+from supervisor.cli.vm_ids import known_vms
 from supervisor.vm import events as vm
 
 TYPES = {short_type(tag): tag for tag in (*vm.TAGS.values(), *admission.TAGS.values())}
@@ -39,7 +40,13 @@ def _known_types(context: click.Context, parameter: click.Parameter, incomplete:
     help="Begin after this position.",
 )
 @click.option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
-@click.option("--vm", "vm_id", metavar="ID", help="Only the events of this VM.")
+@click.option(
+    "--vm",
+    "vm_id",
+    metavar="ID",
+    shell_complete=known_vms,
+    help="Only the events of this VM.",
+)
 @click.option(
     "--type",
     "types",

@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
     UNFIT = 25
     INTERRUPTED = 130
     CLOSED_PIPE = 141
+    TERMINATED = 143
 
 
 MEANINGS = {
@@ -45,6 +46,7 @@ MEANINGS = {
     ExitCode.UNFIT: "sev: it cannot be measured, sealed a second time, or taken in by a guest",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.CLOSED_PIPE: "the reader of the output went away (128 + SIGPIPE)",
+    ExitCode.TERMINATED: "ended by SIGTERM, with the terminal as it was (128 + SIGTERM)",
 }
 
 OF_STATUS = {

@@ -18,6 +18,7 @@ from supervisor.cli.drawing import byte_progress
 from supervisor.cli.exits import ExitCode, Failure, in_words
 from supervisor.cli.options import Access, address, connection_options, json_option, pass_access
 from supervisor.cli.output import human_size, neutralised, note, print_json, writes_to_terminal
+from supervisor.cli.vm_ids import vm_argument
 from supervisor.config.schema import LOOPBACK, WEBSOCKET_PORT
 from supervisor.config.values import Address
 
@@ -26,7 +27,7 @@ FILE_MODE = 0o666
 
 
 @click.command()
-@click.argument("vm_id", metavar="ID")
+@vm_argument()
 @click.option(
     "-o",
     "--output",
@@ -120,7 +121,7 @@ def _umask() -> int:
 
 
 @click.command()
-@click.argument("vm_id", metavar="ID")
+@vm_argument()
 @click.option("--follow", is_flag=True, help="Go on with what is written, until the VM ends.")
 @click.option("--guest-log", is_flag=True, help="What the algorithm printed, not the console.")
 @click.option(

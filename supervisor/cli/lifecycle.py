@@ -16,6 +16,7 @@ from supervisor.cli.options import (
     pass_access,
 )
 from supervisor.cli.output import print_json, printable
+from supervisor.cli.vm_ids import vm_argument
 from supervisor.vm.ranges import STOP_GRACE_TAKES
 from supervisor.vm.rules import check_stop_grace
 
@@ -44,7 +45,7 @@ def _give(access: Access, order: Order, *, as_json: bool, told: str = PHASE) -> 
 
 
 @click.command()
-@click.argument("vm_id", metavar="ID")
+@vm_argument()
 @click.option(
     "--grace",
     type=grace_period,
@@ -76,7 +77,7 @@ def _plain(
     """Return a command that takes a VM and nothing else."""
 
     @click.command(name, help=f"{help_text}\n\n\b\nExample:\n  chronovisor {name} iris-1")
-    @click.argument("vm_id", metavar="ID")
+    @vm_argument()
     @json_option
     @connection_options
     @pass_access

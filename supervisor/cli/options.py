@@ -97,15 +97,16 @@ class Access(msgspec.Struct, frozen=True):
 pass_access = click.make_pass_decorator(Access)
 
 
-def invoker_access(state_dir: Path | None, connect: str | None, token_file: Path | None) -> Access:
-    """Return the access that the global options and the environment describe."""
-    return Access(state_dir or default_state_dir(os.environ, os.geteuid()), connect, token_file)
+def access_of(context: click.Context) -> Access:
+    """Return what the options so far say; without any, the daemon of whoever asks."""
+    asked = context.find_object(Access)
+    return asked or Access(default_state_dir(os.environ, os.geteuid()))
 
 
-def _override(context: click.Context, parameter: click.Parameter, value: object) -> None:
+def override(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep what an option says of the daemon; also at a Tab, when no command runs."""
     if value is not None and parameter.name is not None:
-        access = context.find_object(Access) or invoker_access(None, None, None)
-        context.obj = msgspec.structs.replace(access, **{parameter.name: value})
+        context.obj = msgspec.structs.replace(access_of(context), **{parameter.name: value})
 
 
 def state_dir_option(command: F) -> F:
@@ -114,7 +115,7 @@ def state_dir_option(command: F) -> F:
         "--state-dir",
         type=click.Path(path_type=Path, file_okay=False),
         expose_value=False,
-        callback=_override,
+        callback=override,
         help=f"The daemon's state directory.  [env: {STATE_DIR_VARIABLE}]",
     )(command)
 
@@ -125,18 +126,18 @@ def connection_options(command: F) -> F:
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
         expose_value=False,
-        callback=_override,
+        callback=override,
         help="File with the bearer token, for TCP.  [default: token in the state directory]",
     )
     connect = click.option(
         "--connect",
         metavar="unix:PATH|HOST:PORT",
         expose_value=False,
-        callback=_override,
+        callback=override,
         help=f"The daemon's address.  [env: {CONNECT_VARIABLE}; "
         "default: grpc.sock in the state directory]",
     )
-    with_tls = tls_options(command, expose_value=False, callback=_override)
+    with_tls = tls_options(command, expose_value=False, callback=override)
     return state_dir_option(connect(token_file(with_tls)))
 
 

@@ -2,18 +2,19 @@
 
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import click
-import msgspec
 
 from supervisor.cli.exits import ExitCode, Failure, in_words, table
 from supervisor.cli.groups import Group
 from supervisor.cli.options import (
     CONNECT_VARIABLE,
     STATE_DIR_VARIABLE,
-    invoker_access,
+    access_of,
+    override,
     tls_options,
 )
 
@@ -93,6 +94,8 @@ class Program(Group):
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
     envvar=STATE_DIR_VARIABLE,
+    expose_value=False,
+    callback=override,
     help=f"The daemon's state directory.  [env: {STATE_DIR_VARIABLE}; "
     "default: /var/lib/chronovisor for root, else chronovisor in $XDG_STATE_HOME]",
 )
@@ -100,31 +103,26 @@ class Program(Group):
     "--connect",
     metavar="unix:PATH|HOST:PORT",
     envvar=CONNECT_VARIABLE,
+    expose_value=False,
+    callback=override,
     help=f"The daemon's address.  [env: {CONNECT_VARIABLE}; "
     "default: grpc.sock in the state directory]",
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
+    expose_value=False,
+    callback=override,
     help="File with the bearer token, for TCP.  [default: token in the state directory]",
 )
-@tls_options
+@partial(tls_options, expose_value=False, callback=override)
 @click.pass_context
-def cli(
-    context: click.Context,
-    /,
-    *,
-    state_dir: Path | None,
-    connect: str | None,
-    token_file: Path | None,
-    **tls: Path | None,
-) -> None:
+def cli(context: click.Context) -> None:
     """Run computations in virtual machines, and never forget what happened to them.
 
     The options below may also follow the name of a command.
     """
-    access = invoker_access(state_dir, connect, token_file)
-    context.obj = msgspec.structs.replace(access, **tls)
+    context.obj = access_of(context)
 
 
 def _discard_stdout() -> None:

@@ -11,10 +11,11 @@ from supervisor.cli.messages import vm_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
 from supervisor.cli.output import note, print_json, printable
 from supervisor.cli.submitting import upload
+from supervisor.cli.vm_ids import vm_argument
 
 
 @click.command()
-@click.argument("vm_id", metavar="ID")
+@vm_argument()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--provider", required=True, metavar="NAME", help="Who you are in the manifest.")
 @click.option(

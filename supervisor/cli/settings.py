@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from supervisor.cli.exits import ExitCode, Failure
+from supervisor.cli.options import access_of
 from supervisor.config.environment import FILE_VARIABLE, from_text
 from supervisor.config.loading import Compat, Invocation, Loaded, load
 from supervisor.config.resolving import ConfigInvalid, Given, Layer, Origin, Source
@@ -93,4 +94,4 @@ def _before_the_command() -> Layer:
     name = "state_dir"
     if root.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
         return {}
-    return {name: _flag(BY_KEY[name], root.params[name])}
+    return {name: _flag(BY_KEY[name], access_of(root).state_dir)}

@@ -22,6 +22,7 @@ from supervisor.cli.observing import UNDER_WAY, Observer, Picture
 from supervisor.cli.options import Access, connection_options, duration, json_option, pass_access
 from supervisor.cli.output import print_json
 from supervisor.cli.picturing import drawn
+from supervisor.cli.terminal import terminal_mode, terminations_raised
 
 PLAIN_LINES = 10_000
 """Where nothing is redrawn, every VM has its line: the daemon has no more by default."""
@@ -89,7 +90,12 @@ def _print(picture: Picture, target: str, console: Console) -> None:
 def _watch(observer: Observer, picture: Picture, target: str, every_s: float) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     screen = Live(console=console, screen=True, auto_refresh=False)
-    with _hangups_told(), _keys() as keys, screen as live:
+    with (
+        _hangups_told(),
+        terminations_raised(),
+        terminal_mode(tty.setcbreak) as keys,
+        screen as live,
+    ):
         while True:
             now = drawn(picture, f"{target}  (q quits)", console.width, console.height)
             live.update(now, refresh=True)
@@ -107,18 +113,6 @@ def _hangups_told() -> Iterator[None]:
         if error.args[0] != errno.EIO:
             raise
         raise BrokenPipeError from None
-
-
-@contextmanager
-def _keys() -> Iterator[int]:
-    """Yield where single keys are read; afterwards the terminal is as it was."""
-    terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setcbreak(terminal)
-        yield terminal
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _is_quit(keys: int, within_s: float) -> bool:

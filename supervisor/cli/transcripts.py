@@ -14,6 +14,7 @@ from supervisor.cli.messages import Json, event_json
 from supervisor.cli.options import Access, connection_options, json_option, pass_access
 from supervisor.cli.output import print_json, printable
 from supervisor.cli.sentences import local_time, sentence
+from supervisor.cli.vm_ids import vm_argument
 from supervisor.vm import events as ev
 
 FORMAT = 1
@@ -23,7 +24,7 @@ SUBMITTED = ev.TAGS[ev.ComputationSubmitted]
 
 
 @click.command()
-@click.argument("vm_id", metavar="ID")
+@vm_argument()
 @click.option(
     "--launch",
     type=click.IntRange(min=1),

@@ -20,6 +20,7 @@ from supervisor.cli.options import (
 )
 from supervisor.cli.output import human_size, note, print_json
 from supervisor.cli.sentences import timeline as timeline_of
+from supervisor.cli.vm_ids import vm_argument
 
 if TYPE_CHECKING:
     from supervisor.past.moment import Moment
@@ -106,7 +107,7 @@ def list_vms(
 
 
 @click.command()
-@click.argument("vm_id", metavar="ID")
+@vm_argument()
 @click.option("--timeline", is_flag=True, help="Print its events, timed from the submission.")
 @as_of_option
 @json_option

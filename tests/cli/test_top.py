@@ -170,6 +170,18 @@ def test_q_quits_and_the_terminal_is_as_it_was(peer: Peer, state_dir: Path) -> N
 
 
 @pytest.mark.timeout(HANG_S * 2)
+def test_a_sigterm_ends_it_and_the_terminal_is_as_it_was(peer: Peer, state_dir: Path) -> None:
+    with shown(state_dir) as (process, terminal):
+        before = termios.tcgetattr(terminal)
+        until(terminal, b"no VM")
+        assert termios.tcgetattr(terminal) != before
+        process.terminate()
+        until(terminal, LEFT)
+        assert process.wait(HANG_S) == ExitCode.TERMINATED
+        assert termios.tcgetattr(terminal) == before
+
+
+@pytest.mark.timeout(HANG_S * 2)
 def test_a_terminal_that_hung_up_ends_it_in_good_order(peer: Peer, state_dir: Path) -> None:
     with shown(state_dir) as (process, terminal):
         until(terminal, b"no VM")

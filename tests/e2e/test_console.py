@@ -12,6 +12,7 @@ from threading import Timer
 
 import pytest
 
+from supervisor.cli.exits import ExitCode
 from tests.e2e.daemon_process import COMMAND_S, Daemon
 from tests.e2e.own_guest import UP, write_manifest
 
@@ -100,6 +101,12 @@ def test_a_guest_is_typed_to_also_by_the_next_daemon_until_it_ends(
         assert not echoes(terminal)
         os.write(keys, b"\x03and this is not Ctrl-C here" + ESCAPE)
         assert other.end()[0] == 0
+        assert echoes(terminal)
+        with attached(daemon, vm_id, terminal) as ended:
+            ended.read_until(b"HELLO")
+            assert not echoes(terminal)
+            ended.process.terminate()
+            assert ended.end()[0] == ExitCode.TERMINATED
         assert echoes(terminal)
         daemon.end(signal.SIGKILL)
         assert one.end()[0] == 3

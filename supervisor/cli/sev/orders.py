@@ -14,6 +14,7 @@ from supervisor.cli.output import note, print_json, printable
 from supervisor.cli.sev.files import CERTIFICATE_BYTES_MAX, read_whole
 from supervisor.cli.sev.refusals import option, refusals_told
 from supervisor.cli.sev.sessions import BLOB_FILE, CERTIFICATE_FILE, session_option
+from supervisor.cli.vm_ids import vm_argument
 from supervisor.sev.octets import from_base64, from_hex
 
 NONCE_BYTES = 16
@@ -21,7 +22,7 @@ SNP_NONCE_BYTES = 64
 
 
 @click.command()
-@click.argument("vm_id", metavar="VM")
+@vm_argument("VM")
 @json_option
 @connection_options
 @pass_access
@@ -38,7 +39,7 @@ def approve(access: Access, *, vm_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("vm_id", metavar="VM")
+@vm_argument("VM")
 @click.option("--reason", metavar="TEXT", default="", help="Why; it stands in the log.")
 @json_option
 @connection_options
@@ -56,7 +57,7 @@ def reject(access: Access, *, vm_id: str, reason: str, as_json: bool) -> None:
 
 
 @click.command("provide-session")
-@click.argument("vm_id", metavar="VM")
+@vm_argument("VM")
 @session_option
 @json_option
 @connection_options
@@ -83,7 +84,7 @@ def _nonce_of(text: str) -> bytes:
 
 
 @click.command()
-@click.argument("vm_id", metavar="VM")
+@vm_argument("VM")
 @option("--nonce", _nonce_of, metavar="HEX", help="[default: random]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A file."

@@ -24,6 +24,7 @@ from supervisor.cli.sev.deciding import (
 from supervisor.cli.sev.launches import demand_options, secret_of
 from supervisor.cli.sev.orders import get, reject_launch
 from supervisor.cli.sev.refusals import OF_REFUSAL, option, refusals_told
+from supervisor.cli.vm_ids import vm_argument
 from supervisor.sev.errors import Mismatch, Outdated, SevRefused, WeakPolicy
 from supervisor.sev.firmware_version import FirmwareVersion
 from supervisor.sev.policy import PolicyFlag
@@ -45,7 +46,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("vm_id", metavar="[VM]", required=False)
+@vm_argument("[VM]", required=False)
 @click.option("--session", "directory", type=directory_type, help="What `sev session` made.")
 @demand_options
 @option(
