@@ -13,7 +13,7 @@ from supervisor.api import files, launch_requests, listing, subscription, upload
 from supervisor.api.encoded import Encoded
 from supervisor.api.grpc_encoding import encode
 from supervisor.api.ports import Supervisor
-from supervisor.api.refusals import refuse, required
+from supervisor.api.refusals import mismatches_named, refuse, required
 from supervisor.api.scope import SeenBy, seen_by
 from supervisor.api.subscription import Item
 from supervisor.api.wire_confidential import from_platform, from_report
@@ -39,8 +39,10 @@ class SupervisorService:
     ) -> v1.UploadArtifactResponse:
         """Store a file under its digest."""
         upload = await uploads.begin(messages)
-        async with aclosing(upload.chunks()) as chunks:
-            stored = await self._for(caller).upload(chunks, sha256=upload.sha256, caller=caller)
+        with mismatches_named("expect.sha256"):
+            async with aclosing(upload.chunks()) as chunks:
+                supervisor = self._for(caller)
+                stored = await supervisor.upload(chunks, sha256=upload.sha256, caller=caller)
         return v1.UploadArtifactResponse(sha256=stored.sha256, size=stored.size)
 
     async def submit_computation(

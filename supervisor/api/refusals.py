@@ -1,6 +1,7 @@
 """Refusals that name what is wrong: the one way in which this package says no."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from supervisor.vm.commands import CommandDenied, DenyReason, FieldViolation
 
@@ -20,6 +21,17 @@ def denied(reason: DenyReason, violations: Iterable[FieldViolation]) -> CommandD
 def denied_for(reason: DenyReason, field: str, description: str) -> CommandDenied:
     """Return a refusal for the sake of one field."""
     return denied(reason, [FieldViolation(field, description)])
+
+
+@contextmanager
+def mismatches_named(field: str) -> Iterator[None]:
+    """Let the refusal of an upload name the field that its bytes belie, as the client calls it."""
+    try:
+        yield
+    except CommandDenied as refused:
+        if refused.reason is not DenyReason.ARTIFACT_MISMATCH or refused.violations:
+            raise
+        raise denied_for(refused.reason, field, refused.detail) from None
 
 
 def refuse(violations: tuple[FieldViolation, ...]) -> None:

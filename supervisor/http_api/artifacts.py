@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from supervisor.access.roles import Action
 from supervisor.api.ports import Supervisor
-from supervisor.api.refusals import refuse
+from supervisor.api.refusals import mismatches_named, refuse
 from supervisor.http_api import query
 from supervisor.http_api.bodies import read_pieces
 from supervisor.http_api.bounds import Bounds
@@ -81,7 +81,8 @@ class Artifacts:
     async def _put(self, request: Request) -> Response:
         sha256: str = request.path_params["sha256"]
         refuse(tuple(check_digest("sha256", sha256)))
-        return json_answer(await self._store(request, sha256))
+        with mismatches_named("sha256"):
+            return json_answer(await self._store(request, sha256))
 
     async def _store(self, request: Request, sha256: str | None) -> Artifact:
         query.parse(request)

@@ -305,6 +305,7 @@ async def test_an_upload_may_begin_with_bytes_and_promise_nothing(served: Served
     [
         ([], "chunk"),
         (pieces(b"abc", 1, sha256="nonsense"), "expect.sha256"),
+        (pieces(b"abc", 1, sha256="0" * 64), "expect.sha256"),
         (pieces(b"abc", 1, size=2), "expect.size"),
         (pieces(b"abc", 1, size=4), "expect.size"),
         (pieces(b"x" * (1024 * 1024 + 1), 1024 * 1024 + 1), "chunk"),

@@ -38,6 +38,7 @@ async def test_other_bytes_than_the_digest_says_are_refused(
 ) -> None:
     answer = await client.put(f"/v1/artifacts/{'0' * 64}", content=BYTES)
     assert (answer.status_code, answer.json()["reason"]) == (400, "artifact-mismatch")
+    assert [wrong["field"] for wrong in answer.json()["violations"]] == ["sha256"]
     assert supervisor.stored() == []
 
 
