@@ -119,10 +119,10 @@ async def test_a_computation_goes_on_without_its_host_and_finished_is_not_lost(
 ) -> None:
     async with booted(guest_dir, Job(CHATTY)) as guest:
         await guest.receive("ready")
+        await guest.console.connect()  # before the computation can say that it is over
         await guest.order("start")
         await guest.receive("started")
         await guest.agent.disconnect()
-        await guest.console.connect()
         while b"the computation is over" not in await guest.console.receive_line():
             pass
         await guest.agent.connect()
