@@ -21,6 +21,7 @@ import trio
 from eventlog import EventLog, LogOptions, open_log
 from eventlog.notary import Notary
 from supervisor.access.tls import server_contexts
+from supervisor.access.token_file import read_grants
 from supervisor.actor import Host
 from supervisor.admission.events import DaemonStarted
 from supervisor.admission.firmware import check_firmware
@@ -106,6 +107,8 @@ async def run(config: Config, announce: Callable[[Ready], None]) -> None:
         websocket = owned.enter_context(bind_tcp(config.listen.websocket))
         chosen = [config.listen.unix.path] if config.listen.unix else []
         unix = [owned.enter_context(listening_unix(path)) for path in chosen]
+        if config.tokens is not None:
+            read_grants(config.tokens)
         confinement = confine(config.qemu_user)
         directory = prepare_state_directory(config.state_dir)
         doors = open_doors(config, contexts, directory)

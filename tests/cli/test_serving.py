@@ -49,6 +49,20 @@ def test_a_state_directory_whose_path_is_too_long_for_sockets_is_told(
     assert "choose a shorter --state-dir" in result.stderr
 
 
+def test_a_damaged_file_of_tokens_is_told_before_anything_is_made(
+    run: Run, state_dir: Path
+) -> None:
+    tokens = state_dir / "tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text("{")
+    result = run("serve", "--state-dir", str(state_dir / "new"), "--tokens", str(tokens), *PORTS)
+
+    assert result.exit_code == 7
+    assert result.stderr.startswith(f"Error: {tokens} is no file of tokens: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (state_dir / "new").exists()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named_with_what_to_do(number: int) -> None:
     full = OSError(number, os.strerror(number))
