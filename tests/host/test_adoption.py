@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -33,7 +34,8 @@ from supervisor.vm.observations import (
 
 BOOT_ID = "this boot"
 NOBODY = 65534
-UUID = "11111111-2222-5333-8444-555555555555"
+UUID = str(uuid.uuid4())
+"""Nobody else's: whoever says on this host that it is this machine may be taken for ours."""
 STAND_IN = """
 import fcntl, os, sys, time
 if sys.argv[1] != "-uuid":
@@ -55,7 +57,7 @@ class StandIn:
 
     def awake(self, directory: Path) -> None:
         """Wait until it runs its own program, under its own command line."""
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while b"ready" not in (directory / layout.STDERR_LOG).read_bytes():
             assert time.monotonic() < give_up, "the stand-in does not start"
             os.sched_yield()
@@ -69,9 +71,8 @@ class StandIn:
 @pytest.fixture
 async def stand_in(tmp_path: Path) -> AsyncIterator[StandIn]:
     stand_in = StandIn(tmp_path, str(tmp_path / layout.PIDFILE))
-    with trio.fail_after(20):
-        while pidfile_owner(tmp_path) is None:
-            await trio.lowlevel.checkpoint()
+    stand_in.awake(tmp_path)
+    assert pidfile_owner(tmp_path) == stand_in.identity.pid
     yield stand_in
     await stand_in.end()
 

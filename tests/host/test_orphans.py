@@ -40,7 +40,7 @@ def start(vms: Path) -> Iterator[Start]:
         directory.mkdir(parents=True)
         argv = (sys.executable, "-c", code, "-uuid", uuid)
         processes.append(spawn(directory, argv, "boot"))
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while b"ready" not in (directory / layout.STDERR_LOG).read_bytes():
             assert time.monotonic() < give_up
             os.sched_yield()
@@ -70,11 +70,12 @@ def test_a_launch_of_ours_is_known_by_its_uuid_and_its_lock(vms: Path, start: St
 
 
 def test_a_uuid_that_the_log_knows_is_seen_wherever_its_files_lie(vms: Path, start: Start) -> None:
-    uuid = launch_uuid("iris", 1)
+    claim = Claim(f"iris-{os.getpid()}", 1)  # which no other test says that it is
+    uuid = launch_uuid(claim.vm_id, claim.launch)
     start(vms.parent / "elsewhere" / "launch-1", uuid)
     assert list(suspects(vms, dict)) == []
-    orphan = one(vms, {uuid: Claim("iris", 1)})
-    assert orphan.claim == Claim("iris", 1)
+    orphan = one(vms, {uuid: claim})
+    assert orphan.claim == claim
     assert not is_proven(orphan, vms)
 
 
