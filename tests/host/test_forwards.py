@@ -29,10 +29,12 @@ def real_world(tmp_path: Path) -> Iterator[RealWorld]:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free: int = server.getsockname()[1]
-    return free
+def port() -> Iterator[int]:
+    """One that the kernel gives to nobody else meanwhile: who asks for it by its number has it."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 async def prepared(story: Story, world: RealWorld, port: int) -> SpawnQemu:
