@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -102,7 +102,8 @@ class Daemon:
         for pidfile in self.state_dir.glob("vms/*/*/qemu.pid"):
             kill_holder(pidfile)
         for pid in qemu_pids(self.state_dir):  # whose files were deleted
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # or who is dying already of what we just did
+                os.kill(pid, signal.SIGKILL)
 
     def begin(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         """Start a client command that is to outlive the daemon."""
