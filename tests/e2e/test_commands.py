@@ -43,9 +43,10 @@ def test_a_reboot_after_a_reset_is_the_guests_own_again(
     script = 'disk=$(echo /sys/block/vd*/serial | tr " " "\\n" | xargs grep -l results)\n'
     script += "disk=/dev/$(basename $(dirname $disk))\n"
     script += "if dd if=$disk bs=1 skip=1024 count=4 | grep -q MARK; then reboot -f; fi\n"
-    script += "printf MARK | dd of=$disk bs=1 seek=1024 conv=notrunc,fsync; exec sleep 1000"
+    script += "printf MARK | dd of=$disk bs=1 seek=1024 conv=notrunc,fsync\n"
+    script += 'echo "0.5 marked" >"$CHRONOVISOR_PROGRESS"; exec sleep 1000'
     vm_id = daemon.submit(manifests.shell(script))["vm_id"]
-    daemon.wait_for(vm_id, "vm.computation-started.v1")
+    daemon.wait_for(vm_id, "vm.progress-reported.v1")
     daemon.run("reset", vm_id)
     ended = daemon.wait_for(vm_id, "vm.failed.v1")
     assert ended["data"]["outcome"] == "guest-rebooted"
