@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.awaited_word import AWAIT_WORD, give_word
 from tests.e2e.conftest import Manifests
 from tests.e2e.daemon_process import Daemon, qemu_pids
 
 pytestmark = pytest.mark.guest
 
-WAITS = 'until [ -e /tmp/never ] || [ $((i += 1)) -gt 6 ]; do sleep 1; done; echo "waited $i"'
+MAGIC = b"CHRONOVISOR-RESULT"
 
 
 @pytest.mark.fault("vms-lost-with-daemon")
@@ -22,7 +23,7 @@ def test_a_killed_daemon_finds_the_same_qemu_and_the_computation_finishes(
 ) -> None:
     daemon = stopped_daemon
     daemon.start()
-    vm_id = daemon.submit(manifests.shell(WAITS))["vm_id"]
+    vm_id = daemon.submit(manifests.shell(AWAIT_WORD))["vm_id"]
     daemon.wait_for(vm_id, "vm.computation-started.v1")
     before = qemu_pids(daemon.state_dir)
     daemon.end(signal.SIGKILL)
@@ -31,6 +32,7 @@ def test_a_killed_daemon_finds_the_same_qemu_and_the_computation_finishes(
     daemon.start()
     adopted = daemon.wait_for(vm_id, "vm.adopted.v1")
     assert [adopted["data"]["process"]["pid"]] == before
+    give_word(_launch(daemon, vm_id))
     daemon.wait_for(vm_id, "vm.stopped.v1")
     vm = daemon.json("show", vm_id)
     assert (vm["outcome"], vm["exit_code"], vm["launch"]) == ("completed", 0, 1)
@@ -44,21 +46,26 @@ def test_a_guest_that_finished_while_nobody_watched_still_gives_its_result(
 ) -> None:
     daemon = stopped_daemon
     daemon.start()
-    vm_id = daemon.submit(manifests.shell("sleep 1; echo done"))["vm_id"]
-    spawned = daemon.wait_for(vm_id, "vm.computation-started.v1")
+    vm_id = daemon.submit(manifests.shell(f"{AWAIT_WORD}; echo done"))["vm_id"]
+    daemon.wait_for(vm_id, "vm.computation-started.v1")
     daemon.end(signal.SIGKILL)
-    _wait_until_the_guest_rests(daemon, spawned)
+    give_word(_launch(daemon, vm_id))
+    _wait_until_the_guest_rests(_launch(daemon, vm_id))
     daemon.start()
     ended = daemon.wait_for(vm_id, "vm.stopped.v1")
     assert ended["data"]["outcome"] == "completed"
     assert daemon.json("show", vm_id)["result"]["size"] > 0
 
 
-def _wait_until_the_guest_rests(daemon: Daemon, event: dict[str, object]) -> None:
+def _launch(daemon: Daemon, vm_id: str) -> Path:
+    return daemon.state_dir / "vms" / vm_id / "launch-1"
+
+
+def _wait_until_the_guest_rests(launch: Path) -> None:
     """Until the results disk has its header: the guest's last act before it says so."""
-    (disk,) = daemon.state_dir.glob("vms/*/launch-1/results.img")
-    while not disk.read_bytes()[:19].startswith(b"CHRONOVISOR-RESULT"):
-        os.sched_yield()
+    with (launch / "results.img").open("rb", buffering=0) as disk:
+        while os.pread(disk.fileno(), len(MAGIC), 0) != MAGIC:
+            os.sched_yield()
 
 
 @pytest.mark.fault("crash-unnoticed")
@@ -67,7 +74,7 @@ def test_a_qemu_that_died_while_nobody_watched_is_not_called_alive(
 ) -> None:
     daemon = stopped_daemon
     daemon.start()
-    vm_id = daemon.submit(manifests.shell(WAITS))["vm_id"]
+    vm_id = daemon.submit(manifests.shell("exec sleep 1000"))["vm_id"]
     daemon.wait_for(vm_id, "vm.computation-started.v1")
     (pid,) = qemu_pids(daemon.state_dir)
     daemon.end(signal.SIGKILL)
@@ -110,9 +117,7 @@ def test_one_idempotency_key_makes_one_vm_also_across_a_crash(
     daemon.run("submit", manifests.shell("false"), "--idempotency-key", "k1", codes=(4,))
 
 
-def test_serve_says_what_is_wrong_and_leaves_nothing(
-    stopped_daemon: Daemon, tmp_path: Path
-) -> None:
+def test_serve_says_what_is_wrong_and_leaves_nothing(stopped_daemon: Daemon) -> None:
     daemon = stopped_daemon
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -122,7 +127,7 @@ def test_serve_says_what_is_wrong_and_leaves_nothing(
     assert len(said.splitlines()) <= 2
     assert not daemon.state_dir.exists()
 
-    long = Path(f"/tmp/{'x' * 120}")
+    long = daemon.state_dir.with_name("x" * 120)
     code, said = Daemon(long, daemon.catalogue).serve_and_fail()
     assert code == 7
     assert "choose a shorter --state-dir" in said
