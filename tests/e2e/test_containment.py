@@ -6,11 +6,13 @@ import resource
 import signal
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.awaited_word import AWAIT_WORD, give_word
 from tests.e2e.conftest import Manifests
 from tests.e2e.daemon_process import Daemon
 
@@ -21,7 +23,7 @@ PUBLIC = ("log/checkpoint", "log/tile", "node_id")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS.fd")
 SMALLEST_FILE_LIMIT = 64 * 1024
-FLOOD = "sleep 2; yes 'a line that nobody reads' | head -c 200000 >/dev/console; echo done"
+FLOOD = f"{AWAIT_WORD}; yes 'a line that nobody reads' | head -c 200000 >/dev/console; echo done"
 
 
 @pytest.mark.fault("secret-exposed")
@@ -31,30 +33,32 @@ def test_nothing_in_a_state_directory_is_open_to_others(
     running = daemon.submit(manifests.shell("exec sleep 1000"))["vm_id"]
     daemon.wait_for(running, "vm.computation-started.v1")
     assert daemon.submit(manifests.shell("echo done"), "--wait")["outcome"] == "completed"
-    assert mode(daemon.state_dir) == 0o700
-    assert {path.stat().st_uid for path in (daemon.state_dir / "vms").rglob("*")} == {os.geteuid()}
+    assert stat.S_IMODE(daemon.state_dir.stat().st_mode) == 0o700
+    assert {found.st_uid for _, found in lying_in(daemon.state_dir / "vms")} == {os.geteuid()}
     open_to_others = {
-        str(path.relative_to(daemon.state_dir)): oct(mode(path))
-        for path in private(daemon.state_dir)
-        if mode(path) & 0o077 and not is_artifact(path, daemon.state_dir)
+        str(path.relative_to(daemon.state_dir)): stat.filemode(found.st_mode)
+        for path, found in lying_in(daemon.state_dir)
+        if found.st_mode & 0o077
+        and not is_public(path, daemon.state_dir)
+        and not is_artifact(path, found, daemon.state_dir)
     }
     assert open_to_others == {}
 
 
-def private(root: Path) -> Iterator[Path]:
+def lying_in(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """All that lies there; the daemon works on, and may take a file away while we look."""
     for path in root.rglob("*"):
-        name = str(path.relative_to(root))
-        if not any(name == public or name.startswith(f"{public}/") for public in PUBLIC):
-            yield path
+        with suppress(FileNotFoundError):
+            yield path, path.lstat()
 
 
-def is_artifact(path: Path, root: Path) -> bool:
+def is_public(path: Path, root: Path) -> bool:
+    return any(path.is_relative_to(root / public) for public in PUBLIC)
+
+
+def is_artifact(path: Path, found: os.stat_result, root: Path) -> bool:
     """Artifacts are read-only for everyone; nobody else reaches the directories they lie in."""
-    return path.is_file() and root / "artifacts" in path.parents and mode(path) == 0o444
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.lstat().st_mode)
+    return path.is_relative_to(root / "artifacts") and found.st_mode == stat.S_IFREG | 0o444
 
 
 def test_show_tells_who_runs_qemu_and_what_bounds_it(daemon: Daemon, manifests: Manifests) -> None:
@@ -77,6 +81,7 @@ def test_a_guest_that_floods_its_console_while_no_daemon_runs_fills_no_disk(
     daemon.wait_for(vm_id, "vm.computation-started.v1")
     daemon.end(signal.SIGKILL)
     launch = daemon.state_dir / "vms" / vm_id / "launch-1"
+    give_word(launch)
     while not (launch / "results.img").read_bytes().startswith(b"CHRONOVISOR-RESULT"):
         os.sched_yield()
     assert (launch / "console.log").stat().st_size == SMALLEST_FILE_LIMIT
