@@ -33,11 +33,17 @@ def wake(monitor: Path) -> None:
     with socket.socket(socket.AF_UNIX) as human:
         human.settimeout(60)
         human.connect(str(monitor))
-        while b"(qemu)" not in human.recv(4096):
-            pass
+        wait_for_prompt(human)
         human.sendall(b"system_wakeup\n")
-        while b"(qemu)" not in human.recv(4096):
-            pass
+        wait_for_prompt(human)
+
+
+def wait_for_prompt(human: socket.socket) -> None:
+    said = b""
+    while not said.endswith(b"(qemu) "):
+        data = human.recv(4096)
+        assert data, said
+        said += data
 
 
 @pytest.mark.fault("end-unexplained")
