@@ -1,6 +1,5 @@
 """Host ports that lead into guests: bound by QEMU, held over the daemon's death, never twice."""
 
-import os
 import signal
 import socket
 from pathlib import Path
@@ -9,11 +8,10 @@ import pytest
 
 from tests.e2e.conftest import Manifests
 from tests.e2e.daemon_process import Daemon, running
+from tests.e2e.forwarded_ports import LOW, PORTS
 
 pytestmark = pytest.mark.guest
 
-LOW = 20_000 + os.getpid() % 400 * 20
-PORTS = ("--forward-ports", f"{LOW}-{LOW + 9}")
 FORWARD = '[network]\nmode = "{mode}"\n[[network.forwards]]\nguest_port = 8080\n'
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Manifests
 from tests.e2e.daemon_process import Daemon, running
+from tests.e2e.forwarded_ports import PORTS
 from tests.e2e.own_guest import MODULES, network_modules
 
 pytestmark = pytest.mark.guest
@@ -77,7 +78,7 @@ def test_a_guest_is_reached_through_its_forward_and_reaches_the_host_only_where_
 ) -> None:
     with (
         service_of_the_host() as server,
-        running(stopped_daemon, "--allow-unrestricted-network") as daemon,
+        running(stopped_daemon, *PORTS, "--allow-unrestricted-network") as daemon,
     ):
         port = server.getsockname()[1]
         script = SCRIPT.format(modules=" ".join(MODULES), port=port, patience=patience)
