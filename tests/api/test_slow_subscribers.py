@@ -8,7 +8,7 @@ import trio.testing
 from supervisor.api.websocket_peer import Bounds
 from tests.api.conftest import StartWebsocket
 from tests.api.memory_supervisor import MemorySupervisor
-from tests.api.test_websocket import stalled
+from tests.api.test_websocket import stalled, told_too_slow
 
 COMMITS, TOGETHER = 10, 15
 SIZE = 60_000
@@ -31,9 +31,9 @@ async def test_who_was_too_slow_goes_on_after_the_last_event_that_it_got(
     async with stalled(await start_websocket(Bounds(send_s=0.05, recover_s=60))) as stream:
         await trio.testing.wait_all_tasks_blocked(0.3)  # the server waits for this client alone
         text = bytearray()
-        while not (told := re.search(rb"too slow; resume after ([0-9]+)", text[-200:])):
+        while (told := told_too_slow(text)) is None:
             text += await stream.receive_some()
-    assert int(told[1]) == int(SEQUENCE.findall(text)[-1])
+    assert told == int(SEQUENCE.findall(text)[-1])
 
 
 async def test_who_stays_too_slow_is_told_nothing_in_the_middle_of_an_event(

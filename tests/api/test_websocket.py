@@ -1,6 +1,7 @@
 """Event subscribers with a real WebSocket client, and with one that says what it must not."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,13 +19,19 @@ from trio_websocket import (
 
 from supervisor.api.websocket_peer import BOUNDS, Bounds
 from supervisor.config import Address
-from tests.api.conftest import TOKEN, Served, StartWebsocket
+from tests.api.conftest import PATIENCE, TOKEN, Served, StartWebsocket
 from tests.api.memory_supervisor import MemorySupervisor
 from tests.api.test_grpc_calls import watched
 
 Headers = dict[str, str]
 AUTHORIZED: Headers = {"authorization": f"Bearer {TOKEN}"}
 EVENTS = "/v1/events"
+TOO_SLOW = re.compile(
+    rb"\x88(?P<size>.)(?P<payload>(?P<code>..)too slow; resume after (?P<position>[0-9]+))",
+    re.DOTALL,
+)
+CLOSE_FRAME_BYTES = 2 + 125
+"""At most, and whole only with all that its second byte says (RFC 6455, sections 5.2 and 5.5)."""
 
 
 @asynccontextmanager
@@ -264,7 +271,7 @@ async def test_a_message_that_is_too_long_is_not_even_read(
 async def test_what_is_no_websocket_ends_its_connection_only(
     start_websocket: StartWebsocket, words: bytes
 ) -> None:
-    address = await start_websocket(Bounds(handshake_s=0.2))
+    address = await start_websocket(BOUNDS)
     async with await trio.open_tcp_stream(address.host, address.port) as stream:
         try:
             await stream.send_all(words)
@@ -302,21 +309,29 @@ async def test_a_slow_client_is_told_its_position_once_it_reads_again(
         await supervisor.say(1, size=60_000)
     async with stalled(address) as stream:
         await trio.testing.wait_all_tasks_blocked(0.3)  # the server waits for this client alone
-        text = b""
-        while b"resume after " not in text:
-            text = text[-4096:] + await stream.receive_some()
-    code, reason = text[text.index(b"too slow") - 2 :][:2], text[text.index(b"too slow") :]
-    assert int.from_bytes(code) == 1013
-    assert 0 < int(reason.removeprefix(b"too slow; resume after ")) < 200
+        text = bytearray()
+        while (told := told_too_slow(text)) is None:
+            text += await stream.receive_some()
+    assert 0 < told < 200
+
+
+def told_too_slow(text: bytes | bytearray) -> int | None:
+    """Return the position of the close frame at the end of ``text``, once all of it is there."""
+    found = TOO_SLOW.search(text, max(0, len(text) - CLOSE_FRAME_BYTES))
+    if found is None or len(text) < found.start("payload") + found["size"][0]:
+        return None
+    assert int.from_bytes(found["code"]) == 1013
+    return int(found["position"])
 
 
 async def test_a_client_that_stays_stalled_is_cut_off_and_slows_nobody(
     supervisor: MemorySupervisor, start_websocket: StartWebsocket
 ) -> None:
-    address = await start_websocket(Bounds(send_s=0.05, recover_s=0.05, clients=1))
+    address = await start_websocket(Bounds(send_s=0.05, recover_s=2, clients=1))
     for _ in range(200):
         await supervisor.say(1, size=60_000)
-    async with stalled(address):
+    async with stalled(address) as stream:
+        assert (await stream.receive_some(32)).startswith(b"HTTP/1.1 101 ")  # it has the place
         assert (await rejection(address)).status == 429
         while not await is_served(address):  # its place is free only once it is cut off
             await trio.testing.wait_all_tasks_blocked(0.01)
@@ -345,7 +360,7 @@ async def test_a_client_that_answers_no_ping_is_cut_off(
 ) -> None:
     address = await start_websocket(Bounds(ping_s=0.02, pong_s=0.05))
     async with stalled(address) as stream:
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             try:
                 while await stream.receive_some():
                     pass
@@ -356,12 +371,12 @@ async def test_a_client_that_answers_no_ping_is_cut_off(
 async def test_a_client_that_answers_pings_stays(
     supervisor: MemorySupervisor, start_websocket: StartWebsocket
 ) -> None:
-    address = await start_websocket(Bounds(ping_s=0.01, pong_s=0.1))
-    async with subscriber(address) as connection:
+    bounds = Bounds(ping_s=0.1, pong_s=1)
+    async with subscriber(await start_websocket(bounds)) as connection:
         await events(connection, 1)
-        several_pings_later = trio.current_time() + 0.3
-        while trio.current_time() < several_pings_later:
-            await connection.ping()
+        with trio.move_on_after(2 * (bounds.ping_s + bounds.pong_s)) as while_silent:
+            await read_on(connection)
+        assert while_silent.cancelled_caught
         await supervisor.say(1)
         assert len(await events(connection, 1)) == 1
 
