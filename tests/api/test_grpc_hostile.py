@@ -192,7 +192,7 @@ async def test_headers_that_are_not_ascii_end_their_connection_only(
 async def test_a_deadline_ends_the_call_and_what_it_started(
     served: Served, supervisor: MemorySupervisor
 ) -> None:
-    request = headers("UploadArtifact", ("grpc-timeout", "50m"))
+    request = headers("UploadArtifact", ("grpc-timeout", "1S"))
     async with raw_client(served.unix) as client:
         number = await client.call(request, frame(b"\x12\x03abc"), end=False)
         status, message = await client.status(number)
