@@ -61,8 +61,8 @@ def test_what_a_client_stops_is_not_launched_again(daemon: Daemon, manifests: Ma
 def test_a_stopped_vm_is_started_again_and_gives_its_result(
     daemon: Daemon, manifests: Manifests, tmp_path: Path
 ) -> None:
-    # Whoever is stopped in the middle has done nothing; the second time it is left alone.
-    script = 'sleep 4; echo "done" >"$CHRONOVISOR_RESULTS/answer"'
+    # The first time it waits to be killed; the second time long enough to be started twice.
+    script = '[ "$CHRONOVISOR_LAUNCH" = 1 ] && exec sleep 1000; sleep 4; echo done >results/answer'
     vm_id = daemon.submit(manifests.shell(script))["vm_id"]
     daemon.wait_for(vm_id, "vm.computation-started.v1")
     daemon.run("kill", vm_id)
@@ -84,7 +84,7 @@ def test_a_wait_for_the_next_launch_outlives_the_daemon(
 ) -> None:
     daemon = stopped_daemon
     with running(daemon):
-        vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "15s")))["vm_id"]
+        vm_id = daemon.submit(manifests.shell("exit 3", restarted(1, "40s")))["vm_id"]
         due_ms = daemon.wait_for(vm_id, "vm.launch-ended.v1")["data"]["deadline_ms"]
         daemon.end(signal.SIGKILL)
         daemon.start()
