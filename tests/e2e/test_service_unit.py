@@ -18,7 +18,7 @@ from tests.e2e.test_while_away import until
 HANG_S = 120
 WATCHDOG_S = 2
 MESSAGE_BYTES = 4096
-ENOUGH = b"enough"
+SO_FAR, ENOUGH = b"so far", b"enough"
 RUN_FOR_EVER = "echo started; while :; do sleep 1000; done"
 
 
@@ -53,8 +53,8 @@ class Init:
 
     def hears_nothing_for(self, seconds: float) -> bool:
         """Whether a whole time passes without a word; what was said before does not count."""
-        while not self._heard.empty():
-            self._heard.get()
+        self._say(SO_FAR)
+        self.until(SO_FAR.decode())
         try:
             self._heard.get(timeout=seconds)
         except Empty:
@@ -62,10 +62,14 @@ class Init:
         return False
 
     def close(self) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(ENOUGH, str(self._address))
+        self._say(ENOUGH)
         self._listener.join()
         self._socket.close()
+
+    def _say(self, word: bytes) -> None:
+        """To itself, behind what it has yet to hear."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(word, str(self._address))
 
 
 @pytest.fixture
