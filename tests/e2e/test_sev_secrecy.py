@@ -1,7 +1,9 @@
 """Nothing that only the owner and the processor may know is anywhere on the host."""
 
 import base64
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,13 +37,18 @@ def found_in(text: bytes, owner: Owner) -> list[str]:
     return [name for name, forms in secrets.items() if any(form in text for form in forms)]
 
 
-def files_of_the_host(owner: Owner) -> Iterator[Path]:
-    roots = (owner.daemon.state_dir.parent, owner.host)
-    return (path for root in roots for path in root.rglob("*") if path.is_file())
+def files_of_the_host(owner: Owner) -> Iterator[tuple[Path, bytes]]:
+    """Yield each with its content; the daemon may take some away meanwhile."""
+    for root in (owner.daemon.state_dir.parent, owner.host):
+        for directory, _, names in os.walk(root):
+            for path in (Path(directory, name) for name in names):
+                with suppress(FileNotFoundError):
+                    if path.is_file():
+                        yield path, path.read_bytes()
 
 
 def left_in_files(owner: Owner) -> dict[str, list[str]]:
-    found = {str(path): found_in(path.read_bytes(), owner) for path in files_of_the_host(owner)}
+    found = {str(path): found_in(content, owner) for path, content in files_of_the_host(owner)}
     return {path: names for path, names in found.items() if names}
 
 
