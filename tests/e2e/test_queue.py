@@ -119,6 +119,7 @@ def test_who_waits_is_not_counted_among_the_vms_that_are_left_running(
 ) -> None:
     with running(stopped_daemon, *ONE) as daemon:
         submit_sleepers(daemon, manifests, "first", "second")
+        daemon.wait_for("first", "vm.guest-started.v1")
         daemon.end()
         daemon.start(*ONE)
         (stopped,) = daemon.events("--type", "host.daemon-stopped.v1")
@@ -130,6 +131,7 @@ def test_who_is_set_aside_keeps_its_slot_and_takes_no_turn(
 ) -> None:
     with running(stopped_daemon, *ONE) as daemon:
         submit_sleepers(daemon, manifests, "first", "second", "third")
+        daemon.wait_for("first", "vm.guest-started.v1")
         daemon.end()
         daemon.start(*ONE, "--set-aside", "first", "--set-aside", "second")
         assert shown(daemon, "third") == ("queued", 1)
