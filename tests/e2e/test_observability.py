@@ -120,6 +120,7 @@ def test_without_a_collector_a_daemon_works_and_leaves_as_ever(
     daemon.wait_for(vm_id, "vm.stopped.v1")
     assert daemon.end(signal.SIGTERM) == 0
     told = [json.loads(line) for line in daemon.stderr().splitlines()]
-    assert [each["message"] for each in told if "collector" in each["message"]] == [
+    # Once, or once more for each minute that this takes.
+    assert {each["message"] for each in told if "collector" in each["message"]} == {
         "the collector of traces takes none"
-    ]
+    }
