@@ -170,4 +170,4 @@ async def test_a_client_that_takes_nothing_does_not_keep_the_daemon_from_leaving
         await trio.testing.wait_all_tasks_blocked(0.05)
         server.cancel_scope.cancel()
         began = trio.current_time()
-    assert trio.current_time() - began < 5  # of the 20 s that a client gets to take a piece
+    assert trio.current_time() - began < 15  # of the 20 s that a client gets to take a piece

@@ -232,8 +232,7 @@ async def raw(served: Served, sent: bytes) -> bytes:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     ],
 )
-async def test_what_is_no_request_is_refused_and_hung_up_on(serve: Serve, sent: bytes) -> None:
-    served = await serve(Bounds(idle_s=0.5))
+async def test_what_is_no_request_is_refused_and_hung_up_on(served: Served, sent: bytes) -> None:
     answer = await raw(served, sent)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     async with served.client() as client:
@@ -253,11 +252,11 @@ async def test_bytes_after_the_last_request_do_not_get_in_the_way_of_its_answer(
     assert caplog.records == []
 
 
-async def test_an_offer_of_another_protocol_is_declined(serve: Serve) -> None:
-    served = await serve(Bounds(idle_s=0.2))
+async def test_an_offer_of_another_protocol_is_declined(served: Served) -> None:
     h2c = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-    answer = await raw(served, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + h2c + b"\r\n")
-    assert answer.startswith(b"HTTP/1.1 200")
+    async with await trio.open_tcp_stream(served.address.host, served.address.port) as stream:
+        await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + h2c + b"\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_connection_that_says_nothing_is_hung_up_on(serve: Serve) -> None:
