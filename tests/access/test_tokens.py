@@ -29,6 +29,8 @@ from tests.host.test_logs import limited
 
 TOKEN = "a-token-that-nobody-guesses"
 NOW_MS = 1_700_000_000_000
+PATIENCE_S = 120
+"""Each waits for all the others, on a disk that may be slow."""
 ALICE = Grant("alice", Role.OWNER, NOW_MS, "red", digest(TOKEN))
 BOB = Grant("Bob", Role.PARTY, NOW_MS, "red")
 
@@ -100,7 +102,7 @@ def test_of_those_who_change_the_file_at_once_each_is_heard(tmp_path: Path) -> N
     path = tmp_path / "tokens"
 
     def add(number: int) -> None:
-        with changing(path):
+        with changing(path, within_s=PATIENCE_S):
             grant = msgspec.structs.replace(BOB, name=f"b{number}")
             write_grants(path, read_grants(path).with_grant(grant))
 
