@@ -145,7 +145,9 @@ async def test_a_fault_of_its_own_ends_the_traces_and_nothing_else(
     assert "no more traces are sent" in caplog.text
 
 
-async def test_the_last_spans_are_sent_when_the_daemon_leaves(log: EventLog) -> None:
+async def test_the_last_spans_are_sent_when_the_daemon_leaves(
+    log: EventLog, mock_clock: MockClock
+) -> None:
     collector = Collector()
     tracing = Tracing(log, collector.send, collector.lose)
     async with trio.open_nursery() as nursery:
@@ -157,7 +159,7 @@ async def test_the_last_spans_are_sent_when_the_daemon_leaves(log: EventLog) -> 
 
 
 async def test_a_collector_that_takes_not_even_the_last_spans_is_told_of(
-    log: EventLog, caplog: pytest.LogCaptureFixture
+    log: EventLog, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector = Collector(refusals=10**6)
     tracing = Tracing(log, collector.send, collector.lose)
