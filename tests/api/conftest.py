@@ -29,8 +29,8 @@ from tests.api.memory_supervisor import MemorySupervisor
 
 TOKEN = "token-of-this-test-0123456789"
 DOOR = Door(Credentials(TOKEN))
-PATIENCE = 60
-"""Seconds after which a test hangs; everything here takes milliseconds."""
+PATIENCE = 240
+"""Seconds after which a test hangs; everything here takes milliseconds, or hundreds of syncs."""
 ANY_PORT = Address("127.0.0.1", 0)
 
 T = TypeVar("T")

@@ -57,7 +57,7 @@ class Guest:
 
 
 async def followed(guest: Guest) -> bytes:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with aclosing(read_growing(lambda: guest.path, guest.is_final)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 

@@ -342,7 +342,7 @@ async def test_more_connections_than_the_bound_are_closed(
 async def test_strangers_who_ask_for_nothing_cannot_hold_the_places_of_clients(
     supervisor: MemorySupervisor, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
-    served = await start_grpc(nursery, supervisor, tmp_path, CallBounds(first_request_s=0.1))
+    served = await start_grpc(nursery, supervisor, tmp_path, CallBounds(first_request_s=1))
     async with raw_client(served.unix) as client:
         assert await client.status(await client.call(headers(), NO_SUCH)) is not None
         async with await trio.open_tcp_stream(served.tcp.host, served.tcp.port) as stranger:

@@ -24,8 +24,8 @@ from tests.api.memory_supervisor import DIGEST, MemorySupervisor
 TOKEN = "token-of-this-test-0123456789"
 DOOR = Door(Credentials(TOKEN))
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-PATIENCE = 60
-"""Seconds after which a test hangs; everything here takes milliseconds."""
+PATIENCE = 240
+"""Seconds after which a test hangs; everything here takes milliseconds, or hundreds of syncs."""
 
 MANIFEST = Manifest("a computation", Algorithm(DIGEST))
 Json = dict[str, Any]
