@@ -6,18 +6,26 @@ Real guests; what they are made of is in tests/e2e/own_guest.py.
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon_process import COMMAND_S, Daemon
+from tests.e2e.daemon_process import COMMAND_S, Daemon, running
+from tests.e2e.forwarded_ports import PORTS
 from tests.e2e.own_guest import UP, write_manifest
 
 pytestmark = pytest.mark.guest
 
 BY_LINE = f'ready = {{console = "{UP}"}}\n'
 """Of an agent that has no port, so that its guest needs no network."""
+
+
+@pytest.fixture
+def daemon(stopped_daemon: Daemon) -> Iterator[Daemon]:
+    with running(stopped_daemon, *PORTS) as daemon:
+        yield daemon
 
 
 def types(daemon: Daemon, vm_id: str) -> list[str]:
@@ -62,7 +70,7 @@ def test_one_whose_port_answers_is_ready_and_its_power_off_is_a_good_end(
     vm_id = daemon.submit(manifest)["vm_id"]
     daemon.wait_for(vm_id, "vm.guest-started.v1")
     daemon.end(signal.SIGKILL)
-    daemon.start()
+    daemon.start(*PORTS)
     ready = daemon.wait_for(vm_id, "vm.guest-ready.v1")
     assert ready["data"]["by"] == "port"
     assert '"name":"own"' in daemon.run("console", vm_id)  # from manifest.json of its inputs
@@ -82,7 +90,7 @@ def test_one_that_says_the_line_is_ready_though_its_daemon_was_killed_meanwhile(
     vm_id = daemon.submit(manifest)["vm_id"]
     daemon.wait_for(vm_id, "vm.guest-started.v1")
     daemon.end(signal.SIGKILL)
-    daemon.start()
+    daemon.start(*PORTS)
     ready = daemon.wait_for(vm_id, "vm.guest-ready.v1")
     assert ready["data"]["by"] == "console"
     assert types(daemon, vm_id).count("vm.guest-ready.v1") == 1

@@ -30,6 +30,7 @@ from grpclib.exceptions import GRPCError
 
 from tests.cocos.documents import EARLIER, LATER, as_byte_values
 from tests.e2e.daemon_process import COMMAND_S, Daemon, Json, running
+from tests.e2e.forwarded_ports import PORTS
 from tests.e2e.own_guest import INIT, MODULES, write_layer
 
 pytestmark = pytest.mark.guest
@@ -192,7 +193,7 @@ def catalogue(guest_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def machines(stopped_daemon: Daemon, catalogue: Path) -> Iterator[Daemon]:
     stopped_daemon.catalogue = catalogue
-    with running(stopped_daemon) as daemon:
+    with running(stopped_daemon, *PORTS) as daemon:
         yield daemon
 
 
