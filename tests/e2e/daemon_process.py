@@ -12,7 +12,7 @@ from threading import Timer
 from typing import Any
 
 START_S = 90
-COMMAND_S = 120
+COMMAND_S = 240
 """Software emulation on a busy machine boots in seconds; these only end what hangs."""
 
 Json = dict[str, Any]
