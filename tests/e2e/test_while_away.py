@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.host.process import start_ticks
+from tests.e2e.awaited_word import AWAIT_WORD, give_word
 from tests.e2e.conftest import Manifests
 from tests.e2e.daemon_process import Daemon, Json, qemu_pids
 
@@ -124,15 +125,12 @@ def test_a_guest_that_ended_while_nobody_watched_gives_its_cause(
 ) -> None:
     daemon = stopped_daemon
     daemon.start()
-    vm_id, _ = started(daemon, manifests.shell(f"read -r word </dev/console; {script}"))
+    vm_id, _ = started(daemon, manifests.shell(f"{AWAIT_WORD}; {script}"))
     directory = launch_directory(daemon, vm_id)
 
     def end() -> None:
-        with socket.socket(socket.AF_UNIX) as console:
-            console.connect(str(directory / "console.sock"))
-            console.sendall(b"go\n")
-            monitor = directory / "monitor.sock"
-            until(lambda: b"paused" in asked(monitor, b"info status\n"))
+        give_word(directory)
+        until(lambda: b"paused" in asked(directory / "monitor.sock", b"info status\n"))
 
     away(daemon, end)
     ended = daemon.wait_for(vm_id, "vm.failed.v1")
