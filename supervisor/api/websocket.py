@@ -37,14 +37,14 @@ from supervisor.api.frames import SharedStream, text_frame
 from supervisor.api.grpc_status import log_incident
 from supervisor.api.http_status import http_status
 from supervisor.api.permission import permitted
+from supervisor.api.places import Places
 from supervisor.api.ports import ConsoleSource, Log, Viewer
-from supervisor.api.refusals import denied_for
 from supervisor.api.scope import sight, within_reach
 from supervisor.api.secured import secured
 from supervisor.api.subscription import Item, Matching
 from supervisor.api.websocket_peer import BOUNDS, Bounds, Close, Peer
 from supervisor.telemetry.metrics import Metrics
-from supervisor.vm.commands import CommandDenied, DenyReason
+from supervisor.vm.commands import CommandDenied
 
 INCOMING_BYTES = 4096
 """Clients have nothing to say; a longer message is not even read."""
@@ -94,6 +94,7 @@ class WebSocketServer:
         self._consoles = consoles
         self._door = door
         self._bounds = bounds
+        self._places = Places(bounds.clients)
         self._framed = Encoded(self._frame)
         self.connections = 0
 
@@ -161,9 +162,8 @@ class WebSocketServer:
         }
         host = request._event.host  # kept apart from the other headers, and not passed on
         identity = self._door.identify(headers, host, certified)
-        if self.connections > self._bounds.clients:
-            busy = f"{self._bounds.clients} clients are connected; try again later"
-            raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
+        self._places.take(request)
+        held.callback(self._places.leave, request)
         return await self._conversation(request.path, identity, held)
 
     async def _conversation(self, target: str, identity: Identity, held: ExitStack) -> Conversation:

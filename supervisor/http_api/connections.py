@@ -25,9 +25,10 @@ from hypercorn.utils import parse_socket_addr
 
 from supervisor.access.tls import certified_names
 from supervisor.api.grpc_status import log_incident
+from supervisor.api.places import Places
 from supervisor.api.secured import secured
 from supervisor.http_api.bounds import Bounds
-from supervisor.http_api.gate import CERTIFIED
+from supervisor.http_api.gate import CERTIFIED, TAKE_PLACE
 
 
 class BoundedStream:
@@ -156,11 +157,7 @@ class Connections:
         self._bounds = bounds
         self._config = _config(bounds)
         self._open: set[BoundedStream] = set()
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether more connections are open than are served."""
-        return len(self._open) > self._bounds.connections
+        self._places = Places(bounds.connections)
 
     async def serve(
         self,
@@ -195,12 +192,14 @@ class Connections:
                 _tell(error)
             finally:
                 self._open.discard(bounded)
+                self._places.leave(bounded)
                 bounded.hang_up()
 
     async def _converse(self, stream: BoundedStream) -> None:
         with trio.fail_after(self._bounds.idle_s):
             certified = await stream.certified()
-        context, state = WorkerContext(None), ConnectionState({CERTIFIED: certified})
+        context, take_place = WorkerContext(None), partial(self._places.take, stream)
+        state = ConnectionState({CERTIFIED: certified, TAKE_PLACE: take_place})
         connection = Connection(self._app, self._config, context, state, stream)  # type: ignore[arg-type]
         await connection.run()
 

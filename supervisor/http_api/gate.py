@@ -1,6 +1,6 @@
 """The way in to every request: who may, what is counted, and a problem for whatever goes wrong."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import trio
@@ -12,18 +12,18 @@ from supervisor.access.roles import Identity, Role
 from supervisor.access.tokens import TENANT
 from supervisor.api import auth
 from supervisor.api.grpc_status import log_incident
-from supervisor.api.refusals import denied_for
 from supervisor.caller import Caller
 from supervisor.http_api import problems
 from supervisor.http_api.bounds import Bounds
 from supervisor.telemetry.metrics import Metrics
 from supervisor.telemetry.trace_context import trace_of_request
-from supervisor.vm.commands import DenyReason
 
 ANYBODY = Identity("anonymous", TENANT, Role.VIEWER)
 """Who asks for what is public, and for nothing else."""
 CERTIFIED = "certified"
 """Where the state of a connection holds the names of the client's certificate."""
+TAKE_PLACE = "take-place"
+"""Where it holds how the client gets a place among those that are served."""
 NOWHERE = "none"
 """The operation of a request that named none."""
 
@@ -36,14 +36,12 @@ class Gate:
         routes: ASGIApp,
         door: auth.Door,
         public: Set[str],
-        is_crowded: Callable[[], bool],
         metrics: Metrics,
         bounds: Bounds,
     ) -> None:
         self._routes = routes
         self._door = door
         self._public = public
-        self._is_crowded = is_crowded
         self._metrics = metrics
         self._bounds = bounds
 
@@ -70,13 +68,10 @@ class Gate:
         headers = dict(request.headers)
         host = headers.get("host", "")
         self._door.check_place(host, headers.get("origin"))
-        if self._is_crowded():
-            busy = f"{self._bounds.connections} clients are connected; try again later"
-            raise denied_for(DenyReason.MAILBOX_FULL, "connection", busy)
-        identity = ANYBODY
+        connection, identity = request.scope["state"], ANYBODY
         if request.scope["path"] not in self._public:
-            certified = request.scope["state"].get(CERTIFIED, ())
-            identity = self._door.credentials.identify(headers, certified)
+            identity = self._door.credentials.identify(headers, connection[CERTIFIED])
+        connection[TAKE_PLACE]()
         request.state.identity = identity
         request.state.traceparent = auth.traceparent(headers)
 

@@ -43,7 +43,7 @@ async def serve_http(
     if door.exposure is auth.Exposure.NETWORK:
         public = set()
     router = routes(operations, metrics, bounds.request_s)
-    gate = Gate(router, door, public, lambda: connections.is_crowded, metrics, bounds)
+    gate = Gate(router, door, public, metrics, bounds)
     # Hypercorn and Starlette each have types of their own for the same thing.
     connections = Connections(cast(ASGIFramework, gate), bounds, door.tls)
     async with trio.open_nursery() as nursery:

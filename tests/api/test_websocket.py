@@ -355,6 +355,22 @@ async def test_more_clients_than_the_bound_are_told_to_come_back(
     assert b"2 clients are connected" in rejected.body
 
 
+async def test_of_clients_that_come_at_once_as_many_are_served_as_there_is_room_for(
+    start_websocket: StartWebsocket,
+) -> None:
+    address = await start_websocket(Bounds(clients=1))
+    async with (
+        await trio.open_tcp_stream(address.host, address.port) as one,
+        await trio.open_tcp_stream(address.host, address.port) as other,
+    ):
+        await other.send_all(b"GET /")  # it is there, and has not asked for anything
+        await trio.testing.wait_all_tasks_blocked()
+        await one.send_all(handshake(str(address), EVENTS))
+        assert b" 101 " in await one.receive_some(4096)
+        await other.send_all(handshake(str(address), EVENTS)[5:])
+        assert b" 429 " in await other.receive_some(4096)
+
+
 async def test_a_client_that_answers_no_ping_is_cut_off(
     start_websocket: StartWebsocket,
 ) -> None:

@@ -326,6 +326,19 @@ async def test_more_clients_than_are_served_are_told_so_or_hung_up_on(serve: Ser
         assert await raw(served, b"") == b""
 
 
+async def test_who_is_served_stays_so_and_leaves_his_place_to_the_next(serve: Serve) -> None:
+    served = await serve(Bounds(connections=1, refusals=2))
+    async with served.client() as second:
+        async with served.client() as first, served.client({}) as nobody:
+            assert (await nobody.get("/v1/vms")).status_code == 401
+            assert (await first.get("/v1/vms")).status_code == 200
+            assert (await second.get("/v1/vms")).status_code == 429
+            assert (await first.get("/v1/vms")).status_code == 200
+        with trio.fail_after(PATIENCE):
+            while (await second.get("/v1/vms")).status_code != 200:
+                pass
+
+
 async def test_what_nobody_expected_is_an_incident_and_tells_no_secret(
     client: httpx.AsyncClient, supervisor: MemorySupervisor, caplog: pytest.LogCaptureFixture
 ) -> None:
