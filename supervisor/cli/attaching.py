@@ -14,6 +14,7 @@ import trio
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
+    DisconnectionTimeout,
     HandshakeError,
     WebSocketConnection,
     open_websocket,
@@ -30,6 +31,8 @@ ESCAPE = b"\x1d"
 TYPED_BYTES = 4096
 """Of one message; the daemon takes no longer one."""
 CONNECT_S = 15.0
+GOODBYE_S = 2.0
+"""Who leaves waits no longer for a daemon to agree, which takes it milliseconds."""
 ENDED = 1000
 LEAVING = 1001
 REASON_CHARACTERS = 400
@@ -78,14 +81,16 @@ async def _attach(
     if tls is not None:
         tls.set_alpn_protocols(["http/1.1"])
     reached = partial(open_websocket, daemon.host, daemon.port, resource, use_ssl=tls or False)
-    async with reached(extra_headers=authorized, connect_timeout=CONNECT_S) as connection:
-        note("attached; Ctrl-] leaves")
-        with (
-            trio.open_signal_receiver(signal.SIGTERM) as terminations,
-            # Every key is the guest's, Ctrl-C too; without a terminal there is nothing to change.
-            terminal_mode(tty.setraw) if sys.stdin.isatty() else nullcontext(),
-        ):
-            await _converse(connection, terminations)
+    reached = partial(reached, connect_timeout=CONNECT_S, disconnect_timeout=GOODBYE_S)
+    with suppress(DisconnectionTimeout):
+        async with reached(extra_headers=authorized) as connection:
+            note("attached; Ctrl-] leaves")
+            with (
+                trio.open_signal_receiver(signal.SIGTERM) as terminations,
+                # Every key is the guest's, Ctrl-C too; without a terminal nothing is changed.
+                terminal_mode(tty.setraw) if sys.stdin.isatty() else nullcontext(),
+            ):
+                await _converse(connection, terminations)
 
 
 async def _converse(connection: WebSocketConnection, terminations: AsyncIterator[int]) -> None:
@@ -104,7 +109,8 @@ async def _end_at(terminations: AsyncIterator[int]) -> None:
 async def _show(connection: WebSocketConnection) -> None:
     try:
         while isinstance(message := await connection.get_message(), bytes):
-            await trio.to_thread.run_sync(_write, message)
+            # Ctrl-S keeps a write from ending, and must not keep the command from it.
+            await trio.to_thread.run_sync(_write, message, abandon_on_cancel=True)
     except ConnectionClosed as closed:
         code = closed.reason.code if closed.reason else None
         if code == LEAVING:
@@ -115,8 +121,9 @@ async def _show(connection: WebSocketConnection) -> None:
 
 
 def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    # Past the buffer of stdout: the interpreter could not end while a thread is in there.
+    while data:
+        data = data[os.write(sys.stdout.fileno(), data) :]
 
 
 async def _type(connection: WebSocketConnection, all_of_it: trio.CancelScope) -> None:

@@ -1,13 +1,14 @@
 """The terminal in another mode for a while: however the command ends, it is as it was afterwards.
 
 Left raw, or on its second screen, it shows nobody what they type. So SIGTERM, which would end the
-process where it stands, ends it in good order here.
+process where it stands, ends it in good order here: it waits while the terminal is being changed,
+and while it is being given back.
 """
 
 import signal
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,18 +24,34 @@ def terminal_mode(change: Callable[[int], object]) -> Iterator[int]:
         change(terminal)
         yield terminal
     finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        # Now: a terminal that takes no more, after Ctrl-S, would be waited for.
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 @contextmanager
-def terminations_raised() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit in the main thread."""
-    before = signal.signal(signal.SIGTERM, _exit)
+def terminations_held() -> Iterator[Collection[int]]:
+    """Let SIGTERM do nothing; yield those that came."""
+    held: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: held.append(number))
     try:
-        yield
+        yield held
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _exit(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(ExitCode.TERMINATED)
+@contextmanager
+def terminations_raised(held: Collection[int]) -> Iterator[None]:
+    """Let SIGTERM raise SystemExit in the main thread, but only once; also one that was held."""
+    hold = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, hold)  # another one would get in the way of what this one lets end
+        raise SystemExit(ExitCode.TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        if held:
+            raise SystemExit(ExitCode.TERMINATED)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, hold)

@@ -22,7 +22,7 @@ from supervisor.cli.observing import UNDER_WAY, Observer, Picture
 from supervisor.cli.options import Access, connection_options, duration, json_option, pass_access
 from supervisor.cli.output import print_json
 from supervisor.cli.picturing import drawn
-from supervisor.cli.terminal import terminal_mode, terminations_raised
+from supervisor.cli.terminal import terminal_mode, terminations_held, terminations_raised
 
 PLAIN_LINES = 10_000
 """Where nothing is redrawn, every VM has its line: the daemon has no more by default."""
@@ -92,9 +92,10 @@ def _watch(observer: Observer, picture: Picture, target: str, every_s: float) ->
     screen = Live(console=console, screen=True, auto_refresh=False)
     with (
         _hangups_told(),
-        terminations_raised(),
+        terminations_held() as held,
         terminal_mode(tty.setcbreak) as keys,
         screen as live,
+        terminations_raised(held),
     ):
         while True:
             now = drawn(picture, f"{target}  (q quits)", console.width, console.height)
