@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,9 @@ PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0"
 """For `serve`: whichever are free."""
 WIDE = 200
 """Columns in which no line is folded."""
+HANG_S = 60
+"""A process of ours ends long before, however busy the machine is."""
+TERMINAL_BYTES = 65536
 
 
 class Run(Protocol):
@@ -74,6 +78,16 @@ def spawn(
         text=True,
         env={**inherited, "PYTHONPATH": IMPORTED, "TERM": "xterm"},
     )
+
+
+def shown(terminal: int) -> str:
+    """What a terminal shows until nobody writes to it any more: it has it in pieces."""
+    seen = b""
+    with suppress(OSError):  # EIO: the other side is closed, and all of it was read
+        while piece := os.read(terminal, TERMINAL_BYTES):
+            seen += piece
+    os.close(terminal)
+    return seen.decode()
 
 
 @pytest.fixture

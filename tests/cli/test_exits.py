@@ -11,7 +11,7 @@ from grpclib import Status
 
 from supervisor.cli.exits import MEANINGS, OF_STATUS, ExitCode
 from supervisor.cli.program import cli
-from tests.cli.conftest import Run, spawn
+from tests.cli.conftest import HANG_S, Run, spawn
 from tests.cli.peer import Peer
 
 
@@ -96,7 +96,7 @@ def test_a_full_disk_is_told_with_what_to_do() -> None:
         Path("/dev/full").open("wb") as full,
         spawn("config", "show", "--json", stdout=full.fileno()) as told,
     ):
-        _, said = told.communicate(timeout=30)
+        _, said = told.communicate(timeout=HANG_S)
     assert said.strip() == "Error: no space left on device; make room on that disk, and try again"
     assert told.returncode == ExitCode.HOST_TROUBLE
 
@@ -118,7 +118,7 @@ def test_ctrl_c_ends_a_follower_silently(peer: Peer) -> None:
             assert json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
 
-        assert process.wait(20) == 130
+        assert process.wait(HANG_S) == 130
         assert process.stderr.read() == ""
 
 
@@ -163,6 +163,6 @@ def test_the_environment_names_the_daemon(state_dir: Path) -> None:
         with spawn("list") as process:
             assert process.stderr is not None
             assert "by-environment/grpc.sock" in process.stderr.read()
-            assert process.wait(20) == 3
+            assert process.wait(HANG_S) == 3
     finally:
         del os.environ["CHRONOVISOR_STATE_DIR"]

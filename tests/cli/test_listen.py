@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import PORTS, Run, spawn
-
-END_S = 60
-"""A daemon without VMs ends at once; this only ends what hangs."""
+from tests.cli.conftest import HANG_S, PORTS, Run, spawn
 
 
 @pytest.mark.qemu
@@ -30,7 +27,7 @@ def test_a_daemon_answers_on_the_socket_that_was_asked_for(run: Run, state_dir: 
         mode = stat.S_IMODE(path.stat().st_mode)
         second = run("serve", "--state-dir", str(state_dir / "two"), *listen[2:], *PORTS)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=END_S)
+        process.communicate(timeout=HANG_S)
     assert [json.loads(answer.stdout) for answer in answers] == [{"vms": []}] * 3
     assert mode == 0o600
     assert second.exit_code == 7

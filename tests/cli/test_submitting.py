@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from grpclib import Status
 
 from supervisor.cli.program import cli
-from tests.cli.conftest import Run, spawn
+from tests.cli.conftest import HANG_S, Run, shown, spawn
 from tests.cli.peer import RESULT, Peer, serving
 
 
@@ -70,10 +70,9 @@ def test_on_a_terminal_a_bar_is_drawn_and_wiped(peer: Peer, iris: Path) -> None:
     ours, theirs = pty.openpty()
     arguments = ("submit", str(iris), "--wait", "--json", "--state-dir", str(peer.state_dir))
     with spawn(*arguments, stderr=theirs) as process:
-        stdout, _ = process.communicate(timeout=20)
-    os.close(theirs)
-    drawn = os.read(ours, 65536).decode()
-    os.close(ours)
+        os.close(theirs)
+        drawn = shown(ours)
+        stdout, _ = process.communicate(timeout=HANG_S)
 
     assert json.loads(stdout)["outcome"] == "completed"
     assert "━" in drawn
@@ -160,7 +159,7 @@ def test_an_upload_that_is_refused_half_way_tells_the_reason(peer: Peer, iris: P
     (iris.parent / "iris.csv").write_bytes(b"x" * (8 << 20))
     peer.supervisor.upload_limit = 1 << 20
     with spawn("submit", str(iris), "--state-dir", str(peer.state_dir)) as process:
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=HANG_S)
 
     assert process.returncode == 4
     assert stderr.splitlines()[-1] == "Error: at most 1048576 bytes"
