@@ -34,6 +34,8 @@ TRANSCRIPT = b"""\
 {"at":"2026-01-02T03:04:0"""
 """The last line was cut off by a power cut."""
 CHUNK_BYTES = 65536
+SERVED_S = 60
+"""A thread serves at once; this only ends what hangs."""
 SIGNER = Signer("chronovisor/of-the-peer", b"\x07" * 32)
 
 
@@ -272,10 +274,15 @@ class Peer:
 
 
 @contextlib.contextmanager
-def serving(state_dir: Path, broken_connections: int = 0) -> Iterator[Peer]:
-    """Serve in a thread; the first ``broken_connections`` are cut when they ask for something."""
+def serving(
+    state_dir: Path, broken_connections: int = 0, supervisor: MemorySupervisor | None = None
+) -> Iterator[Peer]:
+    """Serve in a thread; the first ``broken_connections`` are cut when they ask for something.
+
+    ``supervisor`` is one that knows something before anybody can ask it.
+    """
     served: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-    supervisor, is_served = MemorySupervisor(), threading.Event()
+    supervisor, is_served = supervisor or MemorySupervisor(), threading.Event()
 
     async def serve() -> None:
         ended = asyncio.Event()
@@ -294,7 +301,7 @@ def serving(state_dir: Path, broken_connections: int = 0) -> Iterator[Peer]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert is_served.wait(10)
+    assert is_served.wait(SERVED_S)
     try:
         yield Peer(state_dir, supervisor)
     finally:

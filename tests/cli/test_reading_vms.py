@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from chronovisor_api import v1
 
-from tests.cli.conftest import Run, spawn
-from tests.cli.peer import Peer, serving
+from tests.cli.conftest import HANG_S, Run, spawn
+from tests.cli.peer import MemorySupervisor, Peer, serving
 
 
 def filled(peer: Peer, *names: str) -> None:
@@ -113,7 +113,7 @@ def test_sentences_are_folded_between_words_where_a_terminal_is_narrow(
 def test_a_pipe_gets_every_value_on_one_line(peer: Peer) -> None:
     filled(peer, "b" * 128)
     with spawn("list", "--state-dir", str(peer.state_dir)) as process:
-        stdout, _ = process.communicate(timeout=20)
+        stdout, _ = process.communicate(timeout=HANG_S)
 
     assert "b" * 128 in stdout
     assert [line for line in stdout.splitlines() if line != line.rstrip()] == []
@@ -167,21 +167,23 @@ def test_a_reader_that_goes_away_ends_a_stream_silently(peer: Peer) -> None:
         process.stdout.close()
 
         assert process.stderr.read() == ""
-        assert process.wait(20) == 141
+        assert process.wait(HANG_S) == 141
 
 
 @pytest.mark.fault("subscriber-loses-events")
 def test_a_follower_outlives_its_daemon_and_misses_nothing(state_dir: Path) -> None:
-    with serving(state_dir) as peer:
-        filled(peer, "a")
+    with serving(state_dir) as first:
+        filled(first, "a")
         process = spawn("events", "--follow", "--json", "--state-dir", str(state_dir))
         assert process.stdout is not None
         before = [json.loads(process.stdout.readline())["position"] for _ in range(4)]
-    with serving(state_dir) as peer, process:
-        filled(peer, "a", "b")
+    returned = MemorySupervisor()
+    for name in ("a", "b"):
+        returned.add(v1.Manifest(name=name))
+    with serving(state_dir, supervisor=returned), process:
         after = [json.loads(process.stdout.readline())["position"] for _ in range(4)]
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(HANG_S) == 130
 
     assert (before, after) == ([1, 2, 3, 4], [5, 6, 7, 8])
 
