@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
+from typing import NamedTuple
 
 import pytest
 from chronovisor_api import v1
@@ -22,11 +23,10 @@ from rich.console import Console
 from supervisor.cli.exits import ExitCode
 from supervisor.cli.observing import Meter, Picture, Usage
 from supervisor.cli.picturing import drawn
-from tests.cli.conftest import IMPORTED, Run
+from tests.cli.conftest import HANG_S, IMPORTED, TERMINAL_BYTES, Run
 from tests.cli.peer import START, Peer, serving
 
-HANG_S = 60
-OUTPUT_BYTES = 65536
+Mode = list[int | list[bytes | int]]
 ENTERED, LEFT = b"\x1b[?1049h", b"\x1b[?1049l"
 """A terminal's other screen, which full-screen programs draw on."""
 
@@ -125,11 +125,20 @@ def test_without_a_daemon_it_says_so_and_ends(run: Run) -> None:
     assert "no daemon answers" in told.stderr
 
 
+class Shown(NamedTuple):
+    """`top`, our side of its terminal, and the terminal's mode before."""
+
+    process: "Popen[bytes]"
+    terminal: int
+    before: Mode
+
+
 @contextmanager
-def shown(state_dir: Path) -> Iterator[tuple["Popen[bytes]", int]]:
+def shown(state_dir: Path) -> Iterator[Shown]:
     """`top` on a terminal of its own."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
+    before = termios.tcgetattr(ours)
     around = {**os.environ, "PYTHONPATH": IMPORTED, "TERM": "xterm"}
     around.pop("COLUMNS", None)
     command = [sys.executable, "-m", "supervisor", "--state-dir", str(state_dir)]
@@ -141,7 +150,7 @@ def shown(state_dir: Path) -> Iterator[tuple["Popen[bytes]", int]]:
         env=around,
     ) as process:
         try:
-            yield process, ours
+            yield Shown(process, ours, before)
         finally:
             process.kill()
             os.close(ours)
@@ -152,17 +161,16 @@ def until(terminal: int, words: bytes) -> bytes:
     """What a terminal shows, up to these words."""
     seen = b""
     while words not in seen:
-        seen += os.read(terminal, OUTPUT_BYTES)
+        seen += os.read(terminal, TERMINAL_BYTES)
     return seen
 
 
 @pytest.mark.timeout(HANG_S * 2)
 def test_q_quits_and_the_terminal_is_as_it_was(peer: Peer, state_dir: Path) -> None:
     peer.supervisor.vms["ours"] = vm(1)
-    with shown(state_dir) as (process, terminal):
-        before = termios.tcgetattr(terminal)
+    with shown(state_dir) as (process, terminal, before):
         until(terminal, ENTERED)
-        assert b"1 VM: 1 running" in until(terminal, b"running")
+        until(terminal, b"1 VM: 1 running")
         os.write(terminal, b"q")
         until(terminal, LEFT)
         assert process.wait(HANG_S) == 0
@@ -171,8 +179,7 @@ def test_q_quits_and_the_terminal_is_as_it_was(peer: Peer, state_dir: Path) -> N
 
 @pytest.mark.timeout(HANG_S * 2)
 def test_a_sigterm_ends_it_and_the_terminal_is_as_it_was(peer: Peer, state_dir: Path) -> None:
-    with shown(state_dir) as (process, terminal):
-        before = termios.tcgetattr(terminal)
+    with shown(state_dir) as (process, terminal, before):
         until(terminal, b"no VM")
         assert termios.tcgetattr(terminal) != before
         process.terminate()
@@ -183,7 +190,7 @@ def test_a_sigterm_ends_it_and_the_terminal_is_as_it_was(peer: Peer, state_dir: 
 
 @pytest.mark.timeout(HANG_S * 2)
 def test_a_terminal_that_hung_up_ends_it_in_good_order(peer: Peer, state_dir: Path) -> None:
-    with shown(state_dir) as (process, terminal):
+    with shown(state_dir) as (process, terminal, _):
         until(terminal, b"no VM")
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, terminal)
@@ -196,7 +203,7 @@ def test_it_lives_through_a_restart_of_the_daemon(state_dir: Path) -> None:
     with ExitStack() as life:
         peer = life.enter_context(serving(state_dir))
         peer.supervisor.vms["ours"] = vm(1)
-        with shown(state_dir) as (process, terminal):
+        with shown(state_dir) as (process, terminal, _):
             until(terminal, b"1 VM: 1 running")
             life.close()
             until(terminal, b"out of date: no daemon answers")
