@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from chronovisor_api import v1
 
-from tests.cli.conftest import IMPORTED, Run
+from tests.cli.conftest import HANG_S, IMPORTED, Run
 from tests.cli.peer import Peer
 
 Completer = Callable[..., list[str]]
@@ -25,7 +26,6 @@ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _chronovisor_completion chronovisor
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-HANG_S = 60
 
 
 @pytest.fixture(name="environment")
@@ -54,6 +54,14 @@ def _bash(environment: dict[str, str], run: Run, tmp_path: Path) -> Completer:
     script.write_text(run("completion", "bash").stdout)
     driver.write_text(COMPLETE_IN_BASH)
     return lambda *words: said(["bash", str(driver), str(script), *words], environment)
+
+
+def answered(tab: Callable[[], list[str]]) -> list[str]:
+    """What is offered at a Tab; whoever waited in vain for a busy daemon types it once more."""
+    until = monotonic() + HANG_S
+    while not any(offered := tab()) and monotonic() < until:
+        pass
+    return offered
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -111,7 +119,7 @@ def test_bash_completes_the_vms_that_the_daemon_has(
     for vm_id in ("iris-1", "hello", "iris-2", "iris-3"):
         peer.supervisor.vms[vm_id] = v1.Vm(vm_id=vm_id, name="flowers", phase=v1.Phase.RUNNING)
     asked = [word.format(state_dir) for word in words]
-    assert bash("chronovisor", *asked) == ["iris-1", "iris-2", "iris-3"]
+    assert answered(lambda: bash("chronovisor", *asked)) == ["iris-1", "iris-2", "iris-3"]
 
 
 def test_without_a_daemon_no_vm_is_offered_and_nothing_is_said(
@@ -129,7 +137,7 @@ def test_a_shell_that_shows_help_is_told_name_and_phase_and_no_control_character
         "COMP_WORDS": f"chronovisor --state-dir {state_dir} stop ",
         "COMP_CWORD": "4",
     }
-    told = said(["chronovisor"], environment | asked)
+    told = answered(lambda: said(["chronovisor"], environment | asked))
     assert told == [
         "plain",
         "iris",
