@@ -99,9 +99,10 @@ class Campaign:
         await self._once_of_everything(target)
         await orders.delete_all(target)
         before = await self._settled(None)
-        with trio.move_on_after(seconds):
-            async with trio.open_nursery() as nursery:
-                self._begin(nursery, target)
+        async with trio.open_nursery() as nursery:
+            await self._begin(nursery, target)
+            await trio.sleep(seconds)
+            nursery.cancel_scope.cancel()
         try:
             await orders.delete_all(target)
         except Found as found:
@@ -109,15 +110,16 @@ class Campaign:
         after = await self._settled(before)
         return Leaks(*(now - then for now, then in zip(after, before, strict=True)))
 
-    def _begin(self, nursery: trio.Nursery, target: Target) -> None:
+    async def _begin(self, nursery: trio.Nursery, target: Target) -> None:
+        """Return when all listeners were checked once while they are attacked."""
         assert self._daemon.pid is not None
-        watching = partial(watch, target, self._daemon.pid, self._patience_s)
-        nursery.start_soon(watching, self._ledger, self._health)
         for number in range(ATTACKERS):
             nursery.start_soon(self._attack, target, number)
         if "http" in self._kinds and openapi.is_installed():
             chance = random.Random(self._seed)
             nursery.start_soon(openapi.attack, target, chance, self._ledger, self._directory)
+        watching = partial(watch, target, self._daemon.pid, self._patience_s)
+        await nursery.start(watching, self._ledger, self._health)
 
     async def _attack(self, target: Target, number: int) -> None:
         attacks = orders.ATTACKS | {

@@ -30,9 +30,15 @@ class Health(msgspec.Struct):
 
 
 async def watch(
-    target: Target, pid: int, patience_s: float, ledger: Ledger, health: Health
+    target: Target,
+    pid: int,
+    patience_s: float,
+    ledger: Ledger,
+    health: Health,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Check until cancelled; write down what was not answered in time."""
+    """Check until cancelled, and be started after the first time; write down what was late."""
     while True:
         for name, check in CHECKS.items():
             began = trio.current_time()
@@ -47,6 +53,8 @@ async def watch(
             health.checks += 1
             health.worst_s = max(health.worst_s, took)
         _look_at(pid, health)
+        if health.checks == len(CHECKS):
+            task_status.started()
         await trio.sleep(PAUSE_S)
 
 
