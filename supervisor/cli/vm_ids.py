@@ -12,6 +12,7 @@ from supervisor.cli.exits import Failure
 from supervisor.cli.messages import word
 from supervisor.cli.options import access_of
 from supervisor.cli.output import printable
+from supervisor.vm.rules import check_vm_id
 
 TAB_S = 2.0
 """Who pressed Tab waits no longer; a daemon answers within milliseconds."""
@@ -36,7 +37,12 @@ def known_vms(
 
 
 async def _offered(client: Client, incomplete: str) -> list[CompletionItem]:
-    return [_item(vm) async for vm in client.list() if vm.vm_id.startswith(incomplete)]
+    return [_item(vm) async for vm in client.list() if _completes(vm.vm_id, incomplete)]
+
+
+def _completes(vm_id: str, incomplete: str) -> bool:
+    # The shell takes it into the command as it is, so a daemon must have nothing else written there.
+    return vm_id.startswith(incomplete) and not check_vm_id(vm_id)
 
 
 def _item(vm: v1.Vm) -> CompletionItem:
