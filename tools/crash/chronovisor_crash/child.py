@@ -82,14 +82,20 @@ class Child:
         self.lines += [line.decode() for line in whole]
         return bool(said)
 
+    def hear_next(self) -> bool:
+        """Wait for what is said next, however slow the machine is; False at its end.
+
+        Raises ChildHung.
+        """
+        if not select.select([self._out], [], [], SECONDS)[0]:
+            self.kill()
+            raise ChildHung(f"the writer said nothing for {SECONDS} s")
+        return self.hear(0)
+
     def hear_out(self) -> None:
         """Listen until it ends. Raises ChildHung."""
-        while self.hear(SECONDS):
+        while self.hear_next():
             pass
-        if select.select([self._out], [], [], 0)[0]:
-            return
-        self.kill()
-        raise ChildHung(f"the writer said nothing for {SECONDS} s")
 
     @property
     def error(self) -> str:
@@ -108,10 +114,16 @@ class Child:
         return status
 
 
-def listen_for(child: Child, seconds: float, lines: int) -> None:
-    """Listen until so many lines were said, or so long, or it ended."""
+def listen_for(child: Child, lines: int, seconds: float) -> None:
+    """Listen until so many lines were said, and so long after that, or until it ended.
+
+    Raises ChildHung.
+    """
+    while len(child.lines) < lines:
+        if not child.hear_next():
+            return
     until = time.monotonic() + seconds
-    while len(child.lines) < lines and (left := until - time.monotonic()) > 0:
+    while (left := until - time.monotonic()) > 0:
         if not child.hear(left):
             return
 

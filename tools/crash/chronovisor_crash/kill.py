@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from chronovisor_crash import mutants
-from chronovisor_crash.child import Child, Voice, listen_for
+from chronovisor_crash.child import Child, ChildHung, Voice, listen_for
 from chronovisor_crash.findings import SOUND, Budget, Finding, LayerReport, Outcome, Tally
 from chronovisor_crash.mutants import Appending, Mutant
 from chronovisor_crash.workload import SEGMENT_BYTES, batch, judge, whole_batches
@@ -34,9 +34,11 @@ _STREAMS = ("a", "b", "c")
 _LIVES = 20
 """On one log; then a new one, as each life reads the whole log."""
 
-_BATCHES = 40
+_WORDS = 16
+"""Most that a writer says before it is killed: some rollovers fit into it, on any machine."""
+
 _SECONDS = 0.04
-"""Longest wait before a kill: recovery, some rollovers, or both fit into it."""
+"""Longest wait after that: recovery, where nothing is waited for, or a rollover fits into it."""
 
 
 class Killed:
@@ -50,11 +52,16 @@ class Killed:
 
     def live_and_die(self) -> Finding:
         """One life, one kill, one look."""
-        lines = self._chance.randint(0, _BATCHES)
+        # A time alone would be over, on a slow machine, before the writer has written anything.
+        words = self._chance.choice((0, self._chance.randint(1, _WORDS)))
         with Child(lambda voice: trio.run(_write, self._directory, self._mutant, voice)) as child:
-            listen_for(child, self._chance.random() * _SECONDS, lines)
-            child.kill()
-            child.wait()
+            try:
+                listen_for(child, words, self._chance.random() * _SECONDS)
+            except ChildHung as hung:
+                return Finding(Outcome.SHUT_OUT, str(hung))
+            finally:
+                child.kill()
+                child.wait()
         if child.error:
             return Finding(Outcome.SHUT_OUT, child.error)
         for line in child.lines:
