@@ -94,7 +94,7 @@ def _run(*arguments: str, hash_seed: str = "0") -> "subprocess.CompletedProcess[
         [sys.executable, COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
@@ -113,7 +113,9 @@ def test_machines_are_told_the_same_from_several_processes() -> None:
     done = _run("--steps", "0", "--seeds", "50", "--no-mutants", "--json", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["seeds"], told["failures"], told["contradicted"]) == (50, [], [])
+    # Both processes may end a chunk at once: what was tried beyond the goal is told, too.
+    assert told["seeds"] >= 50
+    assert (told["failures"], told["contradicted"]) == ([], [])
     assert told["met"]["Stop in running"] > 0
 
 
