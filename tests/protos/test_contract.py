@@ -1,6 +1,7 @@
 """The contract: what is generated is current, every element explains itself, nothing leaks in."""
 
 import re
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -27,8 +28,11 @@ def test_generated_code_is_what_the_protos_say() -> None:
 
 
 def test_drift_is_noticed(tmp_path: Path) -> None:
-    for name in ("protos", "tools", "pyproject.toml"):
-        subprocess.run(["cp", "-r", str(ROOT / name), str(tmp_path / name)], check=True, timeout=60)
+    # What other processes import meanwhile leaves files there that vanish while they are copied.
+    passing = shutil.ignore_patterns("__pycache__")
+    for name in ("protos", "tools"):
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=passing)
+    shutil.copy2(ROOT / "pyproject.toml", tmp_path)
     proto = tmp_path / "protos" / "chronovisor" / "v1" / "events.proto"
     proto.write_text(proto.read_text() + "\n// One more.\nmessage More {}\n")
     check = [sys.executable, str(tmp_path / "tools" / "gen_protos"), "--check"]
