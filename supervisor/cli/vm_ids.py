@@ -41,7 +41,7 @@ async def _offered(client: Client, incomplete: str) -> list[CompletionItem]:
 
 
 def _completes(vm_id: str, incomplete: str) -> bool:
-    # The shell takes it into the command as it is, so a daemon must have nothing else written there.
+    # The shell writes it into the command as it is, and the daemon may say anything.
     return vm_id.startswith(incomplete) and not check_vm_id(vm_id)
 
 
