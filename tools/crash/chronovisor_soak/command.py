@@ -82,7 +82,7 @@ class Soak:
         for thread in (*threads, watch):
             thread.start()
         try:
-            self._suffer(began, seconds)
+            self._suffer(time.monotonic(), seconds)
         finally:
             self._stopped.set()
         for thread in threads:
