@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 120
+SECONDS = 480
 """For a warm-up and one round of each kind, in software emulation, on a busy machine."""
 
 SPANS = {
@@ -29,7 +29,7 @@ GOALS: dict[str, Callable[[float, float], bool]] = {
     "end_to_end": lambda bare, supervised: supervised <= bare + 0.3,
 }
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(SECONDS + 60)]
 
 
 @pytest.fixture

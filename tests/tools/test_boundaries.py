@@ -15,7 +15,7 @@ from supervisor.faults.seams import MET as SEAM
 from tests.source_tree import ROOT
 
 COMMAND = ROOT / "tools" / "crash" / "boundaries"
-SECONDS = 240
+SECONDS = 480
 """For one computation and a few kills, in software emulation, on a busy machine."""
 
 MET = Met(appends=3, effects={"SpawnQemu": 1, "ArmTimer": 2})
@@ -33,6 +33,7 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.fault("vms-lost-with-daemon", "orphan-after-spawn")
 @pytest.mark.guest
+@pytest.mark.timeout(SECONDS + 60)
 def test_a_sample_of_all_kills_is_survived(guest_dir: Path) -> None:
     done = run("--every", "20", "--seed", "4", "--json", "--catalogue", guest_dir)
     assert done.returncode == 0, done.stdout + done.stderr

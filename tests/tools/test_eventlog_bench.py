@@ -62,7 +62,7 @@ def test_the_command_runs_once_and_draws_what_it_found(tmp_path: Path) -> None:
         [sys.executable, *command, "--plot", str(picture), "--directory", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         cwd=tmp_path,
     )

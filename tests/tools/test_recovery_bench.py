@@ -16,10 +16,10 @@ import pytest
 from chronovisor_bench import libvirtd
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 200
+SECONDS = 480
 """Some ten starts of a daemon, on a machine that may be very busy."""
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(SECONDS + 60)]
 
 
 @pytest.fixture

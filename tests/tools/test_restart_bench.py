@@ -35,7 +35,7 @@ def test_the_command_times_real_daemons(tmp_path: Path) -> None:
         [sys.executable, str(ROOT / "tools" / "bench" / "restart"), *shape],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         cwd=tmp_path,
     )

@@ -32,9 +32,9 @@ from supervisor.manifest import load, prepare
 from supervisor.vm import events as ev
 from supervisor.vm import layout
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 """The daemon serves within a second on a machine that is not busy."""
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0
 """It stops VMs that still run, without any grace."""
 LAST_WORDS_BYTES = 4000
 ANY_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
