@@ -38,7 +38,8 @@ COMMAND_LINE = "console=ttyS0 quiet"
 KERNEL = bytes(0x202) + b"HdrS" + bytes((2, 2)) + bytes(8192)
 """What QEMU takes for a kernel, and no CPU runs for long."""
 INITRD = b"an initrd"
-LINES_S = 30
+LINES_S = 90
+"""Two programs are started before the first one comes."""
 Message = dict[str, Any]
 
 
