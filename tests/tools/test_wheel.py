@@ -17,7 +17,10 @@ import pytest
 from tests.source_tree import ROOT
 
 HANG_S = 240
-OFFLINE = re.compile("NewConnectionError|ConnectTimeout|Temporary failure in name resolution")
+OFFLINE = re.compile(
+    "NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|NameResolutionError"
+    "|Temporary failure in name resolution|Name or service not known|Connection aborted"
+)
 WANTED = {
     "chronovisor_api/_generated/descriptors.binpb",
     "chronovisor_guest/init",
@@ -26,6 +29,7 @@ WANTED = {
     "supervisor/py.typed",
 }
 PACKAGES = {"chronovisor_api", "chronovisor_guest", "eventlog", "supervisor"}
+pytestmark = pytest.mark.timeout(3 * HANG_S)  # pip fetches everything, and installs it
 FREE = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
 
 
