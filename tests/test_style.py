@@ -28,10 +28,10 @@ TESTS = modules("tests")
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    """Yield every text of the tree."""
+    """Yield every text of the tree; in a worktree of git, `.git` is a file that names a place."""
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*"))]
     for path in [*sorted(ROOT.glob("*.*")), *paths]:
-        if path.is_file() and "__pycache__" not in path.parts:
+        if path.is_file() and not {"__pycache__", ".git"} & set(path.parts):
             try:
                 yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
