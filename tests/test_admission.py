@@ -488,7 +488,7 @@ async def test_the_last_room_of_the_disk_is_kept_for_the_vms_there_are(tmp_path:
         number = 0
         while _spare(log) is Spare.HELD:
             await desk.submit(key=f"key {(number := number + 1)}")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while _spare(log) is Spare.DUE:
                 await trio.lowlevel.checkpoint()
         assert (await desk.refused(key="another")).reason is DenyReason.DISK_FULL

@@ -19,7 +19,7 @@ from supervisor.vm import observations as ob
 from supervisor.vm.effects import Effect
 from supervisor.vm.observations import Observation, ProcessIdentity
 
-DEATH_S = 10
+DEATH_S = 60
 
 
 @pytest.fixture
