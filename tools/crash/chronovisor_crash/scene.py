@@ -18,9 +18,8 @@ from supervisor.cli.options import Access
 from supervisor.host.facts import QEMU
 
 ANY_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ws", "127.0.0.1:0")
-START_S = 90.0
-"""A daemon serves within a second; these only end what hangs."""
 LEAVE_S = 90.0
+"""A daemon leaves within a second; this only ends what hangs."""
 
 _WITNESS = """\
 #!/bin/sh
