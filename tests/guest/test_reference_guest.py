@@ -66,6 +66,17 @@ async def test_the_last_progress_is_told_though_its_line_was_not_ended(guest_dir
         assert set(progress) <= {(0.25, "begun"), (0.75, "as good as")}
 
 
+async def test_no_word_of_an_algorithm_ends_its_progress(guest_dir: Path) -> None:
+    algorithm = (
+        b"#!/bin/sh\nprintf '0.5 begun\\nend\\n\\n.\\n1 over\\n' >\"$CHRONOVISOR_PROGRESS\"\n"
+    )
+    async with booted(guest_dir, Job(algorithm)) as guest:
+        await guest.start()
+        await guest.finish()
+        progress = [(m["fraction"], m["message"]) for m in guest.messages if "fraction" in m]
+        assert progress[-1] == (1, "over")
+
+
 PYTHON = b"""#!/usr/bin/env python3
 import importlib, pathlib, sys, sysconfig
 modules = pathlib.Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so")
