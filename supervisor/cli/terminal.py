@@ -43,15 +43,23 @@ def terminations_held() -> Iterator[Collection[int]]:
 def terminations_raised(held: Collection[int]) -> Iterator[None]:
     """Let SIGTERM raise SystemExit in the main thread, but only once; also one that was held."""
     hold = signal.getsignal(signal.SIGTERM)
+    assert callable(hold)
 
-    def end(number: int, _frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, hold)  # another one would get in the way of what this one lets end
-        raise SystemExit(ExitCode.TERMINATED)
+        hold(number, frame)
+        # As Ctrl-C does: asyncio ends a call for that alone, else it stays behind half done.
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):
+            raise SystemExit(ExitCode.TERMINATED)
+        interrupt(signal.SIGINT, frame)
 
-    signal.signal(signal.SIGTERM, end)
     try:
+        signal.signal(signal.SIGTERM, end)
         if held:
             raise SystemExit(ExitCode.TERMINATED)
         yield
+    except KeyboardInterrupt:
+        raise SystemExit(ExitCode.TERMINATED) if held else KeyboardInterrupt() from None
     finally:
         signal.signal(signal.SIGTERM, hold)

@@ -1,5 +1,6 @@
 """A terminal is given back as it was, at whatever moment SIGTERM comes, and how often."""
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -11,16 +12,19 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from chronovisor_api import v1
 
 from supervisor.cli.exits import ExitCode
 from supervisor.cli.terminal import terminations_held, terminations_raised
 from tests.cli.conftest import IMPORTED
+from tests.cli.peer import Peer
 
 ENTERED, LEFT = b"\x1b[?1049h", b"\x1b[?1049l"
 """A terminal's other screen, which full-screen programs draw on."""
@@ -50,9 +54,10 @@ def test_only_the_first_of_several_terminations_is_raised() -> None:
         with pytest.raises(SystemExit), terminations_raised(held):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(SystemExit), terminations_raised([]):
+    with terminations_held() as held:
+        with pytest.raises(SystemExit), terminations_raised(held):
             _terminate_twice()
-    assert len(held) == 2
+        assert len(held) == 2
 
 
 def _terminate_twice() -> None:
@@ -117,6 +122,28 @@ def test_a_sigterm_in_the_middle_of_the_change_leaves_no_trace(state_dir: Path) 
             assert top.is_as_it_was
             top.rest()
             assert LEFT in top.seen
+
+
+@pytest.mark.timeout(HANG_S * 2)
+def test_a_sigterm_while_a_daemon_says_nothing_ends_it_in_good_order(
+    peer: Peer, state_dir: Path
+) -> None:
+    asked = Event()
+    with shown("--state-dir", str(state_dir), "top", "--every", "200ms") as top:
+        top.until(b"no VM")
+        peer.supervisor.list_vms = partial(_stall, asked)  # type: ignore[method-assign]
+        assert asked.wait(HANG_S)
+        top.process.terminate()
+        top.rest()
+        assert top.process.wait(HANG_S) == ExitCode.TERMINATED
+        assert top.is_as_it_was
+        assert b"Traceback" not in top.seen
+
+
+async def _stall(asked: Event, _message: v1.ListVmsRequest) -> v1.ListVmsResponse:
+    asked.set()
+    await asyncio.sleep(HANG_S)
+    return v1.ListVmsResponse()
 
 
 @contextmanager
