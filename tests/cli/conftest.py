@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from time import monotonic
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -27,6 +28,8 @@ WIDE = 200
 HANG_S = 60
 """A process of ours ends long before, however busy the machine is."""
 TERMINAL_BYTES = 65536
+
+T = TypeVar("T")
 
 
 class Run(Protocol):
@@ -88,6 +91,14 @@ def shown(terminal: int) -> str:
             seen += piece
     os.close(terminal)
     return seen.decode()
+
+
+def answered(tab: Callable[[], list[T]]) -> list[T]:
+    """What is offered at a Tab; whoever waited in vain for a busy daemon types it once more."""
+    until = monotonic() + HANG_S
+    while not any(offered := tab()) and monotonic() < until:
+        pass
+    return offered
 
 
 @pytest.fixture

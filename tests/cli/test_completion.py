@@ -6,12 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 
 import pytest
 from chronovisor_api import v1
 
-from tests.cli.conftest import HANG_S, IMPORTED, Run
+from tests.cli.conftest import HANG_S, IMPORTED, Run, answered
 from tests.cli.peer import Peer
 
 Completer = Callable[..., list[str]]
@@ -54,14 +53,6 @@ def _bash(environment: dict[str, str], run: Run, tmp_path: Path) -> Completer:
     script.write_text(run("completion", "bash").stdout)
     driver.write_text(COMPLETE_IN_BASH)
     return lambda *words: said(["bash", str(driver), str(script), *words], environment)
-
-
-def answered(tab: Callable[[], list[str]]) -> list[str]:
-    """What is offered at a Tab; whoever waited in vain for a busy daemon types it once more."""
-    until = monotonic() + HANG_S
-    while not any(offered := tab()) and monotonic() < until:
-        pass
-    return offered
 
 
 @pytest.mark.parametrize("shell", SHELLS)

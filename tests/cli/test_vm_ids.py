@@ -6,6 +6,7 @@ from chronovisor_api import v1
 
 from supervisor.cli.options import Access
 from supervisor.cli.vm_ids import known_vms
+from tests.cli.conftest import answered
 from tests.cli.peer import Peer
 
 
@@ -17,4 +18,5 @@ def test_what_is_no_id_is_not_offered(vm_id: str, peer: Peer) -> None:
         peer.supervisor.vms[each] = v1.Vm(vm_id=each, phase=v1.Phase.RUNNING)
     argument = click.Argument(["vm_id"])
     context = click.Context(click.Command("show"), obj=Access(peer.state_dir))
-    assert [item.value for item in known_vms(context, argument, "")] == ["iris"]
+    offered = answered(lambda: known_vms(context, argument, ""))
+    assert [item.value for item in offered] == ["iris"]
