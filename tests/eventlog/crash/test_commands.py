@@ -59,9 +59,9 @@ def test_every_damage_to_a_small_log_is_refused_or_harmless() -> None:
     assert set(layer["outcomes"]) == {"exactly what was acknowledged", "damage refused"}
 
 
-@pytest.mark.parametrize(("command", "least"), [("simulation", 50), ("kill", AT_LEAST)])
-def test_crashes_of_every_kind_lose_nothing(command: str, least: int) -> None:
-    _check(_report(command, "--seconds", "4", "--seed", "1"), least)
+@pytest.mark.parametrize("command", ["simulation", "kill"])
+def test_crashes_of_every_kind_lose_nothing(command: str) -> None:
+    _check(_report(command, "--seconds", "4", "--seed", "1"), AT_LEAST)
 
 
 def test_failing_system_calls_lose_nothing() -> None:
