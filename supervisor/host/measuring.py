@@ -27,6 +27,8 @@ from supervisor.vm.start_failures import in_plain_words
 
 WAITING = "launch-secret"
 """The state of a launch that is measured and has not run."""
+RUNNING = "running"
+"""That of one whose CPUs were let run, which ends the measuring."""
 MEASUREMENT_BYTES = 48
 REPORT_CHARACTERS = 4096
 """SEV's report has 208 bytes."""
@@ -53,11 +55,16 @@ class Answer(msgspec.Struct, frozen=True):
     data: Annotated[str, msgspec.Meta(max_length=REPORT_CHARACTERS)]
 
 
-async def measure_launch(order: MeasureLaunch, ask: Ask) -> ob.LaunchMeasured:
-    """Return what the processor measured, checked where the host is trusted to. Raises QmpError."""
+async def measure_launch(order: MeasureLaunch, ask: Ask) -> ob.LaunchMeasured | ob.RunStateObserved:
+    """Return what the processor measured, checked where the host is trusted to. Raises QmpError.
+
+    A guest that runs already is told of as that: it is too late to measure it.
+    """
     state = _read(await _asked(ask, Step("query-sev")), SevState, "query-sev")
     if not state.enabled:
         raise _refused("SEV is not enabled for this guest")
+    if state.state == RUNNING:
+        return ob.RunStateObserved(order.launch, ob.RunState.RUNNING)
     if state.state != WAITING:
         raise _refused(f"the launch is in the state {printable(state.state)[:32]}, not {WAITING}")
     answer = _read(await _asked(ask, Step(MEASURE)), Answer, MEASURE)

@@ -210,7 +210,7 @@ class ObservationsDropped(msgspec.Struct, frozen=True):
 
 
 class RunStateObserved(msgspec.Struct, frozen=True):
-    """The answer to a ``query-status`` that was asked because events may have been missed."""
+    """What QEMU was found to do when it was asked, because events may have been missed."""
 
     launch: int
     run_state: RunState

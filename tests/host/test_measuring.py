@@ -57,7 +57,7 @@ async def test_a_measured_launch_is_told_with_version_and_policy() -> None:
     ("answers", "says"),
     [
         ({"query-sev": SEV | {"enabled": False}}, "not enabled"),
-        ({"query-sev": SEV | {"state": "running"}}, "state running"),
+        ({"query-sev": SEV | {"state": "launch-update"}}, "state launch-update"),
         ({"query-sev": SEV | {"api-major": 256}}, "cannot be understood"),
         ({"query-sev": []}, "cannot be understood"),
         ({"query-sev": "SEV is not available in this QEMU"}, "built without SEV"),
@@ -69,6 +69,13 @@ async def test_a_measured_launch_is_told_with_version_and_policy() -> None:
 async def test_what_is_no_measurement_is_refused(answers: dict[str, object], says: str) -> None:
     with pytest.raises(QmpCommandRefused, match=says):
         await measure_launch(ORDER, answering(MEASURED | answers))
+
+
+async def test_a_guest_that_runs_already_is_told_of_as_that() -> None:
+    seen = await measure_launch(
+        ORDER, answering(MEASURED | {"query-sev": SEV | {"state": "running"}})
+    )
+    assert seen == ob.RunStateObserved(1, ob.RunState.RUNNING)
 
 
 async def test_a_secret_is_handed_over_in_base64_and_a_refusal_told_plainly() -> None:
