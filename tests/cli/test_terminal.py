@@ -23,16 +23,13 @@ from chronovisor_api import v1
 
 from supervisor.cli.exits import ExitCode
 from supervisor.cli.terminal import terminations_held, terminations_raised
-from tests.cli.conftest import IMPORTED
+from tests.cli.conftest import HANG_S, IMPORTED, TERMINAL_BYTES
 from tests.cli.peer import Peer
+from tests.cli.test_top import ENTERED, LEFT
 
-ENTERED, LEFT = b"\x1b[?1049h", b"\x1b[?1049l"
-"""A terminal's other screen, which full-screen programs draw on."""
 ESCAPE = b"\x1d"
 TRIALS = 5
 """Of a race that the signal wins half the time."""
-READ_BYTES = 65536
-HANG_S = 60
 LEAVING_S = 40
 """To end, however slow the machine is; a client of WebSocket would wait a minute for an answer."""
 KEY_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -86,7 +83,7 @@ class Shown:
                 pass
 
     def _look(self) -> bytes:
-        data = os.read(self.terminal, READ_BYTES)
+        data = os.read(self.terminal, TERMINAL_BYTES)
         self.seen += data
         return data
 
@@ -164,7 +161,7 @@ def console_of(state_dir: Path, says: bytes) -> Iterator[Shown]:
 def _say(server: socket.socket, says: bytes) -> None:
     client, _ = server.accept()
     with client, suppress(ConnectionError):
-        asked = re.search(rb"(?i)sec-websocket-key: (\S+)", client.recv(READ_BYTES))
+        asked = re.search(rb"(?i)sec-websocket-key: (\S+)", client.recv(TERMINAL_BYTES))
         assert asked
         agreed = base64.b64encode(hashlib.sha1(asked[1] + KEY_SALT).digest())
         client.sendall(
@@ -172,7 +169,7 @@ def _say(server: socket.socket, says: bytes) -> None:
             b"Sec-WebSocket-Accept: " + agreed + b"\r\n\r\n"
         )
         client.sendall(b"\x82\x7e" + len(says).to_bytes(2) + says)
-        while client.recv(READ_BYTES):
+        while client.recv(TERMINAL_BYTES):
             pass
 
 
@@ -194,7 +191,7 @@ def test_a_sigterm_ends_a_console_that_a_silent_daemon_shows(state_dir: Path) ->
 
 @pytest.mark.timeout(HANG_S * 2)
 def test_a_sigterm_ends_a_console_on_a_terminal_that_takes_no_more(state_dir: Path) -> None:
-    with console_of(state_dir, b"~" * (READ_BYTES - 1)) as console:
+    with console_of(state_dir, b"~" * (TERMINAL_BYTES - 1)) as console:
         console.process.terminate()
         assert console.process.wait(LEAVING_S) == ExitCode.TERMINATED
         assert console.is_as_it_was
